@@ -1,0 +1,52 @@
+# Every target sets itself up: the first one that runs makes .venv and installs the tested versions into it.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+# One thread a worker: two workers with a thread pool each fight over two cores and lose.
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 WANDB_MODE=offline $(VENV)/bin/python -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all check format clean
+
+help: ## List the targets (this is what plain `make` does)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## Unlearn the embedded demo, no download: about two minutes, then a page to open
+	PYTHONUNBUFFERED=1 $(VENV)/bin/python train.py hydra.run.dir=outputs/demo
+	@echo "Open outputs/demo/report.html"
+
+test: $(INSTALLED) ## The quick tests
+	$(PYTEST) -m "not slow"
+
+test-all: $(INSTALLED) ## Every test, the slow ones too
+	$(PYTEST)
+
+check: $(INSTALLED) ## Lint, format, types and import direction; changes nothing
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(INSTALLED) ## Fix what ruff can fix, and format
+	$(VENV)/bin/ruff check --fix --exit-zero .
+	$(VENV)/bin/ruff format .
+
+clean: ## Remove build outputs and caches; .venv, outputs and multirun stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +
+
+# torch first and by itself, so that pip takes a local wheel (a CPU build, say) of the tested version where it finds one.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "memunlearn needs Python 3.11 or newer: set PYTHON, as in 'make PYTHON=python3.12 $(MAKECMDGOALS)'" >&2; exit 1; }
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing torch (large: this can take some minutes)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@echo "Installing memunlearn and its development tools"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

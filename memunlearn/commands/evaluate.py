@@ -1,0 +1,185 @@
+"""evaluate.py: score paragraphs, find memorized ones, judge a patch or an edited model against its base."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from memunlearn.commands.environment import environment
+from memunlearn.commands.inputs import caps_of, choose_device, load_inputs, quiet_libraries
+from memunlearn.commands.settings import check_settings
+from memunlearn.errors import UserError
+from memunlearn.evaluation.suite import Measurement, measure, measure_base, summarize
+from memunlearn.models.loading import LoadedModel, load_model
+from memunlearn.models.patches import apply_patch, load_patch
+from memunlearn.paragraphs.bins import bin_labels, em_bins
+from memunlearn.paragraphs.clusters import cluster_rows
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.paragraphs.sources import LoadedParagraphs
+from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
+from memunlearn.reporting.files import write_json, write_parquet
+from memunlearn.reporting.terminal import print_evaluation
+from memunlearn.scoring.score import score
+from memunlearn.unlearning.preparation import REPORTED
+
+EVALUATION = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """directory: where evaluation.json and paragraphs.parquet lie. result: the content of evaluation.json."""
+
+    directory: Path
+    result: dict[str, Any]
+
+
+def evaluate(cfg: DictConfig) -> Evaluation:
+    """Scores every paragraph; with patch= or reference= also KL and self-EM against the base model.
+
+    The sets are those that train.py makes of the same paragraphs with the same seed; rows in none of them are in set "none".
+    Raises UserError for everything that the user can mend.
+    """
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    (directory / EVALUATION).unlink(missing_ok=True)
+    check_settings(cfg)
+    if cfg.patch is not None and cfg.reference is not None:
+        raise UserError("patch and reference both name a base to compare with: give one of them")
+    quiet_libraries()
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    device = choose_device(cfg.accelerator)
+    patch = None if cfg.patch is None else load_patch(cfg.patch)
+    loaded, paragraphs = load_inputs(cfg)
+    model = loaded.model
+    torch.nn.Module.to(model, device)
+    base = _base(cfg, loaded, device)
+
+    rows = _all_rows(paragraphs)
+    clusters = cluster_rows(rows.ids)
+    compared = patch is not None or base is not model
+    if compared:
+        baseline = measure_base(base, rows, clusters, cfg.batch_size, "with the base model")
+        base_em = baseline.scores.em
+        if patch is not None:
+            apply_patch(model, patch)
+        measured = measure(model, baseline, cfg.batch_size, "with the model")
+    else:
+        measured = Measurement(clusters, score(model, rows, cfg.batch_size, description="scoring"), None)
+        base_em = measured.scores.em
+    names = _set_names(paragraphs, rows, base_em, cfg.seed, caps_of(cfg))
+    em, length = measured.scores.em, rows.continuation_length
+    bins = _bins_of_origin(paragraphs) or bin_labels(em, length)
+    counts = {one.label: Counter(bins)[one.label] for one in em_bins(length)}
+    sets = {name: summarize(_part(measured, names, name), cfg.seed) for name in _shown(names)}
+    result = {
+        "schema": 1,
+        "config": OmegaConf.to_container(cfg, resolve=True),
+        "environment": environment(device),
+        "seed": cfg.seed,
+        "compared_with_base": compared,
+        "self_generated": paragraphs.self_generated,
+        "bins": counts,
+        "sets": sets,
+    }
+    write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured))
+    write_json(directory / EVALUATION, result)
+    print_evaluation(sets, counts)
+    print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
+    return Evaluation(directory, result)
+
+
+def _base(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> PreTrainedModel:
+    """The model that KL and self-EM refer to: the reference if one is given, else the model without its patch."""
+    if cfg.reference is None:
+        return loaded.model
+    reference = load_model(cfg.reference)
+    if reference.config.vocab_size != loaded.model.config.vocab_size:
+        raise UserError(
+            f"the reference {cfg.reference} has a vocabulary of {reference.config.vocab_size}, {loaded.name} one of "
+            f"{loaded.model.config.vocab_size}: give the model that it was made from"
+        )
+    torch.nn.Module.to(reference, device)
+    return reference
+
+
+def _all_rows(paragraphs: LoadedParagraphs) -> ParagraphSet:
+    """Every row once: the corpus; or the bins in order (pile); or forget, bystander and retain rows."""
+    if paragraphs.corpus is not None:
+        return paragraphs.corpus
+    if paragraphs.bins:
+        return concatenate(list(paragraphs.bins.values()))
+    given = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+    return concatenate([members for members in given if members is not None])
+
+
+def _bins_of_origin(paragraphs: LoadedParagraphs) -> list[str]:
+    """Bins that the source has fixed (pile): never scored anew, its continuations being the model's own output."""
+    return [label for label, members in paragraphs.bins.items() for _ in range(len(members))]
+
+
+def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, seed: int, caps: Caps) -> list[str]:
+    """For each row the name of its set, or "none"."""
+    try:
+        if paragraphs.memorized is not None and paragraphs.non_memorized is not None:
+            # Positions in the split are those of the two pools one after the other; here they are found again by origin.
+            sets = split_pools(paragraphs.memorized, paragraphs.non_memorized, seed, caps)
+            of_origin = {origin: name for name in SET_NAMES for origin in getattr(sets, name).origin}
+            return [of_origin.get(origin, "none") for origin in rows.origin]
+        if paragraphs.corpus is not None:
+            sets = split_by_em(paragraphs.corpus, em, seed, caps)
+        else:
+            sets = split_named(paragraphs.forget, paragraphs.bystander, paragraphs.retain, seed, caps)
+    except UserError as error:
+        # Evaluating needs no forget set and no retain sets; training does.
+        print(f"not split as for training: {error}")
+        if paragraphs.corpus is not None or paragraphs.bins:
+            return ["none"] * len(rows)
+        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+    names = ["none"] * len(rows)
+    for name, positions in sets.rows.items():
+        for position in positions.tolist():
+            names[position] = name
+    return names
+
+
+def _shown(names: list[str]) -> list[str]:
+    """The four reported sets always (null where empty), others where they have rows."""
+    return [*REPORTED, *(name for name in (*SET_NAMES, "none") if name not in REPORTED and name in names)]
+
+
+def _part(measured: Measurement, names: list[str], name: str) -> Measurement:
+    """The rows of one set."""
+    rows = torch.tensor([one == name for one in names])
+    self_em = None if measured.self_em is None else measured.self_em[rows]
+    return Measurement(measured.clusters[rows], measured.scores.select(rows), self_em)
+
+
+def _columns(rows: ParagraphSet, names: list[str], bins: list[str], measured: Measurement) -> dict[str, list[Any]]:
+    """Of paragraphs.parquet; index counts rows within a set."""
+    seen: Counter[str] = Counter()
+    index = []
+    for name in names:
+        index.append(seen[name])
+        seen[name] += 1
+    scores = measured.scores
+    nothing: list[None] = [None] * len(rows)
+    return {
+        "set": names,
+        "index": index,
+        "origin": list(rows.origin),
+        "cluster": measured.clusters.tolist(),
+        "bin": bins,
+        "em": scores.em.tolist(),
+        "longest_run": scores.longest_run.tolist(),
+        "nll": scores.nll.tolist(),
+        "kl": nothing if scores.kl is None else scores.kl.tolist(),
+        "self_em": nothing if measured.self_em is None else measured.self_em.tolist(),
+    }

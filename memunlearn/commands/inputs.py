@@ -1,0 +1,87 @@
+"""What train.py and evaluate.py share: the device, the model, the paragraphs."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from lightning.fabric import Fabric
+from omegaconf import DictConfig
+
+from memunlearn.errors import UserError
+from memunlearn.models.loading import LoadedModel
+from memunlearn.paragraphs.sources import LoadedParagraphs
+from memunlearn.paragraphs.splits import Caps, ParagraphSets, split_by_em, split_named, split_pools
+from memunlearn.scoring.score import score
+
+
+def quiet_libraries() -> None:
+    """Leaves warnings that a user can act on, and silences the advice that these settings have already decided."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*in eval mode.*",
+        ".*exists and is not empty.*",
+        ".*LeafSpec.*",
+        ".*dirpath has changed.*",
+        ".*`training_step` returned `None`.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """The first device of this accelerator (auto, cpu, gpu, ...). Raises UserError if there is none."""
+    try:
+        return Fabric(accelerator=accelerator, devices=1).device
+    except Exception as error:  # Lightning raises its own and PyTorch's errors here
+        raise UserError(f"accelerator={accelerator} is not to be had here ({error}): use auto or cpu") from error
+
+
+def load_inputs(cfg: DictConfig) -> tuple[LoadedModel, LoadedParagraphs]:
+    """The model (on the CPU) and the paragraphs, checked against the model's vocabulary and length."""
+    loaded: LoadedModel = instantiate(cfg.model).load()
+    print(f"model: {loaded.name}, {sum(p.numel() for p in loaded.model.parameters()):,} weights", flush=True)
+    paragraphs: LoadedParagraphs = instantiate(cfg.paragraphs.source).load(loaded.tokenizer)
+    print(f"paragraphs: {paragraphs.description}", flush=True)
+    for rows in (paragraphs.corpus, paragraphs.memorized, paragraphs.non_memorized):
+        check_fits(loaded, rows)
+    for rows in (paragraphs.forget, paragraphs.bystander, paragraphs.retain, *paragraphs.bins.values()):
+        check_fits(loaded, rows)
+    return loaded, paragraphs
+
+
+def check_fits(loaded: LoadedModel, rows: Any) -> None:
+    """Raises UserError if the model cannot read these paragraphs."""
+    if rows is None:
+        return
+    rows.check_vocabulary(loaded.model.config.vocab_size)
+    longest = getattr(loaded.model.config, "max_position_embeddings", None)
+    if longest is not None and rows.ids.shape[1] > longest:
+        raise UserError(
+            f"paragraphs of {rows.ids.shape[1]} tokens are longer than the {longest} that {loaded.name} reads: "
+            "set a smaller paragraphs.prefix_length or paragraphs.continuation_length"
+        )
+
+
+def caps_of(cfg: DictConfig) -> Caps:
+    return Caps(cfg.paragraphs.max_forget, cfg.paragraphs.max_bystander, cfg.paragraphs.max_retain)
+
+
+def split(cfg: DictConfig, loaded: LoadedModel, paragraphs: LoadedParagraphs) -> ParagraphSets:
+    """Every set of a training run: by name, by origin, or by EM (which takes a pass over the corpus)."""
+    caps = caps_of(cfg)
+    if paragraphs.corpus is not None:
+        em = score(loaded.model, paragraphs.corpus, 2 * cfg.batch_size, description="finding memorized paragraphs").em
+        return split_by_em(paragraphs.corpus, em, cfg.seed, caps)
+    if paragraphs.memorized is not None and paragraphs.non_memorized is not None:
+        return split_pools(paragraphs.memorized, paragraphs.non_memorized, cfg.seed, caps)
+    return split_named(paragraphs.forget, paragraphs.bystander, paragraphs.retain, cfg.seed, caps)

@@ -1,0 +1,78 @@
+"""Settings of the wrong type are refused before any work, by the name that the user gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from memunlearn.errors import UserError
+
+LARGEST_SEED = 2**32 - 1  # numpy's
+# Lightning and PyTorch check their own, and know more types than that of the default.
+NOT_OURS = ("trainer.", "optimizer.", "hydra.")
+# null is a value of these: no limit.
+LIMITS = "paragraphs.max_"
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Raises UserError where a setting is not of the type that its default has in conf/, or out of range.
+
+    A default that is null says nothing about the type, and where the default is text, anything may stand.
+    """
+    for name, default in _defaults():
+        value = OmegaConf.select(cfg, name)
+        if name.startswith(NOT_OURS) or (value is None and name.startswith(LIMITS)):
+            continue
+        expected = _unlike(value, default)
+        if expected:
+            raise UserError(f"{name}={'null' if value is None else value} must be {expected}, such as {str(default).lower()}")
+    if not 0 <= cfg.seed <= LARGEST_SEED:
+        raise UserError(f"seed={cfg.seed} must be a whole number from 0 to {LARGEST_SEED}")
+    for name in ("batch_size", "accumulate"):
+        if name in cfg and cfg[name] < 1:
+            raise UserError(f"{name}={cfg[name]} must be 1 or more")
+
+
+def in_place_of_null(group: DictConfig, key: str, value: Any) -> dict[str, Any]:
+    """{key: value} if the group leaves this key null, for `instantiate`.
+
+    A run's folder is filled in so, and not in conf/: the config says what was done, not where, and is the same for two runs.
+    """
+    return {key: str(value)} if key in group and group[key] is None else {}
+
+
+def _unlike(value: Any, default: bool | int | float) -> str | None:
+    """What the value should have been, or None if it is that."""
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(value, bool):
+        return "a number"
+    if isinstance(default, int):
+        return None if isinstance(value, int) else "a whole number"
+    return None if isinstance(value, int | float) else "a number"
+
+
+def _defaults() -> Iterator[tuple[str, bool | int | float]]:
+    """(dotted name, value) of every number and switch in the files that this job's config was composed of."""
+    job = HydraConfig.get()
+    folders = [Path(source.path) for source in job.runtime.config_sources if source.schema == "file"]
+    files = {"": f"{job.job.config_name}.yaml"}
+    files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in job.runtime.choices.items() if option}
+    for prefix, name in files.items():
+        file = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        if file is not None:
+            in_its_place = "@package _global_" not in file.read_text()
+            yield from _scalars(OmegaConf.to_container(OmegaConf.load(file)), prefix if in_its_place else "")
+
+
+def _scalars(content: Any, prefix: str) -> Iterator[tuple[str, bool | int | float]]:
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if isinstance(value, bool | int | float):
+                yield f"{prefix}{key}", value
+            else:
+                yield from _scalars(value, f"{prefix}{key}.")

@@ -1,0 +1,235 @@
+"""train.py: unlearn or edit, measure before and after, write the run's folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger
+from omegaconf import DictConfig, OmegaConf
+
+from memunlearn.commands.environment import environment
+from memunlearn.commands.inputs import choose_device, load_inputs, quiet_libraries, split
+from memunlearn.commands.resuming import (
+    CHECKPOINTS,
+    CurveRow,
+    carry_curve,
+    checkpoint_of,
+    finished_result,
+    remember,
+    remembered,
+)
+from memunlearn.commands.run_folder import RESULT, result_of, write_run
+from memunlearn.commands.settings import check_settings, in_place_of_null
+from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
+from memunlearn.demo.model import WHAT_IT_IS
+from memunlearn.errors import UserError
+from memunlearn.masks.strategies import MaskStrategy
+from memunlearn.models.components import eligible_weights
+from memunlearn.models.filters import Filter, passing_positions
+from memunlearn.models.fingerprints import fingerprint
+from memunlearn.models.loading import LoadedModel
+from memunlearn.objectives.contrastive import Objective
+from memunlearn.paragraphs.splits import ParagraphSets, describe
+from memunlearn.scoring.alternatives import find_alternatives
+from memunlearn.scoring.forward import ReferenceStates
+from memunlearn.unlearning.ingredients import Ingredients
+from memunlearn.unlearning.outcome import Outcome
+from memunlearn.unlearning.preparation import Preparation, prepare
+
+SELF_GENERATED = (
+    "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """directory: the run's folder. result: the content of its result.json."""
+
+    directory: Path
+    result: dict[str, Any]
+
+
+def train(cfg: DictConfig) -> RunResult:
+    """One run, from its composed config to its folder (DESIGN section 4).
+
+    Raises UserError for everything that the user can mend; nothing half-written is left under a final name then.
+    """
+    started = time.perf_counter()
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    if not cfg.resume:
+        (directory / RESULT).unlink(missing_ok=True)
+    check_settings(cfg)
+    resume_from = None
+    if cfg.resume:
+        cfg = remembered(directory, HydraConfig.get().overrides.task)
+        if (finished := finished_result(directory)) is not None:
+            print(f"{directory} is complete: nothing to resume")
+            return RunResult(directory, finished)
+        resume_from = checkpoint_of(directory)
+    quiet_libraries()
+    device = choose_device(cfg.trainer.accelerator)
+    _check(cfg)
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    loaded, paragraphs = load_inputs(cfg)
+    torch.nn.Module.to(loaded.model, device)
+    sets = split(cfg, loaded, paragraphs)
+    print("\n".join(describe(sets)), flush=True)
+
+    remember(cfg, directory)
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    csv = CSVLogger(directory, name="", version="", flush_logs_every_n_steps=1)
+    carry_curve(csv, directory, resume_from)
+    loggers = [csv, *start_tracking(cfg, config, directory)]
+    ReferenceStates.remove_files(directory / CHECKPOINTS)
+    failed = True
+    try:
+        given = _ingredients(cfg, loaded, sets, directory, loggers, resume_from)
+        prepared = time.perf_counter()
+        outcome = instantiate(cfg.protocol).run(given)
+        seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
+        result = result_of(config, environment(device), outcome, given.preparation, seconds)
+        notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
+        write_run(directory, result, outcome, given.preparation, loaded, notes, loggers)
+        track_result(loggers, directory, result)
+        failed = outcome.stopped_because == "nan"
+    finally:
+        finish_tracking(loggers, failed)
+        ReferenceStates.remove_files(directory / CHECKPOINTS)
+    if failed:
+        raise UserError(_diverged(outcome, directory))
+    return RunResult(directory, result)
+
+
+def _diverged(outcome: Outcome, directory: Path) -> str:
+    if outcome.kept_step is None:
+        where = f"in one trial or more; their last good states were kept in {directory}"
+    else:
+        where = f"after step {outcome.steps}; the last good state (after step {outcome.kept_step}) was kept in {directory}"
+    return f"the loss became NaN {where}: lower optimizer.lr or objective.forget_weight"
+
+
+def _check(cfg: DictConfig) -> None:
+    """Refuses what is not tested, before any work."""
+    trainer = cfg.trainer
+    if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device"):
+        raise UserError(
+            f"trainer.devices={trainer.devices} with trainer.strategy={trainer.strategy} is not tested: use trainer.devices=1 "
+            "trainer.strategy=auto (run several jobs of a sweep side by side instead)"
+        )
+    if str(trainer.precision) not in ("32", "32-true", "bf16-mixed"):
+        raise UserError(
+            f"trainer.precision={trainer.precision}: deltas are trained in fp32, since lower precision rounds small ones away: "
+            "use 32-true or bf16-mixed"
+        )
+    if "stop" not in cfg and trainer.max_steps < 1:
+        raise UserError(f"trainer.max_steps={trainer.max_steps} without a stop rule would never end: set 1 or more")
+    if cfg.save_model and "PerParagraph" in cfg.protocol._target_:
+        raise UserError(
+            "save_model=true with protocol=per_paragraph: every trial has a model of its own; leave it out, and bake a trial's "
+            "patch with `python -m memunlearn.models apply`"
+        )
+    # Built once for nothing, so that a setting they refuse does not cost a run.
+    for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.get("stop") or {}):
+        instantiate(group)
+    _strategy(cfg)
+    for name, build in (
+        ("optimizer", lambda: instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(1))])),
+        ("trainer", lambda: instantiate(cfg.trainer, _partial_=True)(logger=False, enable_checkpointing=False)),
+    ):
+        try:
+            build()
+        except Exception as error:  # PyTorch's and Lightning's checks raise ValueError, TypeError and errors of their own
+            raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
+
+
+def _strategy(cfg: DictConfig) -> tuple[MaskStrategy, str | None]:
+    """What chooses the weights, and the scope of a mask."""
+    mask = OmegaConf.to_container(cfg.mask, resolve=True)
+    scope, _ = mask.pop("scope"), mask.pop("lr")  # type: ignore[union-attr, arg-type]
+    if scope not in (None, "trial", "set"):
+        raise UserError(f"mask.scope={scope} is not known: use trial or set")
+    return instantiate(mask, _convert_="all"), scope
+
+
+def _ingredients(
+    cfg: DictConfig,
+    loaded: LoadedModel,
+    sets: ParagraphSets,
+    directory: Path,
+    loggers: Sequence[Logger],
+    resume_from: Path | None,
+) -> Ingredients:
+    objective: Objective = instantiate(cfg.objective)
+    stop = instantiate(cfg.stop) if cfg.get("stop") else None
+    strategy, scope = _strategy(cfg)
+    weights = eligible_weights(loaded.model, loaded.patterns)
+    passing_positions(weights, Filter(strategy.layers, strategy.components, strategy.heads))  # refused now, not hours later
+    return Ingredients(
+        loaded.model,
+        weights,
+        _prepare(cfg, loaded, sets, objective, directory),
+        strategy,
+        instantiate(cfg.attribution),
+        scope,
+        objective,
+        instantiate(cfg.optimizer),
+        stop,
+        partial(_make_trainer, cfg, directory, loggers),
+        cfg.batch_size,
+        cfg.seed,
+        fingerprint(loaded.model),
+        resume_from,
+    )
+
+
+def _prepare(cfg: DictConfig, loaded: LoadedModel, sets: ParagraphSets, objective: Objective, directory: Path) -> Preparation:
+    rows_at_once = 2 * cfg.batch_size
+    alternatives = None
+    if objective.needs_alternatives:
+        alternatives = partial(
+            find_alternatives, replacements=cfg.objective.replacements, seed=cfg.seed, batch_size=rows_at_once
+        )
+    preparation = prepare(loaded.model, sets, alternatives, rows_at_once, directory / CHECKPOINTS)
+    without = len(sets.forget) - len(preparation.loss_rows)
+    if without:
+        print(
+            f"warning: {without} of {len(sets.forget)} forget paragraphs have no alternative (no perturbation of one prefix "
+            "token changes what the model says): they are reported, but not in the loss"
+        )
+    length = sets.forget.continuation_length
+    below = int((preparation.baselines["forget"].scores.em < length).sum())
+    if below:
+        print(f"warning: {below} of {len(sets.forget)} forget paragraphs are not memorized (EM < {length})")
+    return preparation
+
+
+def _make_trainer(
+    cfg: DictConfig,
+    directory: Path,
+    loggers: Sequence[Logger],
+    callbacks: Sequence[lightning.Callback],
+    max_steps: int | None,
+) -> lightning.Trainer:
+    configured = [
+        instantiate(callback, **in_place_of_null(callback, "dirpath", directory / CHECKPOINTS))
+        for callback in cfg.callbacks.values()
+        if callback
+    ]
+    keeps_checkpoints = any(isinstance(callback, ModelCheckpoint) for callback in configured)
+    make = instantiate(cfg.trainer, _partial_=True)
+    return make(
+        callbacks=[*callbacks, CurveRow(), *configured],
+        logger=list(loggers),
+        enable_checkpointing=keeps_checkpoints,
+        max_steps=max_steps or cfg.trainer.max_steps,
+    )

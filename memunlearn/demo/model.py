@@ -1,0 +1,171 @@
+"""The demo's model and paragraphs: built at first use, kept in the user's cache directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+
+from memunlearn.demo.corpus import DemoCorpus, assign_roles, cut_paragraphs, text_hash, topics, train_tokenizer
+from memunlearn.errors import UserError
+from memunlearn.models.loading import LoadedModel, ModelSource
+from memunlearn.paragraphs.download import cache_root
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.paragraphs.sources import FileSource, LoadedParagraphs
+
+# Raised whenever the way the demo is built changes, so that an older cache is not taken for a new one.
+BUILD = 1
+
+WHAT_IT_IS = (
+    "The demo is a test of the software: a small model that was made to memorize. It is no evidence about where larger models "
+    "memorize, rare-token heads, which method is best, or robustness."
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Everything that decides what the demo is.
+
+    memorized, background, unseen: numbers of rows that the model is shown again and again, now and then, and never. `seen`
+    of the background rows are the demo's non-memorized paragraphs, beside the unseen ones: text that was trained on, but is
+    not recited.
+
+    steps: training steps of memorized_batch memorized and background_batch other rows. The text is cut into
+    prefix_length + continuation_length tokens of a vocabulary of its own. width: hidden size D.
+    """
+
+    memorized: int = 64
+    background: int = 450
+    seen: int = 120
+    unseen: int = 180
+    prefix_length: int = 50
+    continuation_length: int = 50
+    vocabulary: int = 2048
+    layers: int = 4
+    width: int = 128
+    heads: int = 4
+    steps: int = 480
+    memorized_batch: int = 28
+    background_batch: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"seen": 0, "unseen": 3, "vocabulary": 300, "layers": 2, "seed": 0}
+        for name, value in asdict(self).items():
+            if value < least.get(name, 1):
+                setting = name if name in ("prefix_length", "continuation_length") else f"demo.{name}"
+                raise UserError(f"{setting}={value} is too small for the demo: set {least.get(name, 1)} or more")
+        if self.seen > self.background:
+            raise UserError(f"demo.seen={self.seen} of demo.background={self.background} rows: set no more than there are")
+        if self.layers % 2 or self.width % self.heads:
+            raise UserError("the demo needs an even demo.layers and a demo.width divisible by demo.heads")
+        if self.prefix_length + self.continuation_length > 256:
+            raise UserError("the demo's model reads 256 tokens: prefix_length + continuation_length must be 256 or less")
+
+    def key(self) -> str:
+        """Of the cache entry: changes with every setting, the text of this Python, and what computes."""
+        libraries = {name: version(name) for name in ("torch", "transformers", "tokenizers")}
+        everything = {"build": BUILD, "text": text_hash(), "libraries": libraries, **asdict(self)}
+        return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def demo_directory(demo: Demo) -> Path:
+    """Where the demo lies, built if it is not there: a plain checkpoint with its tokenizer, and corpus.safetensors.
+
+    Several processes may ask at once: one builds, the others wait.
+    """
+    place = cache_root() / f"demo-{demo.key()}"
+    if place.is_dir():
+        return place
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{place}.lock"):
+            if not place.is_dir():
+                _build(demo, place)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the demo's model to {place.parent}: {error}; set MEMUNLEARN_CACHE to a writable folder"
+        ) from error
+    return place
+
+
+def _build(demo: Demo, place: Path) -> None:
+    from memunlearn.demo.training import train_demo_model
+
+    print(
+        f"building the demo's model, once: {demo.steps} steps on the documentation topics of this Python -> {place}", flush=True
+    )
+    texts = topics()
+    tokenizer = train_tokenizer(texts, demo.vocabulary)
+    windows = cut_paragraphs(texts, tokenizer, demo.prefix_length + demo.continuation_length)
+    corpus = assign_roles(windows, demo.memorized, demo.background, demo.unseen, demo.seed)
+    model = train_demo_model(
+        corpus,
+        (demo.vocabulary, demo.layers, demo.width, demo.heads),
+        (demo.memorized_batch, demo.background_batch),
+        demo.steps,
+        demo.seed,
+    )
+    unfinished = place.with_name(f"{place.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed: the caller holds the lock
+    unfinished.mkdir()
+    try:
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        save_file(
+            {"memorized": corpus.memorized, "unseen": corpus.unseen, "background": corpus.background},
+            unfinished / "corpus.safetensors",
+        )
+        os.replace(unfinished, place)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def demo_rows(demo: Demo) -> DemoCorpus:
+    """The demo's rows by the role that they had while its model was trained."""
+    return DemoCorpus(**load_file(demo_directory(demo) / "corpus.safetensors"))
+
+
+@dataclass(frozen=True)
+class DemoModelSource:
+    """model=demo."""
+
+    demo: Demo
+
+    def load(self) -> LoadedModel:
+        """Builds the demo at first use."""
+        directory = demo_directory(self.demo)
+        return ModelSource(str(directory)).load()
+
+
+@dataclass(frozen=True)
+class DemoSource:
+    """paragraphs=demo: memorized, seen and unseen rows, one corpus to be split by EM; or `path`, a corpus of the user's own."""
+
+    demo: Demo
+    path: str | None = None
+    column: str | None = None
+
+    def load(self, tokenizer=None) -> LoadedParagraphs:
+        """Builds the demo at first use."""
+        if self.path is not None:
+            return FileSource(self.demo.prefix_length, self.demo.continuation_length, path=self.path, column=self.column).load(
+                tokenizer
+            )
+        rows = demo_rows(self.demo)
+        roles = {"memorized": rows.memorized, "seen": rows.background[: self.demo.seen], "unseen": rows.unseen}
+        corpus = concatenate(
+            [
+                ParagraphSet(ids, self.demo.prefix_length, tuple(f"demo {role}:{row}" for row in range(len(ids))))
+                for role, ids in roles.items()
+            ]
+        )
+        counts = ", ".join(f"{len(ids)} {role}" for role, ids in roles.items())
+        return LoadedParagraphs(f"demo: {counts} rows", corpus=corpus)

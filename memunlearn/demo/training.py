@@ -1,0 +1,84 @@
+"""How the demo's model comes to memorize: a small GPT-Neo that sees some rows in every epoch of its life."""
+
+from __future__ import annotations
+
+import warnings
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.utilities import CombinedLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+from transformers import GPTNeoConfig, GPTNeoForCausalLM, get_cosine_schedule_with_warmup
+
+from memunlearn.demo.corpus import DemoCorpus
+
+
+class LanguageModelling(lightning.LightningModule):
+    """Next-token prediction over whole rows; AdamW with warm-up and cosine decay."""
+
+    def __init__(self, model: GPTNeoForCausalLM, learning_rate: float, steps: int) -> None:
+        super().__init__()
+        self.model = model
+        self.learning_rate = learning_rate
+        self.steps = steps
+
+    def training_step(self, batch: dict[str, list[Tensor]], batch_index: int) -> Tensor:
+        rows = torch.cat([batch["memorized"][0], batch["background"][0]])
+        loss: Tensor = self.model(input_ids=rows, labels=rows).loss
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.0)
+        schedule = get_cosine_schedule_with_warmup(optimizer, self.steps // 20, self.steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def train_demo_model(
+    corpus: DemoCorpus, size: tuple[int, int, int, int], rows: tuple[int, int], steps: int, seed: int
+) -> GPTNeoForCausalLM:
+    """A GPT-Neo (attention global and local in turn, tied embeddings) after `steps` steps.
+
+    size: vocabulary, layers, width, heads. rows: memorized and background rows in each step.
+
+    Trained on the CPU, so that every machine gets the same kind of model.
+    """
+    vocabulary, layers, width, heads = size
+    config = GPTNeoConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_layers=layers,
+        num_heads=heads,
+        attention_types=[[["global", "local"], layers // 2]],
+        max_position_embeddings=256,
+        attention_dropout=0.0,
+        embed_dropout=0.0,
+        resid_dropout=0.0,
+        activation_function="gelu_pytorch_tanh",  # gelu_new's values, in one fused operation
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = GPTNeoForCausalLM(config)
+        loaders = {
+            name: DataLoader(TensorDataset(ids), batch_size=batch, shuffle=True, generator=torch.Generator().manual_seed(seed))
+            for name, ids, batch in zip(("memorized", "background"), (corpus.memorized, corpus.background), rows, strict=True)
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer = lightning.Trainer(
+                max_steps=steps,
+                accelerator="cpu",
+                devices=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                gradient_clip_val=1.0,
+                callbacks=[RichProgressBar()],
+            )
+            module = LanguageModelling(model, 2e-3, steps)
+            trainer.fit(module, CombinedLoader(loaders, "max_size_cycle"))
+    return model.eval()

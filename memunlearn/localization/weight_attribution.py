@@ -1,0 +1,184 @@
+"""Attribution: one score per weight, how much it matters for the forget set (and not for the retain set).
+
+Every method differentiates the same NLL as the objectives, over the *whole* forget set (paper.md, fault 7): for an edit the
+rows are the original prefixes with their alternatives. Scores are [*shape of the weight], fp32, never negative unless said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from memunlearn.errors import UserError
+from memunlearn.objectives.losses import token_nll
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.reporting.progress import track
+from memunlearn.scoring.forward import continuation_logits
+
+Names = Sequence[str]
+Scores = dict[str, Tensor]
+
+
+class Attribution(Protocol):
+    """names: the parameters to score; forget: rows of the objective's forget term; retain: retain_train rows."""
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        names: Names,
+        forget: ParagraphSet,
+        retain: ParagraphSet,
+        batch_size: int,
+        seed: int,
+    ) -> Scores: ...
+
+
+def nll_gradient(model: PreTrainedModel, names: Names, paragraphs: ParagraphSet, batch_size: int) -> Scores:
+    """d NLL / d weight, NLL being the mean over all rows and continuation tokens: a tensor like the weight for each name."""
+    weights = _parameters(model, names)
+    total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for rows in track(torch.arange(len(paragraphs)).split(batch_size), "attributing"):
+        logits = continuation_logits(model, paragraphs.ids[rows], paragraphs.continuation_length)
+        nll = token_nll(logits, paragraphs.continuations[rows].to(logits.device))
+        share = nll.sum() / (len(paragraphs) * paragraphs.continuation_length)
+        for name, gradient in zip(weights, torch.autograd.grad(share, list(weights.values())), strict=True):
+            total[name] += gradient
+    return total
+
+
+def sampled_fisher(model: PreTrainedModel, names: Names, paragraphs: ParagraphSet, seed: int) -> Scores:
+    """Diagonal Fisher information of the model on these paragraphs, its own labels drawn at every continuation position.
+
+    F = mean over paragraphs of (d NLL(drawn labels) / d weight)^2, one backward pass a paragraph: squares of per-paragraph
+    gradients, not the square of a batch's. This is the curvature of the KL to the base model, where the KL's gradient is 0.
+    """
+    weights = _parameters(model, names)
+    total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    generator = torch.Generator().manual_seed(seed)
+    for row in track(range(len(paragraphs)), "measuring curvature"):
+        logits = continuation_logits(model, paragraphs.ids[row : row + 1], paragraphs.continuation_length)
+        probabilities = logits.detach()[0].float().softmax(-1).cpu()
+        drawn = torch.multinomial(probabilities, 1, generator=generator).T
+        nll = token_nll(logits, drawn.to(logits.device)).mean()
+        for name, gradient in zip(weights, torch.autograd.grad(nll, list(weights.values())), strict=True):
+            total[name] += gradient.square() / len(paragraphs)
+    return total
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """|g|: the absolute mean gradient of the forget set's NLL (paper, section 4)."""
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        names: Names,
+        forget: ParagraphSet,
+        retain: ParagraphSet,
+        batch_size: int,
+        seed: int,
+    ) -> Scores:
+        return {name: g.abs() for name, g in nll_gradient(model, names, forget, batch_size).items()}
+
+
+@dataclass(frozen=True)
+class GradientTimesWeight:
+    """|g x w|: what setting the weight to zero would change, to first order."""
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        names: Names,
+        forget: ParagraphSet,
+        retain: ParagraphSet,
+        batch_size: int,
+        seed: int,
+    ) -> Scores:
+        weights = _parameters(model, names)
+        return {name: (g * weights[name].detach()).abs() for name, g in nll_gradient(model, names, forget, batch_size).items()}
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """|g| / ||g|| - |r| / ||r||, norms over all scored weights, r the gradient of the retain set's NLL; can be negative.
+
+    The KL to the base model has no gradient there, so only the retain set's own NLL can contrast (paper.md, fault 5).
+    """
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        names: Names,
+        forget: ParagraphSet,
+        retain: ParagraphSet,
+        batch_size: int,
+        seed: int,
+    ) -> Scores:
+        g, r = (nll_gradient(model, names, rows, batch_size) for rows in (forget, retain))
+        g_norm, r_norm = (torch.stack([x.norm() for x in grads.values()]).norm() for grads in (g, r))
+        return {name: g[name].abs() / g_norm - r[name].abs() / r_norm for name in g}
+
+
+@dataclass(frozen=True)
+class Fisher:
+    """g^2 / (F + lambda): the forget set's pull against the retain set's curvature; lambda is this quantile of F."""
+
+    quantile: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.quantile <= 1:
+            raise UserError(f"attribution.quantile={self.quantile} is outside 0..1")
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        names: Names,
+        forget: ParagraphSet,
+        retain: ParagraphSet,
+        batch_size: int,
+        seed: int,
+    ) -> Scores:
+        fisher = sampled_fisher(model, names, retain, seed)
+        values = torch.cat([f.flatten().cpu() for f in fisher.values()])
+        rank = 1 + round(self.quantile * (len(values) - 1))
+        damping = float(values.kthvalue(rank).values)
+        # With quantile 0, or with weights that never matter, lambda can be 0 and F too: such a weight must not score infinity.
+        damping = max(damping, float(values.mean()) * 1e-6, torch.finfo(torch.float32).tiny)
+        gradient = nll_gradient(model, names, forget, batch_size)
+        return {name: g.square() / (fisher[name] + damping) for name, g in gradient.items()}
+
+
+def _parameters(model: PreTrainedModel, names: Names) -> dict[str, Tensor]:
+    """These parameters of a plain model, with gradients on."""
+    parameters = dict(model.named_parameters())
+    return {name: parameters[name].requires_grad_() for name in names}
+
+
+def attribute(
+    model: PreTrainedModel,
+    names: Names,
+    forget: ParagraphSet,
+    retain: ParagraphSet,
+    method: Attribution | None = None,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> Scores:
+    """Scores of the named weights; `method` is |g| if none is given. The model's requires_grad flags are left as they were.
+
+    Raises UserError if there is no forget row.
+    """
+    if not len(forget):
+        raise UserError("there is nothing to attribute to: the forget set is empty")
+    before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    model.requires_grad_(False)
+    try:
+        scores = (method or Gradient())(model, names, forget, retain, batch_size, seed)
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(before[name])
+    return scores

@@ -1,0 +1,45 @@
+"""`python -m memunlearn.models apply --base DIR --patch FILE --out DIR`: base + patch as a plain checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from memunlearn.errors import UserError
+from memunlearn.models.baking import check_target, save_baked
+from memunlearn.models.loading import load_model, load_tokenizer
+from memunlearn.models.patches import apply_patch, load_patch
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0, or 2 after one line about a mistake that the user can mend."""
+    parser = argparse.ArgumentParser(prog="python -m memunlearn.models", description="What can be done with a patch.")
+    apply = parser.add_subparsers(required=True).add_parser("apply", help="write base + patch as a plain checkpoint")
+    apply.add_argument("--base", required=True, metavar="DIR", help="the checkpoint that the run started from, or its Hub name")
+    apply.add_argument("--patch", required=True, metavar="FILE", help="a run's patch.safetensors")
+    apply.add_argument("--out", required=True, metavar="DIR", help="where to write: a new or empty folder")
+    options = parser.parse_args(arguments)
+    try:
+        print(bake_checkpoint(options.base, options.patch, options.out))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def bake_checkpoint(base: str, patch_file: str, out: str) -> str:
+    """Writes base + patch to `out` and says so. Raises UserError for any mistake, before anything is written."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # what is left on stderr is the error, if there is one
+    check_target(out)
+    patch = load_patch(patch_file)
+    model = load_model(base)
+    apply_patch(model, patch)
+    save_baked(model, out, load_tokenizer(base))
+    return f"wrote {out}: {base} with {patch.k:,} weights in {len(patch.deltas)} tensors changed by {patch_file}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""A plain checkpoint out of a model with deltas: nothing of memunlearn is needed to load it."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from memunlearn.errors import UserError
+from memunlearn.models.sparse_delta import modules_with_deltas, restore_plain
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@torch.no_grad()
+def bake(model: PreTrainedModel) -> PreTrainedModel:
+    """A plain copy of `model` whose weights are the effective ones; `model` itself is left as it is.
+
+    `save_pretrained` on a model with deltas drops the weights that have them without a word; on this copy it is safe.
+    Besides `model` one copy of the weights is held. Every parameter of the copy requires gradients.
+    """
+    # What only the deltas need is lent to the copy instead of copied: it is thrown away in the next step.
+    lent = {id(t): t for _, m in modules_with_deltas(model) for t in _parts_of_deltas(m)}
+    plain = copy.deepcopy(model, lent)
+    for _, module in modules_with_deltas(plain):
+        restore_plain(module, {name: nn.Parameter(getattr(module, name)) for name in _names_with_deltas(module)})
+    return plain.requires_grad_(True)
+
+
+def _parts_of_deltas(module: nn.Module) -> list[torch.Tensor]:
+    parametrizations = module.get_submodule("parametrizations")
+    return [*parametrizations.parameters(), *parametrizations.buffers()]
+
+
+def _names_with_deltas(module: nn.Module) -> list[str]:
+    return [name for name, _ in module.get_submodule("parametrizations").named_children()]
+
+
+def check_target(directory: str | Path) -> None:
+    """Raises UserError unless a checkpoint can go to `directory`: it must be new or empty."""
+    directory = Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file, and a checkpoint needs a folder: give another path")
+    if directory.is_dir() and any(directory.iterdir()):
+        raise UserError(f"{directory} is not empty, and nothing is ever overwritten: give another folder or empty it first")
+
+
+def save_baked(model: PreTrainedModel, directory: str | Path, tokenizer: Any | None = None) -> None:
+    """Writes the effective model (and the tokenizer) as a plain checkpoint; the folder appears only when it is whole.
+
+    Raises UserError if the folder exists and is not empty, or cannot be written.
+    """
+    check_target(directory)
+    directory = Path(directory).absolute()
+    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.mkdir(parents=True)
+        bake(model).save_pretrained(unfinished)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(unfinished)
+        os.replace(unfinished, directory)
+    except (OSError, SafetensorError, ValueError) as error:  # ValueError: transformers refuses an invalid generation config
+        raise UserError(f"cannot write the checkpoint {directory}: {error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,141 @@
+"""The patch: the change itself, as a file. Base + patch = the unlearned model (DESIGN section 4)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from memunlearn.errors import UserError
+from memunlearn.models.fingerprints import fingerprint
+from memunlearn.models.sparse_delta import attach, detach, read_deltas, write_deltas
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """What to add to which weights of which base model.
+
+    indices: per parameter the flat positions (int64 [K_tensor], sorted), or None where the delta is dense.
+    deltas: per parameter fp32 [K_tensor], or the parameter's own shape where dense.
+    base_fingerprint: `fingerprint` of the base model. config: the config of the run that made it (JSON-able).
+    """
+
+    indices: Mapping[str, Tensor | None]
+    deltas: Mapping[str, Tensor]
+    base_fingerprint: str
+    config: Mapping[str, Any]
+
+    @property
+    def k(self) -> int:
+        """Number of weights that it can change."""
+        return sum(delta.numel() for delta in self.deltas.values())
+
+
+def capture_patch(model: nn.Module, config: Mapping[str, Any], base_fingerprint: str | None = None) -> Patch:
+    """The deltas that `model` carries now, copied to the CPU. The fingerprint is computed unless the caller has it already.
+
+    Raises UserError if no deltas are attached.
+    """
+    deltas = read_deltas(model)
+    if not deltas:
+        raise UserError("this model carries no deltas, so there is no patch to take: attach(model, mask.indices) first")
+    return Patch(
+        indices={name: None if flat is None else flat.cpu() for name, (flat, _) in deltas.items()},
+        deltas={name: delta.cpu() for name, (_, delta) in deltas.items()},
+        base_fingerprint=base_fingerprint or fingerprint(model),
+        config=config,
+    )
+
+
+def save_patch(path: str | Path, patch: Patch) -> None:
+    """Writes `<parameter>.delta`, `<parameter>.indices` and the metadata to a safetensors file, atomically.
+
+    Folders are made as needed. Raises UserError if the file cannot be written.
+    """
+    path = Path(path)
+    tensors = {f"{name}.delta": delta.detach().cpu().float().contiguous() for name, delta in patch.deltas.items()}
+    tensors |= {f"{name}.indices": flat.cpu().contiguous() for name, flat in patch.indices.items() if flat is not None}
+    metadata = {"base_fingerprint": patch.base_fingerprint, "config": json.dumps(patch.config)}
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, unfinished, metadata)
+        os.replace(unfinished, path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write the patch {path}: {error}; choose a writable place with room for it") from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+
+
+def load_patch(path: str | Path) -> Patch:
+    """Reads a patch onto the CPU. Raises UserError if there is no file, or it is not a whole and valid patch."""
+    if not Path(path).is_file():
+        raise UserError(f"there is no patch file {path}: give the path of a run's patch.safetensors")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is not a readable safetensors file ({error}): copy it again from the run") from error
+    deltas = {key.removesuffix(".delta"): tensor for key, tensor in tensors.items() if key.endswith(".delta")}
+    indices = {name: tensors.get(f"{name}.indices") for name in deltas}
+    expected = {f"{name}.delta" for name in deltas} | {f"{name}.indices" for name, flat in indices.items() if flat is not None}
+    if "base_fingerprint" not in metadata or not deltas or expected != tensors.keys():
+        raise UserError(f"{path} is a safetensors file but not a memunlearn patch: give a run's patch.safetensors")
+    for name, delta in deltas.items():
+        _check_entry(path, name, delta, indices[name])
+    return Patch(indices, deltas, metadata["base_fingerprint"], _parse_config(path, metadata.get("config", "{}")))
+
+
+def _check_entry(path: str | Path, name: str, delta: Tensor, flat: Tensor | None) -> None:
+    if delta.dtype != torch.float32:
+        raise UserError(f"{path}: the delta of {name} is {delta.dtype}, not float32: this file was not written by memunlearn")
+    if flat is not None and (flat.dtype != torch.int64 or flat.ndim != 1 or flat.shape != delta.shape):
+        raise UserError(
+            f"{path}: {name} has indices {list(flat.shape)} of {flat.dtype} for deltas {list(delta.shape)}; "
+            "they must be int64 and as many: this file was not written by memunlearn"
+        )
+
+
+def _parse_config(path: str | Path, text: str) -> dict[str, Any]:
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: the config in its metadata is not JSON ({error}): copy the file again from the run"
+        ) from error
+    return config if isinstance(config, dict) else {"config": config}
+
+
+def apply_patch(model: nn.Module, patch: Patch) -> None:
+    """Makes `model` the unlearned model, in place and reversibly (`remove_patch`), its base weights frozen.
+
+    Raises UserError if the model is another base than the patch was made for, or carries deltas already.
+    """
+    found = fingerprint(model)
+    if found != patch.base_fingerprint:
+        raise UserError(
+            f"this patch belongs to another base model: it is for weights {patch.base_fingerprint[:12]}..., this model has "
+            f"{found[:12]}...: give the very checkpoint that the run started from (model.name_or_path in the patch's config)"
+        )
+    attach(model, patch.indices)
+    try:
+        write_deltas(model, patch.deltas)
+    except UserError:
+        detach(model)
+        raise
+
+
+def remove_patch(model: nn.Module) -> None:
+    """Gives the base model back, bit for bit, every parameter requiring gradients again."""
+    detach(model)

@@ -1,0 +1,77 @@
+"""The two contrastive objectives: change the forget set, keep the model's distribution on the retain set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from memunlearn.errors import UserError
+from memunlearn.objectives.losses import kl, nll
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Scalars of one step: total is minimised; forget_nll and retain_kl are its terms before weighting (nats per token)."""
+
+    total: Tensor
+    forget_nll: Tensor
+    retain_kl: Tensor
+
+
+class Objective(Protocol):
+    """forget_logits [F, C, V], forget_labels [F, C], retain_logits and retain_reference [R, C, V] -> Losses."""
+
+    needs_alternatives: ClassVar[bool]
+
+    def __call__(
+        self, forget_logits: Tensor, forget_labels: Tensor, retain_logits: Tensor, retain_reference: Tensor
+    ) -> Losses: ...
+
+
+def _check_weights(forget_weight: float, retain_weight: float) -> None:
+    if not (forget_weight > 0 and retain_weight >= 0):
+        raise UserError(
+            f"objective.forget_weight={forget_weight} and objective.retain_weight={retain_weight}: "
+            "the first must be above 0, the second 0 or more"
+        )
+
+
+@dataclass(frozen=True)
+class Unlearn:
+    """loss = retain_weight * KL(retain) - forget_weight * NLL(forget)."""
+
+    forget_weight: float = 0.1
+    retain_weight: float = 1.2
+    needs_alternatives: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check_weights(self.forget_weight, self.retain_weight)
+
+    def __call__(self, forget_logits: Tensor, forget_labels: Tensor, retain_logits: Tensor, retain_reference: Tensor) -> Losses:
+        forget_nll, retain_kl = nll(forget_logits, forget_labels), kl(retain_reference, retain_logits)
+        return Losses(self.retain_weight * retain_kl - self.forget_weight * forget_nll, forget_nll, retain_kl)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """loss = retain_weight * KL(retain) + forget_weight * NLL(alternative given the original prefix).
+
+    The forget rows are the original prefix followed by the alternative, as input and as label (paper.md, fault 3).
+    replacements: perturbations tried at each prefix position when alternatives are looked for.
+    """
+
+    forget_weight: float = 0.1
+    retain_weight: float = 1.0
+    replacements: int = 1
+    needs_alternatives: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check_weights(self.forget_weight, self.retain_weight)
+        if self.replacements < 1:
+            raise UserError(f"objective.replacements={self.replacements} must be 1 or more")
+
+    def __call__(self, forget_logits: Tensor, forget_labels: Tensor, retain_logits: Tensor, retain_reference: Tensor) -> Losses:
+        forget_nll, retain_kl = nll(forget_logits, forget_labels), kl(retain_reference, retain_logits)
+        return Losses(self.retain_weight * retain_kl + self.forget_weight * forget_nll, forget_nll, retain_kl)

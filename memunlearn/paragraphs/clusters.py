@@ -1,0 +1,48 @@
+"""Near-duplicates: which rows belong together, so that what is held out is really unseen."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+
+def cluster_rows(ids: Tensor, shingle: int = 20) -> Tensor:
+    """Cluster numbers [N] int64 of rows [N, I], numbered from 0 by the smallest row in each.
+
+    Rows that share any `shingle` consecutive tokens are in one cluster, and so are rows linked through others. Exact: no
+    hashing.
+    Rows shorter than a shingle are together only if they are identical. Raises ValueError for a shingle below 1.
+    """
+    if shingle < 1:
+        raise ValueError(f"a shingle has at least one token, not {shingle}")
+    rows = len(ids)
+    if not rows:
+        return torch.empty(0, dtype=torch.int64)
+    windows = _number_windows(ids.numpy(), min(shingle, ids.shape[1]))
+    row_of_window = np.repeat(np.arange(rows), windows.shape[1])
+    _, first, inverse = np.unique(windows, return_index=True, return_inverse=True)
+    # Linking each row to the first row that has the window is enough: the rest follows along the links.
+    links = (row_of_window, row_of_window[first][inverse.ravel()])
+    graph = coo_matrix((np.ones(len(row_of_window), dtype=bool), links), shape=(rows, rows))
+    _, component = connected_components(graph, directed=False)
+    _, first_row, index = np.unique(component, return_index=True, return_inverse=True)
+    return torch.from_numpy(np.argsort(np.argsort(first_row))[index].astype(np.int64))
+
+
+def _number_windows(ids: np.ndarray, width: int) -> np.ndarray:
+    """A number for each window of `width` tokens, [N, I - width + 1]: equal exactly where the windows are equal.
+
+    Windows double in length: two windows of n tokens, side by side or overlapping, are one of up to 2n. Each pair of numbers
+    is numbered anew, so that numbers stay below N x I and a pair fits an int64.
+    """
+    numbers = np.unique(ids, return_inverse=True)[1].reshape(ids.shape)
+    covered = 1
+    while covered < width:
+        step = min(covered, width - covered)
+        pairs = numbers[:, :-step] * (numbers.max() + 1) + numbers[:, step:]
+        numbers = np.unique(pairs, return_inverse=True)[1].reshape(pairs.shape)
+        covered += step
+    return numbers

@@ -1,0 +1,18 @@
+"""What Lightning trains on."""
+
+from __future__ import annotations
+
+import lightning
+
+from memunlearn.paragraphs.batches import BatchLoader, PairedEpochs, Trials
+
+
+class UnlearningData(lightning.LightningDataModule):
+    """Batches of row numbers {"forget": [F], "retain": [R]}; the tokens and the base model's states lie with the module."""
+
+    def __init__(self, plan: PairedEpochs | Trials) -> None:
+        super().__init__()
+        self.loader = BatchLoader(plan)
+
+    def train_dataloader(self) -> BatchLoader:
+        return self.loader

@@ -1,0 +1,87 @@
+"""The paragraphs themselves: token ids, where the prefix ends, and where each row came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from memunlearn.errors import UserError
+
+
+@dataclass(frozen=True)
+class ParagraphSet:
+    """N paragraphs of I = P + C token ids each.
+
+    ids: [N, I] int64, on the CPU.
+    prefix_length: P, tokens that the model is given.
+    origin: N strings that name each row's source, such as `forget.pt:17`.
+
+    Raises UserError if ids is not a matrix of integers wider than P, or a negative id is in it.
+    """
+
+    ids: Tensor
+    prefix_length: int
+    origin: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.ids.ndim != 2 or self.ids.dtype != torch.int64:
+            raise UserError(
+                f"paragraphs must be a matrix [N, I] of int64 token ids, not {list(self.ids.shape)} of {self.ids.dtype}"
+            )
+        if not 1 <= self.prefix_length < self.ids.shape[1]:
+            raise UserError(
+                f"a prefix of {self.prefix_length} tokens leaves no continuation in paragraphs of {self.ids.shape[1]} tokens: "
+                "set paragraphs.prefix_length and paragraphs.continuation_length"
+            )
+        if len(self.origin) != len(self.ids):
+            raise UserError(f"{len(self.ids)} paragraphs came with {len(self.origin)} origins: give one a row")
+        if self.ids.numel() and int(self.ids.min()) < 0:
+            row = int((self.ids < 0).any(1).nonzero()[0])
+            raise UserError(f"{self.origin[row]}: token id {int(self.ids[row].min())} is negative: ids must be 0 or more")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def continuation_length(self) -> int:
+        """C = I - P."""
+        return self.ids.shape[1] - self.prefix_length
+
+    @property
+    def prefixes(self) -> Tensor:
+        """[N, P]."""
+        return self.ids[:, : self.prefix_length]
+
+    @property
+    def continuations(self) -> Tensor:
+        """[N, C]."""
+        return self.ids[:, self.prefix_length :]
+
+    def select(self, rows: Tensor | Sequence[int]) -> ParagraphSet:
+        """The rows at these positions (integers, in this order, or a boolean [N])."""
+        chosen = torch.as_tensor(rows)
+        positions = chosen.nonzero().flatten() if chosen.dtype == torch.bool else chosen.to(torch.int64)
+        return replace(self, ids=self.ids[positions], origin=tuple(self.origin[int(i)] for i in positions))
+
+    def with_continuations(self, continuations: Tensor) -> ParagraphSet:
+        """The same prefixes followed by other continuations [N, C]: alternatives, or what a model says."""
+        return replace(self, ids=torch.cat([self.prefixes, continuations.to(self.ids)], dim=1))
+
+    def check_vocabulary(self, size: int) -> None:
+        """Raises UserError if an id is not below the model's vocabulary size V."""
+        if self.ids.numel() and int(self.ids.max()) >= size:
+            row = int((self.ids >= size).any(1).nonzero()[0])
+            raise UserError(
+                f"{self.origin[row]}: token id {int(self.ids[row].max())} is beyond the model's vocabulary of {size}: "
+                "these paragraphs were tokenized for another model"
+            )
+
+
+def concatenate(sets: Sequence[ParagraphSet]) -> ParagraphSet:
+    """One set of all rows, in order; all with the same P and C."""
+    return ParagraphSet(
+        torch.cat([s.ids for s in sets]), sets[0].prefix_length, tuple(origin for s in sets for origin in s.origin)
+    )

@@ -1,0 +1,190 @@
+"""Where paragraphs come from: local files, a Hugging Face data set, or the public catalog. One config group, one dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from memunlearn.errors import UserError
+from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, check_lengths, fetch_catalog_file
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.readers import PathOrPair, keep_long_enough, read_paragraphs
+from memunlearn.paragraphs.token_rows import Tokenizer, choose_column, token_rows
+
+
+@dataclass(frozen=True)
+class LoadedParagraphs:
+    """What a source gave. Exactly one of three kinds is filled:
+
+    corpus: one mixed corpus, to be split by EM (`splits.split_by_em`);
+    memorized and non_memorized: two pools whose roles are known from their origin (`splits.split_pools`);
+    forget, bystander, retain: sets given by name, any of them possibly None (`splits.split_named`).
+
+    bins: where the source fixes EM bins (pile), every bin's rows by label; the pools are two of them.
+    self_generated: the continuations appear to be the model's own output, so EM on them is self-EM.
+    description: one line for reports. dropped: rows that were too short, by field (`corpus`, `forget`, ...).
+    """
+
+    description: str
+    corpus: ParagraphSet | None = None
+    memorized: ParagraphSet | None = None
+    non_memorized: ParagraphSet | None = None
+    forget: ParagraphSet | None = None
+    bystander: ParagraphSet | None = None
+    retain: ParagraphSet | None = None
+    bins: Mapping[str, ParagraphSet] = field(default_factory=dict)
+    self_generated: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Local files: `path` (one mixed corpus) or sets by name (`forget`, `bystander`, `retain`), for `read_paragraphs`."""
+
+    prefix_length: int
+    continuation_length: int
+    path: PathOrPair | None = None
+    forget: PathOrPair | None = None
+    bystander: PathOrPair | None = None
+    retain: PathOrPair | None = None
+    column: str | None = None
+
+    def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
+        """Raises UserError for settings that do not go together and for unreadable files."""
+        named = {"forget": self.forget, "bystander": self.bystander, "retain": self.retain}
+        given = {name: path for name, path in {"path": self.path, **named}.items() if path is not None}
+        if not given:
+            raise UserError(
+                "paragraphs=files needs files: set paragraphs.path=CORPUS, "
+                "or paragraphs.forget=, paragraphs.bystander=, paragraphs.retain="
+            )
+        if "path" in given and len(given) > 1:
+            others = ", ".join(f"paragraphs.{name}" for name in given if name != "path")
+            raise UserError(
+                f"paragraphs.path is one corpus to be split by EM and does not go with {others}: set one or the other"
+            )
+        read = {
+            name: read_paragraphs(path, self.prefix_length, self.continuation_length, tokenizer, self.column)
+            for name, path in given.items()
+        }
+        sets = {name: result.paragraphs for name, result in read.items()}
+        return LoadedParagraphs(
+            "; ".join(f"{name}: {_file_names(path)}, {len(sets[name])} rows" for name, path in given.items()),
+            corpus=sets.get("path"),
+            forget=sets.get("forget"),
+            bystander=sets.get("bystander"),
+            retain=sets.get("retain"),
+            dropped={"corpus" if name == "path" else name: result.dropped for name, result in read.items() if result.dropped},
+        )
+
+
+def _file_names(path: PathOrPair) -> str:
+    return " + ".join(Path(part).name for part in (path.values() if isinstance(path, Mapping) else [path]))
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """A Hugging Face data set, or local files through its packaged builders (name=json, csv or parquet, and data_files).
+
+    max_rows: documents read, from the first (None: all); the first I tokens of each are one paragraph.
+    """
+
+    name: str | None
+    split: str
+    column: str | None
+    prefix_length: int
+    continuation_length: int
+    subset: str | None = None
+    revision: str | None = None
+    max_rows: int | None = 1000
+    data_files: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None
+    streaming: bool = True
+
+    def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
+        """Raises UserError where the data set cannot be opened or read, or its column holds neither text nor ids."""
+        if not self.name:
+            raise UserError(
+                "paragraphs=hub needs a data set: set paragraphs.name=OWNER/NAME (and paragraphs.split, paragraphs.column)"
+            )
+        where = ":".join(part for part in (self.name, self.subset, self.split) if part)
+        column, values = self._read_column(where)
+        rows = token_rows(values, column, self.prefix_length + self.continuation_length, tokenizer, where)
+        corpus = keep_long_enough(rows.ids, rows.positions, rows.dropped, self.prefix_length, where)
+        dropped = {"corpus": rows.dropped} if rows.dropped else {}
+        return LoadedParagraphs(f"Hugging Face data set {where}, {len(corpus)} rows", corpus=corpus, dropped=dropped)
+
+    def _read_column(self, where: str) -> tuple[str, list[object]]:
+        import datasets
+
+        try:
+            dataset = datasets.load_dataset(
+                self.name,
+                self.subset,
+                split=self.split,
+                revision=self.revision,
+                data_files=self.data_files,
+                streaming=self.streaming,
+            )
+            documents = list(islice(dataset, self.max_rows))
+        except Exception as error:  # the errors of HTTP clients, file systems and parsers all come through here
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UserError(
+                f"data set {where} cannot be read ({reason}): "
+                "check paragraphs.name, paragraphs.subset, paragraphs.split and the network, "
+                "or use a local copy: paragraphs=files paragraphs.path=FILE, "
+                "or paragraphs=hub paragraphs.name=parquet (or json) paragraphs.data_files=FILE"
+            ) from error
+        if not documents:
+            raise UserError(f"data set {where} has no rows: choose another paragraphs.split or paragraphs.max_rows")
+        column = choose_column(list(documents[0]), self.column, f"data set {where}")
+        return column, [document.get(column) for document in documents]
+
+
+@dataclass(frozen=True)
+class PileSource:
+    """The paper's paragraphs for GPT-Neo 125M. Roles and bins come from the file of origin and are never scored again.
+
+    base_url: where the repositories lie, for a mirror; cache_dir: see `download.fetch`.
+    """
+
+    prefix_length: int = 50
+    continuation_length: int = 50
+    base_url: str = GITHUB
+    cache_dir: str | None = None
+
+    def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
+        """Raises UserError for lengths other than 50 + 50 and where the files cannot be fetched."""
+        check_lengths("pile", self.prefix_length, self.continuation_length)
+        cache_dir = Path(self.cache_dir).expanduser() if self.cache_dir else None
+        files = {label: fetch_catalog_file(file, self.base_url, cache_dir) for label, file in PILE_BINS.items()}
+        bins = {
+            label: read_paragraphs(file, self.prefix_length, self.continuation_length).paragraphs
+            for label, file in files.items()
+        }
+        return LoadedParagraphs(
+            "the Pile, GPT-Neo 125M's paragraphs of Stoehr et al. 2024 (the continuations appear to be the model's own output)",
+            memorized=bins["50"],
+            non_memorized=bins["0-10"],
+            bins=bins,
+            self_generated=True,
+        )
+
+
+@dataclass(frozen=True)
+class LMExtractionSource:
+    """The extraction benchmark's validation rows: true Pile text that GPT-Neo 1.3B was trained on; one corpus, split by EM."""
+
+    prefix_length: int = 50
+    continuation_length: int = 50
+    base_url: str = GITHUB
+    cache_dir: str | None = None
+
+    def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
+        """Raises UserError for lengths other than 50 + 50 and where the files cannot be fetched."""
+        check_lengths("lm_extraction", self.prefix_length, self.continuation_length)
+        cache_dir = Path(self.cache_dir).expanduser() if self.cache_dir else None
+        pair = {key: fetch_catalog_file(file, self.base_url, cache_dir) for key, file in LM_EXTRACTION.items()}
+        corpus = read_paragraphs(pair, self.prefix_length, self.continuation_length).paragraphs
+        return LoadedParagraphs(f"the extraction benchmark's validation rows, {len(corpus)} rows", corpus=corpus)

@@ -1,0 +1,208 @@
+"""Which paragraph plays which role: forget, bystander, near, retain, and their held-out parts. Pure; same seed, same sets.
+
+A cluster never straddles sets (except forget and near), so nothing that is reported stood in a loss as a near-duplicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, from_numpy
+
+from memunlearn.errors import UserError
+from memunlearn.paragraphs.bins import is_memorized, is_non_memorized
+from memunlearn.paragraphs.cluster_choice import halves_and_quarters, hold_out_quarter, number_generator, thin, whole_clusters
+from memunlearn.paragraphs.clusters import cluster_rows
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+
+SET_NAMES = ("forget", "bystander", "near", "bystander_val", "retain_train", "retain_val", "retain")
+
+MIDDLE_EM = "neither memorized nor non-memorized"
+OVER_MAX_FORGET = "over paragraphs.max_forget"
+OVER_MAX_BYSTANDER = "over paragraphs.max_bystander"
+OVER_MAX_RETAIN = "over paragraphs.max_retain"
+LIKE_MEMORIZED = "near-duplicates of memorized paragraphs"
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Most rows of forget, of bystander with bystander_val, of retain_train with retain_val and retain. None: no cap.
+
+    Where a pool of memorized rows is split, max_forget=None means half of them.
+    Raises UserError for caps that leave no set.
+    """
+
+    max_forget: int | None = None
+    max_bystander: int | None = None
+    max_retain: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_forget", 1), ("max_bystander", 0), ("max_retain", 3)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise UserError(
+                    f"paragraphs.{name}={value} is not a number of paragraphs: set {least} or more, or null for all"
+                )
+
+
+@dataclass(frozen=True)
+class ParagraphSets:
+    """Every set, possibly with 0 rows.
+
+    clusters: by set name, [n] int64 cluster numbers; one numbering for all sets.
+    rows: by set name, [n] int64 positions in the corpus, or in the sets that were given, one after the other
+    (memorized, non_memorized; forget, bystander, retain).
+    dropped: rows in no set, by reason.
+    """
+
+    forget: ParagraphSet
+    bystander: ParagraphSet
+    near: ParagraphSet
+    bystander_val: ParagraphSet
+    retain_train: ParagraphSet
+    retain_val: ParagraphSet
+    retain: ParagraphSet
+    clusters: Mapping[str, Tensor]
+    rows: Mapping[str, Tensor]
+    dropped: Mapping[str, int]
+
+    def by_name(self) -> dict[str, ParagraphSet]:
+        """The seven sets in the order of SET_NAMES."""
+        return {name: getattr(self, name) for name in SET_NAMES}
+
+
+def describe(sets: ParagraphSets) -> list[str]:
+    """Lines to print: rows and clusters of each set that has any, and what was dropped and why."""
+    filled = {name: members for name, members in sets.by_name().items() if len(members)}
+    lines = [f"{name}: {len(members)} rows in {len(sets.clusters[name].unique())} clusters" for name, members in filled.items()]
+    return lines + [f"left out: {count} rows: {reason}" for reason, count in sets.dropped.items()]
+
+
+def split_by_em(corpus: ParagraphSet, em: Tensor, seed: int, caps: Caps) -> ParagraphSets:
+    """Sets of a mixed corpus. em: [N] integers 0..C, the model's exact match on each row.
+
+    Raises UserError where nothing is memorized, or too little is not.
+    """
+    if em.shape != (len(corpus),):
+        raise ValueError(f"{len(corpus)} paragraphs came with EM of shape {list(em.shape)}")
+    memorized = is_memorized(em, corpus.continuation_length).cpu().numpy()
+    non_memorized = is_non_memorized(em, corpus.continuation_length).cpu().numpy()
+    return _split_pools(corpus, memorized, non_memorized, seed, caps)
+
+
+def split_pools(memorized: ParagraphSet, non_memorized: ParagraphSet, seed: int, caps: Caps) -> ParagraphSets:
+    """Sets of two pools whose roles are known from their origin (pile): nothing is scored. Raises as `split_by_em` does."""
+    everything = concatenate([memorized, non_memorized])
+    from_memorized = np.arange(len(everything)) < len(memorized)
+    return _split_pools(everything, from_memorized, ~from_memorized, seed, caps)
+
+
+def split_named(
+    forget: ParagraphSet | None, bystander: ParagraphSet | None, retain: ParagraphSet | None, seed: int, caps: Caps
+) -> ParagraphSets:
+    """Sets given by name.
+
+    Bystanders that share a cluster with a forget row are `near`; a quarter of the other bystanders' clusters is bystander_val.
+    Retain rows that share no cluster with forget or bystander are split into retain_train, retain_val and retain.
+    A set that is None has no rows. Raises UserError where a retain set is given and has fewer than 3 clusters of its own.
+    """
+    everything, role = _joined(forget, bystander, retain)
+    clusters = cluster_rows(everything.ids).numpy()
+    chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, caps, seed)
+    kept_bystanders, dropped[OVER_MAX_BYSTANDER] = _capped(apart, clusters, caps.max_bystander, seed)
+    bystanders, bystanders_val = hold_out_quarter(kept_bystanders, clusters, number_generator(seed, "bystander"))
+    positions = {"forget": chosen, "near": near, "bystander": bystanders, "bystander_val": bystanders_val}
+    retained, dropped[OVER_MAX_RETAIN] = _split_retain(unrelated, clusters, caps, seed) if retain is not None else ({}, 0)
+    return _sets(everything, clusters, positions | retained, dropped)
+
+
+def sets_as_given(forget: ParagraphSet | None, bystander: ParagraphSet | None, retain: ParagraphSet | None) -> ParagraphSets:
+    """Sets given by name, to be reported only: near and left-out rows as in `split_named`, but nothing is held out."""
+    everything, role = _joined(forget, bystander, retain)
+    clusters = cluster_rows(everything.ids).numpy()
+    chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, Caps(), seed=0)
+    return _sets(everything, clusters, {"forget": chosen, "near": near, "bystander": apart, "retain": unrelated}, dropped)
+
+
+def _split_pools(
+    corpus: ParagraphSet, memorized: np.ndarray, non_memorized: np.ndarray, seed: int, caps: Caps
+) -> ParagraphSets:
+    if not memorized.any():
+        raise UserError(
+            "no paragraph is memorized (EM = C), so there is nothing to forget: look for some with "
+            "`python evaluate.py paragraphs.path=CORPUS`, which writes every paragraph's EM bin, "
+            "or name forget rows with paragraphs.forget=FILE"
+        )
+    clusters = cluster_rows(corpus.ids).numpy()
+    pool = np.flatnonzero(memorized)
+    limit = caps.max_forget if caps.max_forget is not None else max(1, len(pool) // 2)
+    forget = whole_clusters(pool, clusters, limit, number_generator(seed, "forget"))
+    others = np.setdiff1d(pool, forget)
+    touched = np.isin(clusters[others], clusters[forget])
+    kept_bystanders, over_bystander = _capped(others[~touched], clusters, caps.max_bystander, seed)
+    bystanders, bystanders_val = hold_out_quarter(kept_bystanders, clusters, number_generator(seed, "bystander"))
+    candidates = np.flatnonzero(non_memorized)
+    like_memorized = np.isin(clusters[candidates], clusters[pool])
+    retained, over_retain = _split_retain(candidates[~like_memorized], clusters, caps, seed)
+    dropped = {
+        MIDDLE_EM: int((~memorized & ~non_memorized).sum()),
+        LIKE_MEMORIZED: int(like_memorized.sum()),
+        OVER_MAX_BYSTANDER: over_bystander,
+        OVER_MAX_RETAIN: over_retain,
+    }
+    positions = {"forget": forget, "near": others[touched], "bystander": bystanders, "bystander_val": bystanders_val} | retained
+    return _sets(corpus, clusters, positions, dropped)
+
+
+def _joined(*given: ParagraphSet | None) -> tuple[ParagraphSet, np.ndarray]:
+    """All rows one after the other, and for each the number of the set that it came from."""
+    present = [(number, members) for number, members in enumerate(given) if members is not None]
+    if not present:
+        raise UserError("no paragraphs were given: set paragraphs.forget=, paragraphs.bystander= or paragraphs.retain=")
+    role = np.concatenate([np.full(len(members), number) for number, members in present])
+    return concatenate([members for _, members in present]), role
+
+
+def _named_roles(
+    clusters: np.ndarray, role: np.ndarray, caps: Caps, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
+    """Positions of forget, near, bystander and retain rows, where roles 0, 1, 2 were given by name; and what was dropped."""
+    named_forget, named_bystander, named_retain = (np.flatnonzero(role == number) for number in range(3))
+    limit = caps.max_forget if caps.max_forget is not None else len(named_forget)
+    forget = whole_clusters(named_forget, clusters, limit, number_generator(seed, "forget"))
+    touched = np.isin(clusters[named_bystander], clusters[forget])
+    like_memorized = np.isin(clusters[named_retain], clusters[role != 2])
+    dropped = {OVER_MAX_FORGET: len(named_forget) - len(forget), LIKE_MEMORIZED: int(like_memorized.sum())}
+    return forget, named_bystander[touched], named_bystander[~touched], named_retain[~like_memorized], dropped
+
+
+def _capped(rows: np.ndarray, clusters: np.ndarray, cap: int | None, seed: int) -> tuple[np.ndarray, int]:
+    kept = thin(rows, clusters, cap, number_generator(seed, "cap"))
+    return kept, len(rows) - len(kept)
+
+
+def _split_retain(rows: np.ndarray, clusters: np.ndarray, caps: Caps, seed: int) -> tuple[dict[str, np.ndarray], int]:
+    found = len(np.unique(clusters[rows]))
+    if found < 3:
+        raise UserError(
+            f"{len(rows)} non-memorized paragraphs in {found} clusters cannot fill retain_train, retain_val and retain: "
+            "at least 3 clusters of non-memorized paragraphs are needed, unrelated to the memorized ones: "
+            "add some to paragraphs.path or paragraphs.retain"
+        )
+    kept, over = _capped(rows, clusters, caps.max_retain, seed)
+    train, val, report = halves_and_quarters(kept, clusters, number_generator(seed, "retain"))
+    return {"retain_train": train, "retain_val": val, "retain": report}, over
+
+
+def _sets(
+    everything: ParagraphSet, clusters: np.ndarray, positions: Mapping[str, np.ndarray], dropped: Mapping[str, int]
+) -> ParagraphSets:
+    rows = {name: from_numpy(np.sort(positions.get(name, np.empty(0, dtype=np.int64))).astype(np.int64)) for name in SET_NAMES}
+    return ParagraphSets(
+        **{name: everything.select(where) for name, where in rows.items()},
+        clusters={name: from_numpy(clusters)[where] for name, where in rows.items()},
+        rows=rows,
+        dropped={reason: count for reason, count in dropped.items() if count},
+    )

@@ -1,0 +1,93 @@
+"""One teacher-forced pass over a paragraph, at the C positions that predict its continuation."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from memunlearn.errors import UserError
+
+MEMORY_MAP_ABOVE = 2**30  # bytes
+FILES = "hidden_*.f32"
+
+
+def continuation_logits(model: PreTrainedModel, ids: Tensor, continuation_length: int) -> Tensor:
+    """Logits [B, C, V] at positions P-1 .. I-2 of ids [B, I], on the model's device.
+
+    The last token predicts nothing inside the paragraph, so it is not an input; padding does not exist here, and token
+    50256 inside a paragraph is a token like any other: every position is attended to.
+    """
+    inputs = ids[:, :-1].to(model.device)
+    return model(
+        input_ids=inputs, attention_mask=torch.ones_like(inputs), logits_to_keep=continuation_length, use_cache=False
+    ).logits
+
+
+@contextlib.contextmanager
+def head_inputs(model: PreTrainedModel) -> Iterator[list[Tensor]]:
+    """A list that receives what the output head is given at each pass: the final hidden states [B, C, D]."""
+    received: list[Tensor] = []
+
+    def receive(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        received.append(inputs[0])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(receive)
+    try:
+        yield received
+    finally:
+        handle.remove()
+
+
+@dataclass(frozen=True)
+class ReferenceStates:
+    """The base model's final hidden states [N, C, D] on the continuations of N paragraphs, on the CPU (a file where large).
+
+    head: the base model's output head. It and the final norm are never trained, so the base model's distribution is one head
+    product away from its states.
+    """
+
+    hidden: Tensor
+    head: nn.Module
+
+    @staticmethod
+    def empty(rows: int, continuation_length: int, model: PreTrainedModel, directory: Path | None = None) -> ReferenceStates:
+        """Room for N rows; a memory-mapped file in the directory where it would take over 1 GiB."""
+        head = model.get_output_embeddings()
+        shape = (rows, continuation_length, head.in_features)
+        if directory is None or 4 * math.prod(shape) <= MEMORY_MAP_ABOVE:
+            return ReferenceStates(torch.empty(shape), head)
+        directory.mkdir(parents=True, exist_ok=True)
+        numbers = sum(1 for _ in directory.glob(FILES))
+        mapped = np.memmap(directory / f"hidden_{numbers}.f32", dtype=np.float32, mode="w+", shape=shape)
+        return ReferenceStates(torch.from_numpy(mapped), head)
+
+    @staticmethod
+    def remove_files(directory: Path) -> None:
+        """Deletes what `empty` has left in the directory: large, of no use to another process, and not needed for resuming."""
+        for file in directory.glob(FILES):
+            file.unlink()
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """The base model's logits [B, C, V] for these rows, on the head's device."""
+        device = next(self.head.parameters()).device
+        return self.head(self.hidden[rows.cpu()].to(device))
+
+    def select(self, rows: Tensor) -> ReferenceStates:
+        return ReferenceStates(self.hidden[rows], self.head)
+
+
+def check_head(model: PreTrainedModel, hidden: Tensor, logits: Tensor) -> None:
+    """Raises UserError if the logits are more than the output head's product (Gemma's soft cap, Cohere's scale)."""
+    if not torch.allclose(model.get_output_embeddings()(hidden), logits, rtol=1e-4, atol=1e-4):
+        raise UserError(
+            f"{type(model).__name__} changes its logits after the output head, so the base distribution cannot be kept as "
+            "hidden states: this kind of model can be scored (python evaluate.py) but not unlearned"
+        )

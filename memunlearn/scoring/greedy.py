@@ -1,0 +1,54 @@
+"""Greedy decoding: what a model says after a prefix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+from transformers import GenerationConfig, PreTrainedModel
+
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.reporting.progress import track
+
+
+@torch.no_grad()
+def greedy_continuations(
+    model: PreTrainedModel, prefixes: Tensor, length: int, batch_size: int = 16, description: str | None = None
+) -> Tensor:
+    """Exactly `length` greedy tokens after each prefix [N, P]: [N, length] int64, on the CPU.
+
+    Nothing but the argmax counts: EOS does not stop it, the attention mask is all ones (real paragraphs contain EOS), and the
+    checkpoint's own generation settings (repetition penalty and the like) are set aside.
+    """
+    generate: Any = model.generate
+    own_settings = model.generation_config
+    model.generation_config = GenerationConfig()
+    settings = GenerationConfig(max_new_tokens=length, do_sample=False, num_beams=1, use_cache=True)
+    said = [torch.empty(0, length, dtype=torch.int64)]
+    try:
+        with parametrize.cached():
+            batches = prefixes.split(batch_size) if len(prefixes) else ()
+            for batch in track(batches, description) if description else batches:
+                inputs = batch.to(model.device)
+                out = generate(inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
+                said.append(out[:, inputs.shape[1] :].cpu())
+    finally:
+        model.generation_config = own_settings
+    return torch.cat(said)
+
+
+def own_continuations(
+    model: PreTrainedModel, paragraphs: ParagraphSet, em: Tensor, batch_size: int = 16, description: str | None = None
+) -> ParagraphSet:
+    """The paragraphs with the model's own greedy continuations; EM on them is, for a later model, self-EM.
+
+    em [N] int64: rows where it is C already end in what the model says, and are not decoded again.
+    """
+    continuations = paragraphs.continuations.clone()
+    other = (em < paragraphs.continuation_length).nonzero().flatten()
+    continuations[other] = greedy_continuations(
+        model, paragraphs.prefixes[other], paragraphs.continuation_length, batch_size, description
+    )
+    return paragraphs.with_continuations(continuations)

@@ -1,0 +1,77 @@
+"""The joint protocol: all forget paragraphs at once, through one mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from memunlearn.errors import UserError
+from memunlearn.masks.selection import Mask, select_all
+from memunlearn.models.components import count_per_component
+from memunlearn.models.filters import Filter
+from memunlearn.scoring.score import score
+from memunlearn.unlearning.ingredients import Ingredients
+from memunlearn.unlearning.outcome import AlternativeOutcome, Outcome, measure_set
+from memunlearn.unlearning.preparation import REPORTED
+from memunlearn.unlearning.training import checkpoint_mask, unlearn
+
+
+@dataclass(frozen=True)
+class Joint:
+    """protocol=joint."""
+
+    def run(self, given: Ingredients) -> Outcome:
+        """Chooses the mask, trains, and measures every reported set; the model is left with the kept deltas."""
+        if given.mask_scope == "trial":
+            raise UserError(
+                "mask.scope=trial needs protocol=per_paragraph: a joint run has one mask, from the whole forget set"
+            )
+        preparation, model, rows_at_once = given.preparation, given.model, 2 * given.batch_size
+        alternatives_before = score(model, preparation.loss_rows, rows_at_once) if preparation.alternatives else None
+        mask = _mask(given)
+        trained = unlearn(
+            model,
+            mask,
+            preparation,
+            given.objective,
+            given.optimizer,
+            given.stop,
+            given.make_trainer,
+            given.batch_size,
+            given.seed,
+            given.base_fingerprint,
+            given.resume_from,
+        )
+        sets = {
+            name: measure_set(model, baseline, torch.arange(len(baseline.paragraphs)), rows_at_once, name, name == "forget")
+            for name, baseline in preparation.baselines.items()
+            if name in REPORTED and len(baseline.paragraphs)
+        }
+        alternatives = None
+        if alternatives_before is not None:
+            after = score(model, preparation.loss_rows, rows_at_once)
+            clusters = preparation.baselines["forget"].clusters[torch.tensor(preparation.loss_positions)]
+            alternatives = AlternativeOutcome(alternatives_before, after, clusters)
+        return Outcome(
+            sets,
+            alternatives,
+            [trained.patch],
+            mask.k,
+            mask.eligible,
+            count_per_component(mask.indices, given.weights),
+            trained.steps,
+            trained.kept_step,
+            trained.stopped_because,
+        )
+
+
+def _mask(given: Ingredients) -> Mask:
+    if given.resume_from is None:
+        return given.mask_for(given.preparation.loss_rows, given.seed)
+    indices = checkpoint_mask(given.resume_from)
+    sizes = {weight.name: weight.size for weight in given.weights}
+    counts = {name: sizes[name] if flat is None else len(flat) for name, flat in indices.items()}
+    strategy = given.strategy
+    eligible = select_all(given.weights, Filter(strategy.layers, strategy.components, strategy.heads)).eligible
+    return Mask(indices, counts, eligible)

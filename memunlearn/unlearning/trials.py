@@ -1,0 +1,114 @@
+"""One trial after the other, inside one Lightning fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from memunlearn.masks.selection import Mask
+from memunlearn.models.patches import Patch, capture_patch
+from memunlearn.models.sparse_delta import attach, detach, write_deltas, zero_deltas
+from memunlearn.paragraphs.batches import Trials
+from memunlearn.scoring.score import ParagraphScores, score
+from memunlearn.unlearning.ingredients import Ingredients
+from memunlearn.unlearning.module import Unlearning
+from memunlearn.unlearning.outcome import AlternativeOutcome, SetOutcome, measure_set
+
+
+class TrialRunner(lightning.Callback):
+    """At a trial's first batch: its mask, deltas and optimizer. After its last: measure, keep the patch, restore the base.
+
+    chosen: [trials] positions in the loss rows. Deltas that diverge go back to the last finite loss; the next trial goes on.
+    """
+
+    def __init__(self, given: Ingredients, plan: Trials, chosen: Tensor) -> None:
+        preparation = given.preparation
+        retain = preparation.baselines["retain_train"]
+        self.given = given
+        self.plan = plan
+        self.forget_rows = torch.tensor(preparation.loss_positions)[chosen]
+        self.loss_rows = preparation.loss_rows.select(chosen)
+        self.module = Unlearning(
+            given.model, given.objective, given.optimizer, self.loss_rows, retain.paragraphs, retain.states
+        )
+        self.common_mask = given.mask_for(self.loss_rows, given.seed) if given.mask_scope == "set" else None
+        self.trial = -1
+        self.diverged = False
+        self.masks: list[Mask] = []
+        self.patches: list[Patch] = []
+        self.outcomes: dict[str, list[tuple[int, SetOutcome]]] = {}
+        self.alternatives: list[AlternativeOutcome] = []
+
+    def begin(self, trial: int) -> None:
+        """Attaches the trial's deltas to the base model. The first begins before the fit: Lightning asks for its optimizer."""
+        self.trial = trial
+        row = self.loss_rows.select([trial])
+        self.alternative_before = score(self.given.model, row) if self.given.preparation.alternatives else None
+        mask = self.common_mask or self.given.mask_for(row, self.given.seed + trial)
+        self.masks.append(mask)
+        attach(self.given.model, mask.indices)
+        self.module.diverged_at, self.module.last_good = None, {}
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: Any, batch_index: int
+    ) -> None:
+        trial = batch_index // self.plan.steps
+        if trial != self.trial:
+            self.begin(trial)
+            trainer.strategy.optimizers = [self.module.configure_optimizers()]
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        trainer.should_stop = False
+        if (batch_index + 1) % self.plan.steps:
+            return
+        model = self.given.model
+        self.module.check_last_step()
+        if self.module.diverged_at is not None:
+            self.diverged = True
+            write_deltas(model, self.module.last_good) if self.module.last_good else zero_deltas(model)
+        self._measure()
+        self.patches.append(capture_patch(model, {}, self.given.base_fingerprint))
+        detach(model)
+
+    def _measure(self) -> None:
+        baselines, model, trial = self.given.preparation.baselines, self.given.model, self.trial
+        forget = baselines["forget"]
+        own = self.forget_rows[trial]
+        others = self.forget_rows[self.forget_rows != own]
+        related = forget.clusters[others] == forget.clusters[own]
+        parts = {
+            "forget": (forget, own.unsqueeze(0)),
+            "bystander": (forget, others[~related]),
+            "near": (forget, others[related]),
+            "retain_train": (baselines["retain_train"], self.plan.retain_of(trial)),
+            "retain": (baselines["retain"], torch.arange(len(baselines["retain"].paragraphs))),
+        }
+        for name, (baseline, rows) in parts.items():
+            if len(rows):
+                outcome = measure_set(model, baseline.select(rows), rows, 2 * self.given.batch_size, texts=name == "forget")
+                self.outcomes.setdefault(name, []).append((trial, outcome))
+        if self.alternative_before is not None:
+            after = score(model, self.loss_rows.select([trial]))
+            self.alternatives.append(AlternativeOutcome(self.alternative_before, after, forget.clusters[own.unsqueeze(0)]))
+
+
+def pool_alternatives(trials: list[AlternativeOutcome]) -> AlternativeOutcome | None:
+    """The alternatives of all trials as one; None where the objective does not edit."""
+    if not trials:
+        return None
+
+    def pooled(scores: list[ParagraphScores]) -> ParagraphScores:
+        return ParagraphScores(
+            *(torch.cat([getattr(s, field) for s in scores]) for field in ("em", "longest_run", "token_nll"))
+        )
+
+    return AlternativeOutcome(
+        pooled([trial.before for trial in trials]),
+        pooled([trial.after for trial in trials]),
+        torch.cat([trial.clusters for trial in trials]),
+    )

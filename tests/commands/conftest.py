@@ -1,0 +1,42 @@
+"""Fixtures of the commands' tests: the tiny demo, and finished runs that several tests look at."""
+
+import command_runs
+import pytest
+from tiny_demo import once, shared_folder, tiny_cache, tiny_folder  # noqa: F401  pytest finds fixtures by their import
+
+from memunlearn.reporting import figures
+
+draw = figures._png
+
+
+@pytest.fixture(autouse=True)
+def _cache(tiny_cache):  # noqa: F811
+    """Every command of these tests finds the tiny demo in its cache."""
+
+
+@pytest.fixture(autouse=True)
+def _no_drawing(monkeypatch):
+    """Drawing a report's figures takes a third of a tiny run; only the run of `gradient_run` draws."""
+    monkeypatch.setattr(figures, "_png", lambda *arguments: b"")
+
+
+@pytest.fixture
+def finished_run(once, tiny_cache):  # noqa: F811
+    """finished_run(name, *overrides): the folder of a complete training run, made once in the session."""
+
+    def finished_run(name, *overrides):
+        def make(folder):
+            ended = command_runs.train(*overrides, directory=folder)
+            assert ended.code == 0, ended.err
+            (folder.with_name(f"{name}.terminal.txt")).write_text(ended.out)
+
+        return once(name, make)
+
+    return finished_run
+
+
+@pytest.fixture
+def gradient_run(finished_run, monkeypatch):
+    """Unlearning with a gradient mask; the unlearned model saved."""
+    monkeypatch.setattr(figures, "_png", draw)
+    return finished_run("gradient", "save_model=true")

@@ -1,0 +1,176 @@
+"""Settings that cannot work: one line that says what to do, exit code 2, no traceback, no result."""
+
+import command_runs
+import pytest
+import tiny_demo
+import torch
+
+# Overrides, and what the line must say.
+MISTAKES = {
+    "unknown override": (["mask.fracton=0.1"], "fracton"),
+    "unknown top-level override": (["sede=1"], "sede"),
+    "unknown option": (["mask=gradent"], "gradent"),
+    "unknown group": (["maks=all"], "maks"),
+    "a group without an option": (["stop=null"], "string"),
+    "broken override": (["mask.layers=[1"], "[1"),
+    "seed is a word": (["seed=abc"], "seed=abc"),
+    "seed is null": (["seed=null"], "seed"),
+    "seed is negative": (["seed=-1"], "seed=-1"),
+    "fraction is a word": (["mask.fraction=many"], "mask.fraction=many"),
+    "fraction is zero": (["mask.fraction=0"], "mask.fraction=0"),
+    "fraction is above one": (["mask.fraction=1.5"], "mask.fraction=1.5"),
+    "fraction is negative": (["mask.fraction=-0.1"], "mask.fraction=-0.1"),
+    "fraction is NaN": (["mask.fraction=nan"], "mask.fraction=nan"),
+    "fraction of less than one weight": (["mask.fraction=1e-9"], "not even one"),
+    "filter selects nothing": (["mask.layers=[7]"], "layers: 7"),
+    "unknown component": (["mask.components=[mlp]"], "mlp"),
+    "unknown head": (["mask.heads=[9]"], "heads: 9"),
+    "layers is a word": (["mask.layers=abc"], "layers=abc"),
+    "unknown selection": (["mask.selection=best"], "mask.selection=best"),
+    "batch_size is zero": (["batch_size=0"], "batch_size=0"),
+    "batch_size is negative": (["batch_size=-4"], "batch_size=-4"),
+    "batch_size is half": (["batch_size=0.5"], "batch_size=0.5"),
+    "batch_size is no whole number": (["batch_size=1.5"], "batch_size=1.5"),
+    "batch_size is a word": (["batch_size=big"], "batch_size=big"),
+    "accumulate is zero": (["accumulate=0"], "accumulate=0"),
+    "accumulate is a word": (["accumulate=two"], "accumulate=two"),
+    "two devices": (["trainer.devices=2"], "trainer.devices=2"),
+    "half precision": (["trainer.precision=bf16-true"], "bf16-mixed"),
+    "an untested strategy": (["trainer.strategy=fsdp"], "trainer.strategy=fsdp"),
+    "no such accelerator": (["trainer.accelerator=quantum"], "accelerator=quantum"),
+    "clipping by a word": (["trainer.gradient_clip_val=much"], "gradient_clip_val"),
+    "learning rate is a word": (["optimizer.lr=fast"], "optimizer"),
+    "learning rate is negative": (["optimizer.lr=-1"], "optimizer: Invalid learning rate: -1"),
+    "forget weight is negative": (["objective.forget_weight=-1"], "objective.forget_weight=-1"),
+    "retain weight is a word": (["objective.retain_weight=abc"], "abc"),
+    "stop.every is zero": (["stop.every=0"], "stop.every=0"),
+    "stop.max_steps is a word": (["stop.max_steps=long"], "long"),
+    "too small a demo": (["demo.memorized=0"], "demo.memorized"),
+    "an odd demo": (["demo.layers=3"], "demo.layers"),
+    "too few forget rows": (["paragraphs.max_forget=0"], "paragraphs.max_forget=0"),
+    "max_retain is a word": (["paragraphs.max_retain=all"], "paragraphs.max_retain=all"),
+    "no prefix": (["paragraphs.prefix_length=0"], "prefix_length"),
+    "scope of a trial in a joint run": (["mask.scope=trial"], "protocol=per_paragraph"),
+    "unknown scope": (["mask.scope=row"], "mask.scope=row"),
+    "a folder that cannot be made": (["hydra.output_subdir=/proc/no/such"], "/proc/no"),
+    "save_model is a word": (["save_model=maybe"], "save_model=maybe"),
+    "resume is a word": (["resume=perhaps"], "resume=perhaps"),
+}
+PER_PARAGRAPH = {
+    "a stop rule": (["stop=default"], "stop=none"),
+    "more trials than rows": (["protocol.trials=50"], "protocol.trials=50"),
+    "no steps": (["protocol.steps=0"], "protocol.steps=0"),
+    "accumulation": (["accumulate=2"], "accumulate=1"),
+    "one model of many trials": (["save_model=true"], "save_model"),
+}
+
+
+def nothing_left(directory):
+    """Hydra's own files and what resuming needs may be there; nothing under a name that users read."""
+    finals = {"result.json", "paragraphs.parquet", "patch.safetensors", "patches", "model", "report.html", "evaluation.json"}
+    return not finals & {path.name for path in directory.rglob("*")}
+
+
+def plain_train(*overrides, directory):
+    return command_runs.run("train", *tiny_demo.OVERRIDES, "trainer.accelerator=cpu", *overrides, directory=directory)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_setting_that_cannot_work_ends_with_one_line(tmp_path, mistake):
+    overrides, said = MISTAKES[mistake]
+    ended = plain_train("batch_size=4", "stop.max_steps=1", *overrides, directory=tmp_path)
+    line = ended.the_error()
+    assert said in line and nothing_left(tmp_path), line
+
+
+@pytest.mark.parametrize("mistake", PER_PARAGRAPH)
+def test_what_trials_cannot_do_ends_with_one_line(tmp_path, mistake):
+    overrides, said = PER_PARAGRAPH[mistake]
+    trials = ["protocol=per_paragraph", "protocol.trials=2", "protocol.steps=1"]
+    ended = plain_train(*trials, *overrides, directory=tmp_path)
+    line = ended.the_error()
+    assert said in line and nothing_left(tmp_path), line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["batch_size=0"], "batch_size=0"),
+        (["batch_size=many"], "batch_size=many"),
+        (["seed=abc"], "seed=abc"),
+        (["accelerator=quantum"], "accelerator=quantum"),
+        (["patch=nowhere.safetensors"], "nowhere.safetensors"),
+        (["reference=/no/where"], "/no/where"),
+        (["patch=a", "reference=b"], "one of them"),
+        (["mask=all"], "mask"),
+    ],
+)
+def test_evaluate_refuses_in_one_line_too(tmp_path, overrides, said):
+    ended = command_runs.evaluate(*overrides, directory=tmp_path)
+    assert said in ended.the_error() and nothing_left(tmp_path)
+
+
+def test_out_of_memory_says_what_to_lower(tmp_path):
+    def task(cfg):
+        torch.empty(2**50)
+
+    ended = command_runs.run_task(task, "train", directory=tmp_path)
+    assert "batch_size" in ended.the_error() and "accumulate" in ended.the_error()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")])
+def test_other_kinds_of_out_of_memory(tmp_path, error):
+    def task(cfg):
+        raise error
+
+    assert "batch_size" in command_runs.run_task(task, "train", directory=tmp_path).the_error()
+
+
+def test_a_fault_of_ours_keeps_its_traceback(tmp_path):
+    def task(cfg):
+        raise KeyError("not the user's doing")
+
+    with pytest.raises(KeyError, match="not the user's doing"):
+        command_runs.run_task(task, "train", directory=tmp_path)
+
+
+def test_full_error_shows_the_traceback_and_still_exits_with_2(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    ended = plain_train("batch_size=0", directory=tmp_path)
+    assert ended.code == 2 and len(ended.error_lines) == 1
+    assert "Traceback (most recent call last)" in ended.err and "UserError" in ended.err
+
+
+def test_a_real_process_ends_with_one_line_where_the_hub_is_out_of_reach(tmp_path):
+    ended = command_runs.real(
+        "train.py",
+        "model=gpt_neo_125m",
+        f"hydra.run.dir={tmp_path}",
+        directory=tmp_path,
+        HF_HUB_OFFLINE="1",
+        HF_HOME=str(tmp_path / "hub"),
+        HYDRA_FULL_ERROR="",
+    )
+    line = ended.the_error()
+    assert "EleutherAI/gpt-neo-125m" in line and "model=local model.name_or_path=DIR" in line
+    assert nothing_left(tmp_path)
+
+
+def test_a_loss_that_becomes_nan_keeps_the_last_good_state(tmp_path):
+    ended = plain_train("optimizer.lr=1e30", "stop.max_steps=4", "mask.fraction=0.05", directory=tmp_path)
+    line, result = ended.the_error(), ended.result
+    assert f"after step {result['kept_step']}" in line and "optimizer.lr" in line
+    assert result["stopped_because"] == "nan"
+    from plain_transformers import read_patch
+
+    deltas, _, _ = read_patch(tmp_path / "patch.safetensors")
+    assert deltas and all(bool(delta.isfinite().all()) for delta in deltas.values())
+    assert result["after"]["forget"]["nll"] is not None
+
+
+def test_trials_that_become_nan_are_told_without_a_kept_step(tmp_path):
+    ended = plain_train(
+        "protocol=per_paragraph", "protocol.trials=2", "protocol.steps=3", "optimizer.lr=1e30", directory=tmp_path
+    )
+    line = ended.the_error()
+    assert "None" not in line and "optimizer.lr" in line and ended.result["stopped_because"] == "nan"

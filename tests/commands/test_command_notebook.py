@@ -1,0 +1,42 @@
+"""The README's notebook example, run as it stands there on the tiny demo."""
+
+import contextlib
+import io
+import re
+
+import command_runs
+import tiny_demo
+import torch
+
+import memunlearn
+
+
+def example():
+    blocks = re.findall(r"```python\n(.*?)```", (command_runs.ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = [block for block in blocks if "import memunlearn as mu" in block]
+    assert block.count("mu.Demo()") == 1
+    return block
+
+
+def test_the_readmes_notebook_example_runs_and_unlearns():
+    names = {"tiny_demo": tiny_demo.tiny_demo}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(example().replace("mu.Demo()", "tiny_demo()"), "README.md", "exec"), names)
+    model, sets, training = names["base"].model, names["sets"], names["training"]
+    # The example ends with the patch applied.
+    after = memunlearn.score(model, sets.forget)
+    memunlearn.remove_patch(model)
+    before = memunlearn.score(model, sets.forget)
+    assert before.em.tolist() == [tiny_demo.C] * len(sets.forget) and len(sets.forget) > 0
+    assert float(after.nll.mean()) > float(before.nll.mean()) and after.em.sum() < before.em.sum()
+    assert re.search(r"tensor\(\[", printed.getvalue())
+    assert training.patch.k == names["mask"].k == round(0.05 * names["mask"].eligible)
+    fresh = dict(memunlearn.DemoModelSource(names["demo"]).load().model.named_parameters())
+    assert fresh.keys() == dict(model.named_parameters()).keys()
+    assert all(torch.equal(fresh[name], parameter) for name, parameter in model.named_parameters())
+
+
+def test_every_name_of_the_package_can_be_had():
+    assert all(getattr(memunlearn, name) is not None for name in memunlearn.__all__)
+    assert set(re.findall(r"mu\.(\w+)", example())) <= set(memunlearn.__all__)

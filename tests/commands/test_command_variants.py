@@ -1,0 +1,148 @@
+"""Every mask, objective, attribution, protocol and precision runs to its end, and its patch is the model."""
+
+import command_runs
+import plain_transformers
+import pytest
+import tiny_demo
+import torch
+
+FEW = ("stop=none", "trainer.max_steps=2")
+MASKS = {
+    "all": ("mask=all",),
+    "gradient": ("mask=gradient",),
+    "random": ("mask=random",),
+    "matched": ("mask=random", "mask.match=true"),
+    "layer": ("mask=gradient", "mask.layers=[1]", "mask.components=[q,mlp_in]", "mask.selection=per_tensor"),
+    "head": ("mask=random", "mask.heads=[2]"),
+}
+
+
+def same_logits(one, other):
+    ids = torch.randint(0, tiny_demo.SIZES["vocabulary"], (3, 20), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return torch.equal(one(ids).logits, other(ids).logits)
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_every_mask_trains_and_its_patch_is_the_model_bit_for_bit(tmp_path, tiny_folder, gradient_run, name):
+    ended = command_runs.train(*MASKS[name], *FEW, "save_model=true", directory=tmp_path)
+    assert ended.code == 0, ended.err
+    result = ended.result
+    deltas, indices, _ = plain_transformers.read_patch(tmp_path / "patch.safetensors")
+    assert sum(delta.numel() for delta in deltas.values()) == result["mask"]["k"]
+    assert all(flat is None for flat in indices.values()) == (name == "all")
+    assert all(flat is not None for flat in indices.values()) == (name != "all")
+    if name == "all":
+        assert result["mask"]["k"] == result["mask"]["eligible"]
+    else:
+        assert result["mask"]["k"] == round(0.05 * result["mask"]["eligible"])
+    if name == "layer":
+        assert {component for component, count in result["mask"]["per_component"].items() if count} == {"1.q", "1.mlp_in"}
+        assert len(deltas) == 2 and all(".h.1." in weight for weight in deltas)
+    if name == "head":
+        assert not [weight for weight in deltas if "mlp" in weight]
+    if name in ("gradient", "matched"):
+        assert result["mask"] == command_runs.read_result(gradient_run)["mask"]
+        _, chosen, _ = plain_transformers.read_patch(gradient_run / "patch.safetensors")
+        assert all(torch.equal(indices[weight], chosen[weight]) for weight in chosen) == (name == "gradient")
+    by_hand = plain_transformers.patched(tiny_folder, tmp_path / "patch.safetensors")
+    saved = plain_transformers.load(tmp_path / "model")
+    assert same_logits(saved, by_hand) and not same_logits(saved, plain_transformers.load(tiny_folder))
+
+
+@pytest.mark.parametrize("attribution", ["gradient_x_weight", "contrastive", "fisher"])
+def test_every_attribution_chooses_weights_of_its_own(tmp_path, gradient_run, attribution):
+    assert command_runs.train(f"attribution={attribution}", *FEW, directory=tmp_path).code == 0
+    _, indices, _ = plain_transformers.read_patch(tmp_path / "patch.safetensors")
+    _, by_gradient, _ = plain_transformers.read_patch(gradient_run / "patch.safetensors")
+    same = indices.keys() == by_gradient.keys() and all(torch.equal(indices[name], by_gradient[name]) for name in indices)
+    assert not same
+
+
+def test_an_edit_learns_its_alternatives(finished_run):
+    folder = finished_run("edit", "objective=edit", "objective.forget_weight=1", "stop.max_steps=20", "stop.every=5")
+    result, rows = command_runs.read_result(folder), command_runs.read_rows(folder)
+    before, after = result["before"]["forget"], result["after"]["forget"]
+    assert after["alternative_nll"] < before["alternative_nll"] - 0.3
+    assert after["alternative_em"] > before["alternative_em"] or after["nll"] > before["nll"]
+    low, high = after["alternative_em_ci"]
+    assert low <= after["alternative_em"] <= high
+    assert "alternative_em" not in (result["after"]["retain"] or {})
+    with_alternative = [row for row in rows if row["alternative"]]
+    assert len(with_alternative) == before["alternatives"] == before["n"] - result["without_alternative"] > 0
+    assert all(row["alternative"] != row["continuation_before"] and row["set"] == "forget" for row in with_alternative)
+
+
+def test_unlearning_has_no_alternatives(gradient_run):
+    result = command_runs.read_result(gradient_run)
+    assert not [key for key in result["after"]["forget"] if key.startswith("alternative")]
+
+
+def test_mixed_precision_trains_fp32_deltas(tmp_path, gradient_run, tiny_folder):
+    ended = command_runs.train("trainer.precision=bf16-mixed", "save_model=true", directory=tmp_path)
+    assert ended.code == 0 and ended.result["steps"] == 6
+    deltas, _, _ = plain_transformers.read_patch(tmp_path / "patch.safetensors")
+    assert {delta.dtype for delta in deltas.values()} == {torch.float32}
+    by_hand = plain_transformers.patched(tiny_folder, tmp_path / "patch.safetensors")
+    assert same_logits(plain_transformers.load(tmp_path / "model"), by_hand)
+    exact, _, _ = plain_transformers.read_patch(gradient_run / "patch.safetensors")
+    assert any(not torch.equal(deltas[name], exact[name]) for name in deltas)  # it did compute in bf16
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_other_optimizers_and_accumulation(tmp_path, optimizer):
+    ended = command_runs.train(f"optimizer={optimizer}", "accumulate=2", "batch_size=2", *FEW, directory=tmp_path)
+    assert ended.code == 0 and ended.result["steps"] == 2
+
+
+def test_without_a_stop_rule_the_trainer_ends_the_run(tmp_path):
+    ended = command_runs.train("stop=none", "trainer.max_steps=3", directory=tmp_path)
+    assert ended.code == 0, ended.err
+    assert (ended.result["steps"], ended.result["stopped_because"], ended.result["kept_step"]) == (3, "max_steps", None)
+
+
+@pytest.mark.parametrize(("limits", "reason"), [(("stop.forget_em=10",), "forget_em"), (("stop.max_kl=0.0001",), "max_kl")])
+def test_the_reason_for_stopping_is_told(tmp_path, limits, reason):
+    limits = [*limits, "stop.max_steps=60", "optimizer.lr=0.01", "objective.retain_weight=0"]
+    ended = command_runs.train(*limits, "stop.every=1", directory=tmp_path)
+    assert ended.code == 0 and ended.result["stopped_because"] == reason
+    assert ended.result["steps"] < 60 and f"stopped because of {reason}" in ended.out
+
+
+@pytest.mark.parametrize("objective", ["unlearn", "edit"])
+def test_the_papers_protocol_leaves_a_patch_a_trial(tmp_path, tiny_folder, objective):
+    few = ["experiment=paper", "protocol.trials=3", "protocol.steps=2", f"objective={objective}", "optimizer.lr=0.01"]
+    ended = command_runs.train(*few, directory=tmp_path)
+    assert ended.code == 0, ended.err
+    result, rows = ended.result, command_runs.read_rows(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "patches").iterdir()) == [f"trial_{n:03d}.safetensors" for n in range(3)]
+    assert not (tmp_path / "patch.safetensors").exists()
+    assert result["after"]["forget"]["n"] == 3 and result["config"]["objective"]["retain_weight"] == 50.0
+    forget = [row for row in rows if row["set"] == "forget"]
+    assert [row["trial"] for row in forget] == [0, 1, 2] and len({row["index"] for row in forget}) == 3
+    # Each trial starts from the base model: its own patch alone gives its forget row's numbers.
+    for row, ids in zip(forget, plain_transformers.tokens_of(forget, tiny_folder), strict=True):
+        patch = tmp_path / "patches" / f"trial_{row['trial']:03d}.safetensors"
+        deltas, _, _ = plain_transformers.read_patch(patch)
+        assert sum(delta.numel() for delta in deltas.values()) == result["mask"]["k"]
+        ((em, longest, nll),) = plain_transformers.rescored(
+            plain_transformers.patched(tiny_folder, patch), ids[None], tiny_demo.P
+        )
+        assert (row["em_after"], row["longest_run_after"]) == (em, longest)
+        assert row["nll_after"] == pytest.approx(nll, abs=1e-4)
+        assert abs(row["nll_after"] - row["nll_before"]) > 1e-3
+
+
+def test_one_mask_for_all_trials_on_request(tmp_path):
+    ended = command_runs.train("protocol=per_paragraph", "protocol.trials=2", "mask.scope=set", directory=tmp_path)
+    assert ended.code == 0, ended.err
+    first, second = (plain_transformers.read_patch(tmp_path / "patches" / f"trial_{n:03d}.safetensors")[1] for n in range(2))
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_patches_of_another_protocol_do_not_stay_behind(tmp_path):
+    assert command_runs.train("protocol=per_paragraph", "protocol.trials=2", directory=tmp_path).code == 0
+    assert command_runs.train(*FEW, directory=tmp_path).code == 0
+    assert (tmp_path / "patch.safetensors").exists() and not (tmp_path / "patches").exists()
+    assert command_runs.train("protocol=per_paragraph", "protocol.trials=1", directory=tmp_path).code == 0
+    assert not (tmp_path / "patch.safetensors").exists() and len(list((tmp_path / "patches").iterdir())) == 1

@@ -1,0 +1,168 @@
+"""The suite against loops over rows, and the entries of result.json."""
+
+import math
+
+import naive_scoring as naive
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memunlearn.evaluation.suite import (
+    Measurement,
+    base_measurement,
+    em_p95,
+    measure,
+    measure_base,
+    pool,
+    summarize,
+    summarize_alternatives,
+)
+from memunlearn.paragraphs.paragraph_set import concatenate
+from memunlearn.scoring.score import ParagraphScores
+
+P, C = 7, 9
+KEYS = {"n", "clusters", "em", "em_p95", "memorized", "non_memorized", "longest_run", "nll", "kl", "self_em"}
+MEANS = KEYS - {"n", "clusters", "em_p95"}
+
+
+@pytest.fixture
+def rows(sets):
+    return concatenate([sets.forget, sets.retain])
+
+
+CLUSTERS = torch.tensor([4, 4, 7, 1, 1, 8, 9, 4, 2])
+
+
+@pytest.fixture
+def baseline(reciting, rows):
+    return measure_base(reciting, rows, CLUSTERS, 4, "test")
+
+
+def test_self_em_is_agreement_of_two_models_that_decode(reciting, half_trained, rows, baseline):
+    """On recited rows and on rows that were never recited alike."""
+    measured = measure(half_trained, baseline, batch_size=3)
+    for row, prefix in enumerate(rows.prefixes):
+        base_says, _ = naive.greedy(reciting, prefix, C)
+        now_says, _ = naive.greedy(half_trained, prefix, C)
+        assert torch.equal(baseline.own.continuations[row], base_says)
+        assert int(measured.self_em[row]) == naive.agreement(now_says, base_says)
+    differs = (baseline.own.ids != rows.ids).any(1)
+    assert differs.tolist() == [False] * 5 + [True] * 4
+    assert measured.self_em.dtype == torch.int64 and len(set(measured.self_em.tolist())) > 2
+
+
+def test_every_number_of_a_measurement(reciting, half_trained, rows, baseline):
+    scores = measure(half_trained, baseline, batch_size=2, name="test").scores
+    for row, ids in enumerate(rows.ids):
+        nll, kl = naive.token_nll(half_trained, ids, P), naive.token_kl(reciting, half_trained, ids, P)
+        assert float(scores.nll[row]) == pytest.approx(sum(nll) / C, rel=1e-3)
+        assert float(scores.kl[row]) == pytest.approx(sum(kl) / C, rel=1e-3)
+        said, _ = naive.greedy(half_trained, ids[:P], C)
+        assert int(scores.em[row]) == naive.agreement(said, ids[P:])
+
+
+def test_the_base_model_against_itself(reciting, baseline):
+    """By definition, without a pass; a pass says the same."""
+    defined, measured = base_measurement(baseline), measure(reciting, baseline, batch_size=3)
+    assert defined.self_em.tolist() == measured.self_em.tolist() == [C] * 9
+    assert defined.scores.kl.tolist() == [0.0] * 9 and float(measured.scores.kl.max()) < 1e-5
+    assert torch.equal(defined.scores.em, measured.scores.em)
+
+
+def test_self_em_is_left_out_where_nobody_asks(reciting, sets):
+    baseline = measure_base(reciting, sets.retain_val, torch.arange(3), 2, "test", with_own=False)
+    assert baseline.own is None
+    assert base_measurement(baseline).self_em is None and measure(reciting, baseline, 2).self_em is None
+
+
+def test_some_rows_of_a_baseline(half_trained, baseline):
+    picked = torch.tensor([6, 0, 8])
+    whole, part = measure(half_trained, baseline, 16), measure(half_trained, baseline.select(picked), 16)
+    assert torch.equal(part.self_em, whole.self_em[picked]) and torch.equal(part.clusters, CLUSTERS[picked])
+    assert torch.equal(part.scores.em, whole.scores.em[picked])
+    torch.testing.assert_close(part.scores.kl, whole.scores.kl[picked], rtol=1e-4, atol=1e-6)
+    assert part.scores.kl[0] != part.scores.kl[1]
+
+
+def test_summary_has_the_keys_of_the_contract(half_trained, baseline):
+    measured = measure(half_trained, baseline, 16)
+    summary = summarize(measured, seed=3)
+    assert summary.keys() == KEYS | {f"{name}_ci" for name in MEANS}
+    scores, em = measured.scores, measured.scores.em.tolist()
+    expected = {
+        "em": sum(em) / 9,
+        "memorized": sum(value == C for value in em) / 9,
+        "non_memorized": sum(value <= C / 5 for value in em) / 9,
+        "longest_run": sum(scores.longest_run.tolist()) / 9,
+        "nll": sum(scores.nll.tolist()) / 9,
+        "kl": sum(scores.kl.tolist()) / 9,
+        "self_em": sum(measured.self_em.tolist()) / 9,
+    }
+    assert expected.keys() == MEANS
+    for name, value in expected.items():
+        low, high = summary[f"{name}_ci"]
+        assert summary[name] == pytest.approx(value, rel=1e-5) and low <= summary[name] <= high
+    assert summary["n"] == 9 and summary["clusters"] == 6
+    assert 0 < summary["memorized"] < 1 and summary["em_ci"][0] < summary["em_ci"][1]
+    assert summarize(measured, seed=3) == summary
+
+
+def test_summary_of_what_was_not_measured(reciting, baseline):
+    base = base_measurement(baseline)
+    without = Measurement(base.clusters, ParagraphScores(base.scores.em, base.scores.longest_run, base.scores.token_nll), None)
+    summary = summarize(without)
+    assert summary["kl"] is None and summary["self_em"] is None
+    assert "kl_ci" not in summary and "self_em_ci" not in summary and summary["em_ci"]
+
+
+def test_an_empty_set_is_null(reciting, sets):
+    baseline = measure_base(reciting, sets.retain.select(torch.zeros(4, dtype=torch.bool)), torch.empty(0).long(), 4, "none")
+    assert summarize(base_measurement(baseline)) is None
+    assert summarize(measure(reciting, baseline, 4)) is None
+
+
+def test_a_single_row(reciting, baseline):
+    one = measure(reciting, baseline.select(torch.tensor([6])), 4)
+    summary = summarize(one)
+    assert summary["n"] == summary["clusters"] == 1 and summary["self_em"] == C
+    assert summary["em_ci"] == [summary["em"]] * 2
+
+
+def test_pooling_is_putting_rows_together(half_trained, baseline):
+    parts = [torch.tensor([3]), torch.tensor([0, 6]), torch.tensor([1, 8, 2])]
+    pooled = pool([measure(half_trained, baseline.select(part), 16) for part in parts])
+    whole = measure(half_trained, baseline, 16)
+    rows = torch.cat(parts)
+    assert torch.equal(pooled.clusters, CLUSTERS[rows]) and torch.equal(pooled.self_em, whole.self_em[rows])
+    assert torch.equal(pooled.scores.em, whole.scores.em[rows])
+    assert torch.equal(pooled.scores.longest_run, whole.scores.longest_run[rows])
+    torch.testing.assert_close(pooled.scores.token_nll, whole.scores.token_nll[rows], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(pooled.scores.kl, whole.scores.kl[rows], rtol=1e-4, atol=1e-6)
+
+
+def test_pooling_what_was_not_measured(baseline):
+    base = base_measurement(baseline)
+    without = Measurement(base.clusters, ParagraphScores(base.scores.em, base.scores.longest_run, base.scores.token_nll), None)
+    pooled = pool([without, without])
+    assert pooled.scores.kl is None and pooled.self_em is None and len(pooled.scores.em) == 18
+
+
+@settings(max_examples=200, deadline=None)
+@given(em=st.lists(st.integers(0, 50), min_size=1, max_size=60))
+def test_p95_is_the_lowest_value_that_95_percent_do_not_exceed_by_much(em):
+    """The value at position ceil(0.95 (n - 1)) of the sorted EMs."""
+    value = em_p95(torch.tensor(em))
+    assert value == sorted(em)[math.ceil(0.95 * (len(em) - 1) - 1e-9)] and isinstance(value, int)
+    assert sum(one <= value for one in em) >= 0.95 * len(em)
+
+
+def test_alternatives_are_summarized():
+    generator = torch.Generator().manual_seed(0)
+    em, nll = torch.tensor([3, 0, 9]), torch.rand(3, C, generator=generator)
+    summary = summarize_alternatives(ParagraphScores(em, em, nll), torch.tensor([0, 1, 1]))
+    assert summary.keys() == {"alternatives", "alternative_em", "alternative_em_ci", "alternative_nll", "alternative_nll_ci"}
+    assert summary["alternatives"] == 3 and summary["alternative_em"] == 4.0
+    assert summary["alternative_nll"] == pytest.approx(float(nll.mean()), rel=1e-5)
+    none = summarize_alternatives(ParagraphScores(em[:0], em[:0], nll[:0]), torch.empty(0).long())
+    assert none == {"alternatives": 0, "alternative_em": None, "alternative_nll": None}

@@ -1,0 +1,135 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny_architectures as tiny
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from memunlearn.errors import UserError
+from memunlearn.models import ModelSource, load_model, load_tokenizer
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gpt_neo")
+    tiny.tiny_model("gpt_neo").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def checkpoint(saved, tmp_path):
+    return Path(shutil.copytree(saved, tmp_path / "checkpoint"))
+
+
+def add_tokenizer(folder):
+    words = {f"word{i}": i for i in range(tiny.VOCABULARY)}
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="word0"))).save_pretrained(folder)
+
+
+def test_a_local_checkpoint_without_a_tokenizer(checkpoint):
+    loaded = ModelSource(str(checkpoint)).load()
+    assert loaded.tokenizer is None and loaded.name == str(checkpoint) and not loaded.model.training
+    reference = tiny.tiny_model("gpt_neo")
+    with torch.no_grad():
+        assert torch.equal(loaded.model(tiny.some_ids()).logits, reference(tiny.some_ids()).logits)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_bf16_checkpoints_are_cast_up(family, tmp_path):
+    model = tiny.tiny_model(family).bfloat16()
+    model.save_pretrained(tmp_path / "bf16")
+    loaded = load_model(str(tmp_path / "bf16"))
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    for name, parameter in model.named_parameters():
+        assert torch.equal(loaded.get_parameter(name), parameter.float())
+
+
+def test_tokenizers(checkpoint, tmp_path):
+    assert load_tokenizer(str(checkpoint)) is None
+    add_tokenizer(tmp_path / "tokenizer")
+    assert load_tokenizer(str(checkpoint), str(tmp_path / "tokenizer")).decode([3, 4]) == "word3 word4"
+    with pytest.raises(UserError, match="no tokenizer in"):
+        load_tokenizer(str(checkpoint), str(checkpoint))
+    with pytest.raises(UserError, match="no folder"):
+        load_tokenizer(str(checkpoint), str(tmp_path / "nowhere"))
+    add_tokenizer(checkpoint)
+    assert load_tokenizer(str(checkpoint)).decode([5]) == "word5"
+    (checkpoint / "tokenizer.json").write_text("{")
+    with pytest.raises(UserError, match="cannot load the tokenizer.*model.tokenizer"):
+        load_tokenizer(str(checkpoint))
+
+
+def test_missing_things_are_named(checkpoint, tmp_path):
+    with pytest.raises(UserError, match="model.name_or_path is not set"):
+        ModelSource(None).load()
+    with pytest.raises(UserError, match="no folder"):
+        load_model(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="no folder"):
+        load_model(str(checkpoint / "config.json"))
+    (checkpoint / "config.json").unlink()
+    with pytest.raises(UserError, match="no config.json"):
+        load_model(str(checkpoint))
+
+
+def test_damaged_checkpoints_are_refused(checkpoint):
+    weights = checkpoint / "model.safetensors"
+    whole = weights.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:-1], b""):
+        weights.write_bytes(damaged)
+        with pytest.raises(UserError, match="cannot load the model in.*whole"):
+            load_model(str(checkpoint))
+    weights.unlink()
+    with pytest.raises(UserError, match="cannot load the model in"):
+        load_model(str(checkpoint))
+    torch.save(tiny.tiny_model("gpt_neo").state_dict(), checkpoint / "pytorch_model.bin")
+    load_model(str(checkpoint))
+    whole = (checkpoint / "pytorch_model.bin").read_bytes()
+    (checkpoint / "pytorch_model.bin").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="cannot load the model in"):
+        load_model(str(checkpoint))
+
+
+def test_weights_that_would_be_random_are_refused(checkpoint):
+    weights = checkpoint / "model.safetensors"
+    tensors = load_file(weights)
+    lost = tensors.pop("transformer.h.1.mlp.c_fc.weight")
+    save_file(tensors, weights, {"format": "pt"})
+    with pytest.raises(UserError, match="lacks 1 weights of a GPTNeoForCausalLM, such as transformer.h.1.mlp.c_fc.weight"):
+        load_model(str(checkpoint))
+    save_file(tensors | {"transformer.h.1.mlp.c_fc.weight": lost[:3].clone()}, weights, {"format": "pt"})
+    with pytest.raises(UserError, match="cannot load the model in"):
+        load_model(str(checkpoint))
+
+
+@pytest.mark.parametrize("config", [{"model_type": "no_such_type"}, {"model_type": "vit"}, {}])
+def test_unknown_types_are_refused(checkpoint, config):
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="cannot load the model in.*knows its type"):
+        load_model(str(checkpoint))
+
+
+def test_an_attention_that_the_model_lacks_is_refused(checkpoint):
+    with pytest.raises(UserError, match="attn_implementation"):
+        load_model(str(checkpoint), attn_implementation="sdpa")
+
+
+def test_without_the_hub_it_says_how_to_use_a_copy(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="model=local model.name_or_path=DIR"):
+        load_model("memunlearn-tests/no-such-model")
+    with pytest.raises(UserError, match="model=local model.name_or_path=DIR.*model.tokenizer"):
+        load_tokenizer("memunlearn-tests/no-such-model")
+
+
+@pytest.mark.parametrize("name", ["gpt_neo_125m", "gpt_neo_1_3b", "gpt_neo_2_7b", "local"])
+def test_configs_make_a_source(name):
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    source = instantiate(OmegaConf.load(Path(__file__).parents[2] / "conf" / "model" / f"{name}.yaml"))
+    assert isinstance(source, ModelSource)
+    assert source.name_or_path is None if name == "local" else source.name_or_path.startswith("EleutherAI/gpt-neo-")

@@ -1,0 +1,142 @@
+"""The order of rows: none dropped, none frozen, resumable anywhere (fault 9 of the published code)."""
+
+from collections import Counter
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memunlearn.paragraphs.batches import BatchLoader, PairedEpochs, Trials
+from memunlearn.paragraphs.data_module import UnlearningData
+
+quick = settings(max_examples=150, deadline=None)
+plans = st.builds(
+    PairedEpochs,
+    forget_rows=st.integers(1, 23),
+    retain_rows=st.integers(1, 23),
+    forget_batch=st.integers(1, 7),
+    retain_batch=st.integers(1, 7),
+    seed=st.integers(0, 5),
+)
+trials = st.integers(1, 5).flatmap(
+    lambda batch: st.builds(
+        Trials,
+        trials=st.integers(1, 5),
+        steps=st.integers(1, 4),
+        retain_rows=st.integers(batch, 12),
+        retain_batch=st.just(batch),
+        seed=st.integers(0, 5),
+    )
+)
+
+
+def sizes(plan):
+    return {"forget": (plan.forget_rows, plan.forget_batch), "retain": (plan.retain_rows, plan.retain_batch)}
+
+
+def batches_of(rows, batch):
+    return (rows + batch - 1) // batch
+
+
+def as_lists(batches):
+    return [{name: rows.tolist() for name, rows in batch.items()} for batch in batches]
+
+
+@quick
+@given(plan=plans, number=st.integers(0, 4))
+def test_an_epoch_is_one_pass_over_the_larger_set_and_drops_no_row(plan, number):
+    epoch = plan.epoch(number)
+    assert len(epoch) == len(plan) == max(batches_of(*size) for size in sizes(plan).values())
+    for name, (rows, batch) in sizes(plan).items():
+        used = [row for one in epoch for row in one[name].tolist()]
+        counts = Counter(used)
+        assert set(counts) == set(range(rows))
+        if batches_of(rows, batch) == len(plan):
+            assert set(counts.values()) == {1}
+            assert [len(one[name]) for one in epoch[:-1]] == [batch] * (len(plan) - 1)
+        else:
+            assert [len(one[name]) for one in epoch] == [batch] * len(plan)
+            assert max(counts.values()) - min(counts.values()) <= 1
+            passes = [used[start : start + rows] for start in range(0, len(used), rows)]
+            assert all(len(set(one)) == len(one) for one in passes)
+
+
+@quick
+@given(plan=plans, number=st.integers(0, 4))
+def test_an_epoch_depends_on_seed_and_number_only(plan, number):
+    torch.manual_seed(number)
+    one = as_lists(plan.epoch(number))
+    torch.manual_seed(99)
+    plan.epoch(number + 1)
+    assert as_lists(plan.epoch(number)) == one
+
+
+def test_the_smaller_set_is_reshuffled_on_every_pass():
+    plan = PairedEpochs(forget_rows=9, retain_rows=60, forget_batch=3, retain_batch=3, seed=0)
+    used = [row for one in plan.epoch(0) for row in one["forget"].tolist()]
+    passes = {tuple(used[start : start + 9]) for start in range(0, 54, 9)}
+    assert len(passes) == 6
+
+
+def test_every_epoch_and_every_seed_has_its_own_order():
+    """Fault 9: cycling over a list freezes the batches."""
+    plans_ = [PairedEpochs(12, 17, 4, 4, seed) for seed in range(4)]
+    for name in ("forget", "retain"):
+        orders = {tuple(row for one in plan.epoch(e) for row in one[name].tolist()) for plan in plans_ for e in range(5)}
+        assert len(orders) == 20
+    pairs = {
+        (f, r) for e in range(30) for one in plans_[0].epoch(e) for f in one["forget"].tolist() for r in one["retain"].tolist()
+    }
+    assert len(pairs) == 12 * 17  # every forget row meets every retain row
+
+
+@quick
+@given(plan=plans | trials, taken=st.integers(0, 60))
+def test_resuming_anywhere_gives_the_batches_that_are_left(plan, taken):
+    def endless(loader):
+        while True:
+            yield from loader
+
+    def take(batches, count):
+        return as_lists([next(batches) for _ in range(count)])
+
+    expected = take(endless(BatchLoader(plan)), taken + 2 * len(plan))
+    first = BatchLoader(plan)
+    assert take(endless(first), taken) == expected[:taken]
+    resumed = BatchLoader(plan)
+    resumed.load_state_dict(first.state_dict())
+    assert take(endless(resumed), 2 * len(plan)) == expected[taken:]
+
+
+def test_a_state_is_a_copy():
+    loader = BatchLoader(PairedEpochs(5, 9, 2, 2, 0))
+    batches = iter(loader)
+    next(batches)
+    state = loader.state_dict()
+    next(batches)
+    assert state == {"epoch": 0, "batch": 1} and loader.state_dict() == {"epoch": 0, "batch": 2}
+    resumed = BatchLoader(loader.plan)
+    resumed.load_state_dict(state)
+    next(iter(resumed))
+    assert state == {"epoch": 0, "batch": 1}
+
+
+def test_the_data_module_hands_out_one_loader():
+    data = UnlearningData(PairedEpochs(5, 9, 2, 2, 0))
+    assert data.train_dataloader() is data.train_dataloader() and len(data.train_dataloader()) == 5
+
+
+@quick
+@given(plan=trials, number=st.integers(0, 3))
+def test_a_trial_keeps_its_rows_for_all_of_its_steps(plan, number):
+    epoch = as_lists(plan.epoch(number))
+    assert len(epoch) == len(plan) == plan.trials * plan.steps
+    for index, batch in enumerate(epoch):
+        trial = index // plan.steps
+        assert batch == {"forget": [trial], "retain": plan.retain_of(trial).tolist()}
+        assert len(set(batch["retain"])) == plan.retain_batch and set(batch["retain"]) <= set(range(plan.retain_rows))
+
+
+def test_every_trial_and_every_seed_draws_its_own_retain_rows():
+    rows = [tuple(Trials(6, 2, 40, 5, seed).retain_of(trial).tolist()) for seed in range(3) for trial in range(6)]
+    assert len(set(rows)) == 18

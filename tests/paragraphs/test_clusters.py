@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memunlearn.paragraphs.clusters import cluster_rows
+
+
+def naive_clusters(ids: torch.Tensor, shingle: int) -> list[int]:
+    """Sets of windows, compared pair by pair until nothing changes."""
+    rows = [tuple(row) for row in ids.tolist()]
+    width = min(shingle, ids.shape[1])
+    windows = [{row[start : start + width] for start in range(len(row) - width + 1)} for row in rows]
+    cluster = list(range(len(rows)))
+    changed = True
+    while changed:
+        changed = False
+        for i in range(len(rows)):
+            for j in range(len(rows)):
+                if cluster[i] < cluster[j] and windows[i] & windows[j]:
+                    cluster[j] = cluster[i]
+                    changed = True
+    order = {number: place for place, number in enumerate(dict.fromkeys(cluster))}
+    return [order[number] for number in cluster]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_same_as_the_naive_way(data):
+    rows, width = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 12))
+    tokens = st.lists(st.sampled_from([0, 7, 50256]), min_size=width, max_size=width)
+    ids = torch.tensor(data.draw(st.lists(tokens, min_size=rows, max_size=rows)))
+    shingle = data.draw(st.integers(1, 13))
+    found = cluster_rows(ids, shingle)
+    assert found.dtype == torch.int64
+    assert found.tolist() == naive_clusters(ids, shingle)
+
+
+def test_planted_near_duplicates():
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.randint(0, 50257, (40, 100), generator=generator)
+    ids[31, 5:25] = ids[2, 60:80]  # 20 tokens, elsewhere
+    ids[17, :20] = ids[31, 80:]  # through row 31
+    ids[9, 40:59] = ids[4, 40:59]  # 19 tokens only
+    ids[38] = ids[11]
+    clusters = cluster_rows(ids)
+    assert clusters[2] == clusters[31] == clusters[17]
+    assert clusters[38] == clusters[11]
+    assert clusters[9] != clusters[4]
+    assert len(clusters.unique()) == 40 - 3
+    assert clusters[0] == 0 and clusters.max() == 36
+    first_rows = [clusters.tolist().index(number) for number in range(37)]
+    assert first_rows == sorted(first_rows)
+
+
+def test_rows_shorter_than_a_shingle_are_together_if_identical():
+    assert cluster_rows(torch.tensor([[1, 2, 3], [1, 2, 4], [1, 2, 3]])).tolist() == [0, 1, 0]
+
+
+def test_no_rows_and_no_shingle():
+    assert cluster_rows(torch.empty(0, 100, dtype=torch.int64)).tolist() == []
+    with pytest.raises(ValueError, match="shingle"):
+        cluster_rows(torch.tensor([[1, 2]]), 0)
+
+
+def test_three_thousand_rows_are_quick():
+    ids = torch.randint(0, 50257, (3000, 100), generator=torch.Generator().manual_seed(0))
+    start = time.perf_counter()
+    assert len(cluster_rows(ids).unique()) == 3000
+    assert time.perf_counter() - start < 10

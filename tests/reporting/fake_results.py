@@ -1,0 +1,103 @@
+"""Results as a run leaves them, with texts that try to break out of a page."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+
+def set_stats(n: int, clusters: int, em: float, nll: float, kl: float | None, **more: Any) -> dict[str, Any]:
+    stats: dict[str, Any] = {
+        "n": n,
+        "clusters": clusters,
+        "em": em,
+        "em_p95": 50,
+        "memorized": 1.0 if em == 50 else em / 60,
+        "non_memorized": 1.0 if em < 10 else 0.0,
+        "longest_run": min(50.0, em + 5.25),
+        "nll": nll,
+        "kl": kl,
+        "self_em": em,
+        **more,
+    }
+    for key in ("em", "longest_run", "nll", "self_em"):
+        stats[f"{key}_ci"] = [stats[key] * 0.9, min(50.0, stats[key] * 1.1 + 0.2)]
+    return stats
+
+
+def result(*, edit: bool = False, **changed: Any) -> dict[str, Any]:
+    alternative_before = {"alternative_em": 1.2, "alternative_nll": 6.21} if edit else {}
+    alternative_after = {"alternative_em": 44.25, "alternative_nll": 0.412} if edit else {}
+    return {
+        "schema": 1,
+        "config": {
+            "seed": 0,
+            "protocol": {"_target_": "memunlearn.unlearning.Joint", "epochs": None},
+            "model": {"name_or_path": "some/<model> & co"},
+            "optimizer": {"_target_": "torch.optim.AdamW", "lr": 1e-4},
+        },
+        "environment": {"python": "3.11.7", "torch": "2.13.0", "device": "cpu", "git": {"commit": "abc", "dirty": False}},
+        "seed": 0,
+        "steps": 37,
+        "stopped_because": "forget_em",
+        "mask": {"k": 786, "eligible": 786432, "per_component": {"0.q": 12, "0.mlp_in": 400, "10.q": 3, "2.mlp_out": 371}},
+        "before": {
+            "forget": set_stats(64, 61, 50.0, 0.08, 0.0, **alternative_before),
+            "bystander": set_stats(32, 30, 50.0, 0.07, 0.0),
+            "near": None,
+            "retain": set_stats(1280, 1179, 0.25, 4.9, 0.0),
+            "retain_train": set_stats(256, 250, 0.3, 4.8, 0.0),
+        },
+        "after": {
+            "forget": set_stats(64, 61, 3.125, 3.21, 1.5, **alternative_after),
+            "bystander": set_stats(32, 30, 48.75, 0.21, 0.083),
+            "near": None,
+            "retain": set_stats(1280, 1179, 0.25, 4.93, 0.0121),
+            "retain_train": set_stats(256, 250, 0.3, 4.8, None),
+        },
+        "seconds": {"fit": 61.234, "score": 8.5},
+        **changed,
+    }
+
+
+def paragraphs(n: int = 64) -> list[dict[str, Any]]:
+    """Rows of `paragraphs.parquet`: n forget rows with text, half as many bystanders, twice as many retain rows without."""
+    draw = random.Random(7)
+    rows: list[dict[str, Any]] = []
+    for index in range(n):
+        rows.append(
+            {
+                "set": "forget",
+                "index": index,
+                "cluster": index // 2,
+                "em_before": 50,
+                "em_after": min(50, int(draw.expovariate(0.3))),
+                "prefix_end": f"the last words & symbols of prefix {index}:\n    if a < b and c > d:\n        return [",
+                "continuation_before": "recited </table><script>alert('before')</script> [bold]text[/bold]\x1b[31m "
+                + "and so on " * 12,
+                "continuation_after": "something else &amp; <b>bold</b>\n\n" + "averyveryverylongwordwithoutanyspaces" * 3,
+            }
+        )
+    for name, count, em in (("bystander", n // 2, 50), ("retain", 2 * n, 0)):
+        for index in range(count):
+            after = max(0, min(50, em + draw.choice((0, 0, 0, 1, -1, -7))))
+            rows.append({"set": name, "index": index, "cluster": index, "em_before": em, "em_after": after})
+    return rows
+
+
+def curve(steps: int = 37) -> list[dict[str, float]]:
+    """Loss rows at every step and check rows at every fourth, as a logger writes them: never both in one row."""
+    rows: list[dict[str, float]] = []
+    for step in range(steps):
+        rows.append({"step": step, "train/loss": 3.0 - 0.1 * step})
+        if step % 4 == 0:
+            rows.append(
+                {
+                    "step": step,
+                    "check/forget_em": max(3.0, 50 - 1.6 * step),
+                    "check/forget_longest_run": max(8.0, 50 - 1.2 * step),
+                    "check/retain_val_kl": 0.0004 * step,
+                    "check/bystander_val_em": 50 - 0.03 * step,
+                }
+            )
+    return rows
