@@ -11,7 +11,7 @@ MISTAKES = {
     "unknown top-level override": (["sede=1"], "sede"),
     "unknown option": (["mask=gradent"], "gradent"),
     "unknown group": (["maks=all"], "maks"),
-    "a group without an option": (["stop=null"], "string"),
+    "a group without an option": (["optimizer=null"], "string"),
     "broken override": (["mask.layers=[1"], "[1"),
     "seed is a word": (["seed=abc"], "seed=abc"),
     "seed is null": (["seed=null"], "seed"),
