@@ -15,7 +15,7 @@ LARGEST_SEED = 2**32 - 1  # numpy's
 # Lightning and PyTorch check their own, and know more types than that of the default.
 NOT_OURS = ("trainer.", "optimizer.", "hydra.")
 # null is a value of these: no limit.
-LIMITS = "paragraphs.max_"
+LIMITS = ("paragraphs.max_", "objective.max_")
 
 
 def check_settings(cfg: DictConfig) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 from torch import Tensor
 
 from memunlearn.errors import UserError
-from memunlearn.objectives.losses import kl, nll
+from memunlearn.objectives.losses import bounded_nll, kl, nll
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,28 @@ def _check_weights(forget_weight: float, retain_weight: float) -> None:
 
 @dataclass(frozen=True)
 class Unlearn:
-    """loss = retain_weight * KL(retain) - forget_weight * NLL(forget)."""
+    """loss = retain_weight * KL(retain) - forget_weight * NLL(forget), with each token's NLL counted up to max_token_nll.
+
+    The NLL has no upper bound: tokens that are long forgotten go on pulling, and what they pull apart is everything else.
+    max_token_nll: nats, above which a token is let go (3 nats: p = 5 %); None for the unbounded NLL of the paper.
+    """
 
     forget_weight: float = 0.1
     retain_weight: float = 1.2
+    max_token_nll: float | None = 3.0
     needs_alternatives: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_weights(self.forget_weight, self.retain_weight)
+        if self.max_token_nll is not None and not self.max_token_nll > 0:
+            raise UserError(
+                f"objective.max_token_nll={self.max_token_nll} must be above 0 nats, or null for the paper's unbounded NLL"
+            )
 
     def __call__(self, forget_logits: Tensor, forget_labels: Tensor, retain_logits: Tensor, retain_reference: Tensor) -> Losses:
         forget_nll, retain_kl = nll(forget_logits, forget_labels), kl(retain_reference, retain_logits)
-        return Losses(self.retain_weight * retain_kl - self.forget_weight * forget_nll, forget_nll, retain_kl)
+        raised = forget_nll if self.max_token_nll is None else bounded_nll(forget_logits, forget_labels, self.max_token_nll)
+        return Losses(self.retain_weight * retain_kl - self.forget_weight * raised, forget_nll, retain_kl)
 
 
 @dataclass(frozen=True)

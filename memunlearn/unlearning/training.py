@@ -64,15 +64,15 @@ def unlearn(
     optimizer: MakeOptimizer | None = None,
     stop: StopRule | None = DEFAULT_STOP,
     make_trainer: MakeTrainer = plain_trainer,
-    batch_size: int = 16,
+    batch_size: int = 32,
     seed: int = 0,
     base_fingerprint: str | None = None,
     resume_from: Path | None = None,
 ) -> Training:
     """Trains deltas on the masked weights until `stop` says enough (without a rule: until the trainer's max_steps).
 
-    batch_size: forget rows a step, and as many retain rows. Defaults: Unlearn() and Adam, lr 2e-3 (right for some
-        percent of the weights) and eps 1e-3.
+    batch_size: forget rows a step, and as many retain rows. Defaults: Unlearn() and Adam with lr 2e-3, right for some
+        percent of the weights.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
     """
     device, loss_rows, retain = model.device, preparation.loss_rows, preparation.baselines["retain_train"]
@@ -80,7 +80,7 @@ def unlearn(
     module = Unlearning(
         model,
         objective or Unlearn(),
-        optimizer or partial(torch.optim.Adam, lr=2e-3, eps=1e-3),
+        optimizer or partial(torch.optim.Adam, lr=2e-3),
         loss_rows,
         retain.paragraphs,
         retain.states,

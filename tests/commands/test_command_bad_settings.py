@@ -43,6 +43,7 @@ MISTAKES = {
     "learning rate is negative": (["optimizer.lr=-1"], "optimizer: Invalid learning rate: -1"),
     "forget weight is negative": (["objective.forget_weight=-1"], "objective.forget_weight=-1"),
     "retain weight is a word": (["objective.retain_weight=abc"], "abc"),
+    "a bound of nothing": (["objective.max_token_nll=0"], "objective.max_token_nll=0"),
     "stop.every is zero": (["stop.every=0"], "stop.every=0"),
     "stop.max_steps is a word": (["stop.max_steps=long"], "long"),
     "too small a demo": (["demo.memorized=0"], "demo.memorized"),

@@ -106,6 +106,7 @@ def test_the_paper_experiment_is_the_paper():
     cfg = composed("experiment=paper")
     assert (cfg.protocol.trials, cfg.protocol.steps, cfg.protocol.retain_batch) == (20, 5, 10)
     assert (cfg.objective.forget_weight, cfg.objective.retain_weight) == (0.1, 50.0)
+    assert cfg.objective.max_token_nll is None
     assert (cfg.optimizer._target_, cfg.optimizer.lr, cfg.optimizer.eps) == ("torch.optim.Adam", 1e-5, 1e-8)
     assert cfg.mask.fraction == 0.001
     assert not cfg.get("stop") and "checkpoint" not in cfg.callbacks

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from test_losses import every_dtype, mean_of, naive_token_kl, naive_token_nll, some_labels, some_logits
+from test_losses import every_dtype, mean_of, naive_token_kl, naive_token_nll, some_labels, some_logits, stacked
 
 from memunlearn.errors import UserError
 from memunlearn.objectives.contrastive import Edit, Unlearn
 
 SIGN = {Unlearn: -1, Edit: +1}
+BOUND = 3.0  # the default of Unlearn
 # (forget rows, retain rows, C, V)
 SIZES = [(1, 1, 1, 7), (1, 3, 5, 7), (4, 2, 3, 61)]
 
@@ -33,7 +34,10 @@ def test_value_and_gradient(objective, forget_weight, retain_weight, size, dtype
     forget, labels, retain, reference = inputs(size, dtype)
     losses = objective(forget_weight, retain_weight)(forget, labels, retain, reference)
     naive_nll, naive_kl = mean_of(naive_token_nll(forget, labels)), mean_of(naive_token_kl(reference, retain))
-    naive = retain_weight * naive_kl + SIGN[objective] * forget_weight * naive_nll
+    counted = naive_token_nll(forget, labels)
+    if objective is Unlearn:
+        counted = [[token if token.item() < BOUND else token * 0 + BOUND for token in row] for row in counted]
+    naive = retain_weight * naive_kl + SIGN[objective] * forget_weight * mean_of(counted)
     assert losses.total.shape == () and losses.total.dtype == torch.float32
     torch.testing.assert_close(losses.total, naive.float())
     torch.testing.assert_close(losses.forget_nll, naive_nll.float())
@@ -42,7 +46,8 @@ def test_value_and_gradient(objective, forget_weight, retain_weight, size, dtype
     gradients = torch.autograd.grad(losses.total, [forget, retain])
     for gradient, expected in zip(gradients, torch.autograd.grad(naive, [forget, retain]), strict=True):
         torch.testing.assert_close(gradient, expected, **tolerance)
-    assert float(gradients[0].abs().sum()) > 0
+    pulled = objective is Edit or float(stacked(naive_token_nll(forget, labels)).min()) < BOUND
+    assert (float(gradients[0].abs().sum()) > 0) == pulled
     assert (float(gradients[1].abs().sum()) > 0) == (retain_weight > 0)
 
 
@@ -55,6 +60,20 @@ def test_a_step_against_the_gradient_unlearns_or_edits():
         assert after.total < before.total
         assert sign * (after.forget_nll - before.forget_nll) < 0
         assert after.retain_kl < before.retain_kl
+
+
+def test_unlearning_without_a_bound_is_the_papers_loss():
+    forget, labels, retain, reference = inputs((4, 2, 3, 61))
+    losses = Unlearn(0.1, 1.0, max_token_nll=None)(forget, labels, retain, reference)
+    assert float(stacked(naive_token_nll(forget, labels)).max()) > BOUND
+    torch.testing.assert_close(losses.total, losses.retain_kl - 0.1 * losses.forget_nll)
+    assert losses.total < Unlearn(0.1, 1.0)(forget, labels, retain, reference).total
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])
+def test_a_bound_that_makes_no_sense_is_refused(bound):
+    with pytest.raises(UserError, match="objective.max_token_nll"):
+        Unlearn(max_token_nll=bound)
 
 
 def test_only_edits_need_alternatives():

@@ -50,7 +50,7 @@ def test_unlearning_is_the_plain_loop(reciting, preparation, whole, optimizer):
     """Loss and deltas of each of six steps, in the second epoch too; the KL is weighted so that its gradient counts."""
     base = copy.deepcopy(reciting)
     mask = select_all(eligible_weights(reciting)) if whole else some_mask(reciting)
-    objective = Unlearn(forget_weight=0.3, retain_weight=5.0)
+    objective = Unlearn(forget_weight=0.3, retain_weight=5.0, max_token_nll=None)
     trained, recorder = fit(reciting, preparation, objective, optimizer, 6, mask, seed=5)
     expected, losses = naive_training(base, mask.indices, batches_of(preparation, 2, 5, 6), -0.3, 5.0, optimizer)
     assert recorder.losses == pytest.approx(losses, rel=1e-3, abs=1e-5)
