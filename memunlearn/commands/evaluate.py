@@ -14,11 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import caps_of, choose_device, load_inputs, quiet_libraries
 from memunlearn.commands.settings import check_settings
 from memunlearn.errors import UserError
-from memunlearn.evaluation.suite import Measurement, measure, measure_base, summarize
+from memunlearn.evaluation.suite import Measurement, measure, summarize
 from memunlearn.models.loading import LoadedModel, load_model
 from memunlearn.models.patches import apply_patch, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
@@ -28,7 +29,6 @@ from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
 from memunlearn.reporting.files import write_json, write_parquet
 from memunlearn.reporting.terminal import print_evaluation
-from memunlearn.scoring.score import score
 from memunlearn.unlearning.preparation import REPORTED
 
 EVALUATION = "evaluation.json"
@@ -61,19 +61,21 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     model = loaded.model
     torch.nn.Module.to(model, device)
     base = _base(cfg, loaded, device)
+    measurements = BaseMeasurements.of(base, open_store(cfg.cache))
 
     rows = _all_rows(paragraphs)
     clusters = cluster_rows(rows.ids)
     compared = patch is not None or base is not model
     if compared:
-        baseline = measure_base(base, rows, clusters, cfg.batch_size, "with the base model")
+        baseline = measurements.baseline(base, rows, clusters, cfg.batch_size, "with the base model")
         base_em = baseline.scores.em
         if patch is not None:
             apply_patch(model, patch)
         measured = measure(model, baseline, cfg.batch_size, "with the model")
     else:
-        measured = Measurement(clusters, score(model, rows, cfg.batch_size, description="scoring"), None)
+        measured = Measurement(clusters, measurements.scores(rows, cfg.batch_size, "scoring"), None)
         base_em = measured.scores.em
+    print_reused(measurements.store)
     names = _set_names(paragraphs, rows, base_em, cfg.seed, caps_of(cfg))
     em, length = measured.scores.em, rows.continuation_length
     bins = _bins_of_origin(paragraphs) or bin_labels(em, length)

@@ -11,11 +11,11 @@ from hydra.utils import instantiate
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
 
+from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import Caps, ParagraphSets, split_by_em, split_named, split_pools
-from memunlearn.scoring.score import score
 
 
 def quiet_libraries() -> None:
@@ -76,11 +76,11 @@ def caps_of(cfg: DictConfig) -> Caps:
     return Caps(cfg.paragraphs.max_forget, cfg.paragraphs.max_bystander, cfg.paragraphs.max_retain)
 
 
-def split(cfg: DictConfig, loaded: LoadedModel, paragraphs: LoadedParagraphs) -> ParagraphSets:
+def split(cfg: DictConfig, measurements: BaseMeasurements, paragraphs: LoadedParagraphs) -> ParagraphSets:
     """Every set of a training run: by name, by origin, or by EM (which takes a pass over the corpus)."""
     caps = caps_of(cfg)
     if paragraphs.corpus is not None:
-        em = score(loaded.model, paragraphs.corpus, 2 * cfg.batch_size, description="finding memorized paragraphs").em
+        em = measurements.scores(paragraphs.corpus, 2 * cfg.batch_size, "finding memorized paragraphs").em
         return split_by_em(paragraphs.corpus, em, cfg.seed, caps)
     if paragraphs.memorized is not None and paragraphs.non_memorized is not None:
         return split_pools(paragraphs.memorized, paragraphs.non_memorized, cfg.seed, caps)

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig, OmegaConf
 
+from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import choose_device, load_inputs, quiet_libraries, split
 from memunlearn.commands.resuming import (
@@ -36,11 +37,9 @@ from memunlearn.errors import UserError
 from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
-from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.loading import LoadedModel
 from memunlearn.objectives.contrastive import Objective
 from memunlearn.paragraphs.splits import ParagraphSets, describe
-from memunlearn.scoring.alternatives import find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.outcome import Outcome
@@ -82,7 +81,8 @@ def train(cfg: DictConfig) -> RunResult:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     loaded, paragraphs = load_inputs(cfg)
     torch.nn.Module.to(loaded.model, device)
-    sets = split(cfg, loaded, paragraphs)
+    measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
+    sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 
     remember(cfg, directory)
@@ -93,9 +93,10 @@ def train(cfg: DictConfig) -> RunResult:
     ReferenceStates.remove_files(directory / CHECKPOINTS)
     failed = True
     try:
-        given = _ingredients(cfg, loaded, sets, directory, loggers, resume_from)
+        given = _ingredients(cfg, loaded, measurements, sets, directory, loggers, resume_from)
         prepared = time.perf_counter()
         outcome = instantiate(cfg.protocol).run(given)
+        print_reused(measurements.store)
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
         result = result_of(config, environment(device), outcome, given.preparation, seconds)
         notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
@@ -164,6 +165,7 @@ def _strategy(cfg: DictConfig) -> tuple[MaskStrategy, str | None]:
 def _ingredients(
     cfg: DictConfig,
     loaded: LoadedModel,
+    measurements: BaseMeasurements,
     sets: ParagraphSets,
     directory: Path,
     loggers: Sequence[Logger],
@@ -177,9 +179,9 @@ def _ingredients(
     return Ingredients(
         loaded.model,
         weights,
-        _prepare(cfg, loaded, sets, objective, directory),
+        _prepare(cfg, measurements, sets, objective, directory),
         strategy,
-        instantiate(cfg.attribution),
+        measurements.attribution(instantiate(cfg.attribution)),
         scope,
         objective,
         instantiate(cfg.optimizer),
@@ -187,19 +189,21 @@ def _ingredients(
         partial(_make_trainer, cfg, directory, loggers),
         cfg.batch_size,
         cfg.seed,
-        fingerprint(loaded.model),
+        measurements.fingerprint,
         resume_from,
     )
 
 
-def _prepare(cfg: DictConfig, loaded: LoadedModel, sets: ParagraphSets, objective: Objective, directory: Path) -> Preparation:
+def _prepare(
+    cfg: DictConfig, measurements: BaseMeasurements, sets: ParagraphSets, objective: Objective, directory: Path
+) -> Preparation:
     rows_at_once = 2 * cfg.batch_size
     alternatives = None
     if objective.needs_alternatives:
         alternatives = partial(
-            find_alternatives, replacements=cfg.objective.replacements, seed=cfg.seed, batch_size=rows_at_once
+            measurements.alternatives, replacements=cfg.objective.replacements, seed=cfg.seed, batch_size=rows_at_once
         )
-    preparation = prepare(loaded.model, sets, alternatives, rows_at_once, directory / CHECKPOINTS)
+    preparation = prepare(measurements.model, sets, alternatives, rows_at_once, directory / CHECKPOINTS, measurements.baseline)
     without = len(sets.forget) - len(preparation.loss_rows)
     if without:
         print(

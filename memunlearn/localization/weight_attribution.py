@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -25,7 +25,11 @@ Scores = dict[str, Tensor]
 
 
 class Attribution(Protocol):
-    """names: the parameters to score; forget: rows of the objective's forget term; retain: retain_train rows."""
+    """names: the parameters to score; forget: rows of the objective's forget term; retain: retain_train rows.
+
+    For its scores to be kept between runs a method is a dataclass with a `version`, raised whenever they would come out
+    differently, and `depends_on`: which of "retain" and "seed" it makes use of.
+    """
 
     def __call__(
         self,
@@ -74,6 +78,9 @@ def sampled_fisher(model: PreTrainedModel, names: Names, paragraphs: ParagraphSe
 class Gradient:
     """|g|: the absolute mean gradient of the forget set's NLL (paper, section 4)."""
 
+    version: ClassVar[int] = 1
+    depends_on: ClassVar[tuple[str, ...]] = ()
+
     def __call__(
         self,
         model: PreTrainedModel,
@@ -89,6 +96,9 @@ class Gradient:
 @dataclass(frozen=True)
 class GradientTimesWeight:
     """|g x w|: what setting the weight to zero would change, to first order."""
+
+    version: ClassVar[int] = 1
+    depends_on: ClassVar[tuple[str, ...]] = ()
 
     def __call__(
         self,
@@ -110,6 +120,9 @@ class Contrastive:
     The KL to the base model has no gradient there, so only the retain set's own NLL can contrast (paper.md, fault 5).
     """
 
+    version: ClassVar[int] = 1
+    depends_on: ClassVar[tuple[str, ...]] = ("retain",)
+
     def __call__(
         self,
         model: PreTrainedModel,
@@ -128,6 +141,8 @@ class Contrastive:
 class Fisher:
     """g^2 / (F + lambda): the forget set's pull against the retain set's curvature; lambda is this quantile of F."""
 
+    version: ClassVar[int] = 1
+    depends_on: ClassVar[tuple[str, ...]] = ("retain", "seed")
     quantile: float = 0.5
 
     def __post_init__(self) -> None:

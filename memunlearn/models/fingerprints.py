@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from memunlearn.models.sparse_delta import base_parameters
+
+# In which file a checkpoint lies and who wrote it; its type is that of its weights.
+_NOT_THE_MODEL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -19,3 +24,10 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(f"{name} {list(parameter.shape)} ".encode())
         digest.update(parameter.detach().cpu().float().contiguous().numpy().data)
     return digest.hexdigest()
+
+
+def architecture_fingerprint(model: PreTrainedModel) -> str:
+    """sha256 (hex) over what the weights do not tell: the class and its config (attention windows, activations, EOS)."""
+    config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_THE_MODEL}
+    described = json.dumps([type(model).__name__, config], sort_keys=True, default=str)
+    return hashlib.sha256(described.encode()).hexdigest()

@@ -38,8 +38,11 @@ def prepare(
     alternatives: Callable[[PreTrainedModel, ParagraphSet], Alternatives] | None = None,
     batch_size: int = 16,
     directory: Path | None = None,
+    measure: Callable[..., Baseline] = measure_base,
 ) -> Preparation:
     """Baselines of every set; with `alternatives`, the forget rows' alternatives (rows without one stay out of the loss).
+
+    measure: `measure_base`, or the same with a memory.
 
     Raises UserError if the forget or retain sets are empty, or if no forget paragraph has an alternative.
     """
@@ -47,7 +50,7 @@ def prepare(
         if not len(getattr(sets, name)):
             raise UserError(f"the set {name} is empty: name forget and retain rows (paragraphs.forget=, paragraphs.retain=)")
     baselines = {
-        name: measure_base(model, rows, sets.clusters[name], batch_size, name, name in REPORTED, directory)
+        name: measure(model, rows, sets.clusters[name], batch_size, name, name in REPORTED, directory)
         for name, rows in sets.by_name().items()
     }
     if alternatives is None:

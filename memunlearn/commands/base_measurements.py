@@ -1,0 +1,217 @@
+"""What is measured on the base model, once for every run that needs the same: the jobs of a sweep, and later runs.
+
+The functions below these know of no cache; here each is given its key. A key holds everything that the entry depends on. The
+batch size, the device and the kernels are left out: they change the last digits only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, get_float32_matmul_precision
+from transformers import PreTrainedModel
+
+from memunlearn.caching.keys import Key, tensor_digest
+from memunlearn.caching.store import Store, cached
+from memunlearn.evaluation.suite import Baseline, measure_base
+from memunlearn.localization.weight_attribution import Attribution, Names, Scores
+from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
+from memunlearn.paragraphs.download import cache_root
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.scoring.alternatives import Alternatives, find_alternatives
+from memunlearn.scoring.forward import ReferenceStates
+from memunlearn.scoring.score import ParagraphScores, score
+
+# Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
+VERSIONS = {"scores": 1, "baseline": 1, "alternatives": 1}
+LIBRARIES = ("torch", "transformers")
+
+
+def open_store(wanted: bool) -> Store | None:
+    """The user's store (the config's `cache`), or None."""
+    return Store(cache_root() / "computed") if wanted else None
+
+
+def print_reused(store: Store | None) -> None:
+    """One line that says what was not computed in this run, if anything."""
+    if store is not None and store.reused:
+        counts = Counter(store.reused)
+        print("reused from the cache: " + ", ".join(f"{name} ({n})" for name, n in counts.items()), flush=True)
+
+
+@dataclass(frozen=True)
+class BaseMeasurements:
+    """Scores, baselines, alternatives and attributions of one model, each from the store where it is there.
+
+    fingerprint: of its weights; architecture: of its class and config.
+    """
+
+    model: PreTrainedModel
+    store: Store | None
+    fingerprint: str
+    architecture: str
+
+    @staticmethod
+    def of(model: PreTrainedModel, store: Store | None) -> BaseMeasurements:
+        """model: without deltas or a patch. store: None computes everything anew."""
+        return BaseMeasurements(model, store, fingerprint(model), architecture_fingerprint(model))
+
+    def scores(self, paragraphs: ParagraphSet, batch_size: int, description: str) -> ParagraphScores:
+        """See `scoring.score`."""
+        return cached(
+            self.store,
+            "scores",
+            self._key("scores", VERSIONS["scores"], {"rows": _rows(paragraphs)}),
+            lambda _: score(self.model, paragraphs, batch_size, description=description),
+            _pack_scores,
+            _unpack_scores,
+        )
+
+    def baseline(
+        self,
+        model: PreTrainedModel,
+        paragraphs: ParagraphSet,
+        clusters: Tensor,
+        batch_size: int,
+        name: str,
+        with_own: bool = True,
+        directory: Path | None = None,
+    ) -> Baseline:
+        """See `evaluation.measure_base`; large states lie in the store, and in the directory only where there is none."""
+        self._check(model)
+
+        def make(large: Path | None) -> Baseline:
+            return measure_base(model, paragraphs, clusters, batch_size, name, with_own, large or directory)
+
+        def pack(baseline: Baseline) -> dict[str, Tensor]:
+            tensors = {**_pack_scores(baseline.scores), "hidden": baseline.states.hidden}
+            return tensors if baseline.own is None else {**tensors, "own": baseline.own.continuations}
+
+        def unpack(tensors: Mapping[str, Tensor]) -> Baseline:
+            states = ReferenceStates(tensors["hidden"], model.get_output_embeddings())
+            own = paragraphs.with_continuations(tensors["own"]) if with_own else None
+            return Baseline(paragraphs, clusters, _unpack_scores(tensors), states, own)
+
+        if not len(paragraphs):
+            return make(None)
+        key = self._key("baseline", VERSIONS["baseline"], {"rows": _rows(paragraphs)}, with_own=with_own)
+        return cached(self.store, "baselines", key, make, pack, unpack)
+
+    def alternatives(
+        self, model: PreTrainedModel, paragraphs: ParagraphSet, replacements: int = 1, seed: int = 0, batch_size: int = 16
+    ) -> Alternatives:
+        """See `scoring.find_alternatives`."""
+        self._check(model)
+        key = self._key(
+            "alternatives", VERSIONS["alternatives"], {"rows": _rows(paragraphs)}, replacements=replacements, seed=seed
+        )
+
+        def pack(found: Alternatives) -> dict[str, Tensor]:
+            said = found.paragraphs.continuations
+            return {"said": said, "found": found.found, "position": found.position, "token": found.token, "em": found.em}
+
+        def unpack(tensors: Mapping[str, Tensor]) -> Alternatives:
+            others = {name: tensors[name] for name in ("found", "position", "token", "em")}
+            return Alternatives(paragraphs.with_continuations(tensors["said"]), **others)
+
+        return cached(
+            self.store,
+            "alternatives",
+            key,
+            lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size),
+            pack,
+            unpack,
+        )
+
+    def attribution(self, method: Attribution) -> Attribution:
+        """The same method, its scores from the store where they are there.
+
+        A method without a `version` is a user's own, of which no key can tell when it changed: it is left as it is.
+        """
+        return _StoredAttribution(self, method) if self.store is not None and hasattr(method, "version") else method
+
+    def _key(self, what: str, number: int, paragraphs: Mapping[str, Any], **options: Any) -> Key:
+        model = self.model
+        autocast = torch.get_autocast_dtype(model.device.type) if torch.is_autocast_enabled(model.device.type) else None
+        return {
+            "what": what,
+            "version": number,
+            "libraries": {name: version(name) for name in LIBRARIES},
+            "model": {"weights": self.fingerprint, "architecture": self.architecture},
+            "precision": {"weights": str(model.dtype), "autocast": str(autocast), "products": get_float32_matmul_precision()},
+            "paragraphs": paragraphs,
+            "options": options,
+        }
+
+    def _check(self, model: PreTrainedModel) -> None:
+        if model is not self.model:
+            raise ValueError("these are the measurements of another model")
+
+
+@dataclass(frozen=True)
+class _StoredAttribution:
+    """An Attribution. The scores of a single row (a trial's) are not kept: as large as the model, and quick to make again."""
+
+    measurements: BaseMeasurements
+    method: Any
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        names: Names,
+        forget: ParagraphSet,
+        retain: ParagraphSet,
+        batch_size: int,
+        seed: int,
+    ) -> Scores:
+        self.measurements._check(model)
+
+        def make(_: Path | None) -> Scores:
+            return self.method(model, names, forget, retain, batch_size, seed)
+
+        if len(forget) < 2:
+            return make(None)
+        kind, uses = type(self.method), self.method.depends_on
+        key = self.measurements._key(
+            "attribution",
+            self.method.version,
+            {"forget": _rows(forget), "retain": _rows(retain) if "retain" in uses else None},
+            method=f"{kind.__module__}.{kind.__qualname__}",
+            settings=dataclasses.asdict(self.method),
+            names=sorted(names),
+            seed=seed if "seed" in uses else None,
+        )
+        device = model.device
+        return cached(
+            self.measurements.store,
+            "attributions",
+            key,
+            make,
+            lambda scores: scores,
+            lambda tensors: {name: tensors[name].to(device) for name in names},
+        )
+
+
+def _rows(paragraphs: ParagraphSet) -> dict[str, Any]:
+    """What the rows say, not where they came from."""
+    return {
+        "ids": tensor_digest(paragraphs.ids),
+        "prefix_length": paragraphs.prefix_length,
+        "continuation_length": paragraphs.continuation_length,
+    }
+
+
+def _pack_scores(scores: ParagraphScores) -> dict[str, Tensor]:
+    fields = {field.name: getattr(scores, field.name) for field in dataclasses.fields(scores)}
+    return {name: tensor for name, tensor in fields.items() if tensor is not None}
+
+
+def _unpack_scores(tensors: Mapping[str, Tensor]) -> ParagraphScores:
+    return ParagraphScores(tensors["em"], tensors["longest_run"], tensors["token_nll"], tensors.get("kl"))
