@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -47,14 +48,15 @@ class WatchJobs(Callback):
     def __init__(self, summary: bool = False) -> None:
         self.summary = summary
         self.sweep: Path | None = None
-        self.overrides: Sequence[str] = ()
+        self.common: set[str] = set()
         self.before: Marks = {}
         self.summarized: Marks | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _watching
         self.sweep = Path(config.hydra.sweep.dir)
-        self.overrides = list(config.hydra.overrides.task)
+        given = OverridesParser.create().parse_overrides(_overrides(config))
+        self.common = {override.get_key_element() for override in given if not override.is_sweep_override()}
         self.before = _marks(self.sweep)
         _watching = self
 
@@ -88,7 +90,7 @@ class WatchJobs(Callback):
 
     def _failure(self, path: Path) -> Failure:
         said = json.loads(path.read_text())
-        own = [override for override in said["overrides"] if override not in self.overrides]
+        own = [override for override in said["overrides"] if override.partition("=")[0] not in self.common]
         return Failure(path.parent, said["error"], own, said["mistake"])
 
 
@@ -139,11 +141,18 @@ def _record(folder: Path, config: DictConfig, error: BaseException) -> None:
             "error": line or repr(error),
             "type": type(error).__name__,
             "mistake": line is not None,
-            "overrides": list(config.hydra.overrides.task),
+            "overrides": _overrides(config),
             "config": resolved,
             "traceback": "".join(traceback.format_exception(error)),
         },
     )
+
+
+def _overrides(config: DictConfig) -> list[str]:
+    """As they were given: one may be an interpolation that leads nowhere."""
+    overrides = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    return overrides
 
 
 def _marks(sweep: Path) -> Marks:
