@@ -61,13 +61,13 @@ class WatchJobs(Callback):
         _watching = self
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if config.hydra.mode != RunMode.MULTIRUN:
+        folder, in_sweep = Path(config.hydra.runtime.output_dir), config.hydra.mode == RunMode.MULTIRUN
+        if job_return.status == JobStatus.COMPLETED and (in_sweep or (folder / RESULT).is_file()):
+            (folder / ERROR).unlink(missing_ok=True)  # also when a sweep's job was resumed by itself
+        if not in_sweep:
             return
-        folder = Path(config.hydra.runtime.output_dir)
         if job_return.status == JobStatus.FAILED:
             _record(folder, config, job_return._return_value)
-        else:
-            (folder / ERROR).unlink(missing_ok=True)
         self.refresh(Path(config.hydra.sweep.dir))
 
     def refresh(self, sweep: Path) -> None:

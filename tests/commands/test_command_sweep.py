@@ -74,6 +74,18 @@ def test_a_failed_job_is_done_again_and_its_error_goes_with_success(tmp_path, mo
     assert summaries[-1] == ["0/result.json", "1/result.json"]
 
 
+def test_a_job_that_was_resumed_by_itself_is_finished_for_the_sweep(tmp_path, monkeypatch, summaries):
+    with monkeypatch.context() as patch:
+        patch.setenv("INTERRUPT_AFTER", "1")
+        assert sweep(tmp_path, "seed=4", interruptions.OVERRIDE).code == 1
+    assert (tmp_path / "0" / "error.json").is_file()
+    assert command_runs.run("train", "resume=true", directory=tmp_path / "0").code == 0
+    assert not (tmp_path / "0" / "error.json").exists()
+    before = written(tmp_path / "0")
+    again = sweep(tmp_path, "seed=4", interruptions.OVERRIDE)
+    assert again.code == 0 and again.out.count(SKIPPED) == 1 and written(tmp_path / "0") == before
+
+
 def test_a_summary_that_fails_takes_no_job_with_it(tmp_path, summaries, monkeypatch):
     def fail(directory):
         raise ValueError("no such column")
@@ -134,8 +146,9 @@ def test_the_comparison_is_a_sweep_without_m(tmp_path, summaries):
     assert [job[2:] for job in jobs] == [("own", 7)] * 6
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_job_and_run_again_is_an_undisturbed_sweep(tmp_path):
-    """Real processes and SIGKILL: after the first step of the second of three jobs."""
+    """Real processes and SIGKILL: after the third step of the third of four jobs."""
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     jobs = ("objective=unlearn,edit", "seed=0,1", "stop.max_steps=4", "mask=gradient", interruptions.OVERRIDE)
 
@@ -149,7 +162,7 @@ def test_killed_in_the_middle_of_a_job_and_run_again_is_an_undisturbed_sweep(tmp
     assert sorted(path.parent.name for path in broken.glob("*/result.json")) == ["0", "1"]
     assert (broken / "2" / "checkpoints" / "last.ckpt").is_file()
     before = {job: written(broken / job) for job in "01"}
-    again, undisturbed = process(broken), process(whole)
+    again, undisturbed = process(broken), command_runs.train(*jobs, directory=whole, where="sweep")
     assert again.code == 0 and undisturbed.code == 0, again.err + undisturbed.err
     assert again.out.count(SKIPPED) == 2
     assert {job: written(broken / job) for job in "01"} == before
