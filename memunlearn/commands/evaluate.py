@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
-from memunlearn.commands.inputs import caps_of, choose_device, load_inputs, quiet_libraries
+from memunlearn.commands.inputs import caps_of, choose_device, forgets_own_text, load_inputs, quiet_libraries
 from memunlearn.commands.settings import check_settings
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure, summarize
@@ -53,6 +53,10 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     check_settings(cfg)
     if cfg.patch is not None and cfg.reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
+    if forgets_own_text(cfg):
+        raise UserError(
+            "paragraphs.forget_text=own is for train.py, which writes such text: evaluate.py reads it; leave it out"
+        )
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)

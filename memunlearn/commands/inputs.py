@@ -10,12 +10,15 @@ import torch
 from hydra.utils import instantiate
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
+from torch import Tensor
 
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel
+from memunlearn.paragraphs.own_text import own_of_corpus, own_of_pools
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import Caps, ParagraphSets, split_by_em, split_named, split_pools
+from memunlearn.scoring.greedy import greedy_continuations
 
 
 def quiet_libraries() -> None:
@@ -76,12 +79,37 @@ def caps_of(cfg: DictConfig) -> Caps:
     return Caps(cfg.paragraphs.max_forget, cfg.paragraphs.max_bystander, cfg.paragraphs.max_retain)
 
 
+def forgets_own_text(cfg: DictConfig) -> bool:
+    """Whether the model's own continuations are to be forgotten. Raises UserError for another word than the two."""
+    text = cfg.paragraphs.forget_text
+    if text not in ("memorized", "own"):
+        raise UserError(f"paragraphs.forget_text={text} is not known: use memorized or own")
+    return text == "own"
+
+
 def split(cfg: DictConfig, measurements: BaseMeasurements, paragraphs: LoadedParagraphs) -> ParagraphSets:
-    """Every set of a training run: by name, by origin, or by EM (which takes a pass over the corpus)."""
-    caps = caps_of(cfg)
+    """Every set of a training run: by name, by origin, or by EM (which takes a pass over the corpus).
+
+    Raises UserError where the model's own continuations are to be forgotten and sets were given by name.
+    """
+    caps, seed, rows_at_once, own = caps_of(cfg), cfg.seeds.split, 2 * cfg.batch_size, forgets_own_text(cfg)
+    length = cfg.paragraphs.continuation_length
+
+    def say(prefixes: Tensor) -> Tensor:
+        return greedy_continuations(measurements.model, prefixes, length, rows_at_once, "decoding own text to forget")
+
     if paragraphs.corpus is not None:
-        em = measurements.scores(paragraphs.corpus, 2 * cfg.batch_size, "finding memorized paragraphs").em
-        return split_by_em(paragraphs.corpus, em, cfg.seed, caps)
+        em = measurements.scores(paragraphs.corpus, rows_at_once, "finding memorized paragraphs").em
+        if own:
+            return own_of_corpus(paragraphs.corpus, em, seed, caps, say)
+        return split_by_em(paragraphs.corpus, em, seed, caps)
     if paragraphs.memorized is not None and paragraphs.non_memorized is not None:
-        return split_pools(paragraphs.memorized, paragraphs.non_memorized, cfg.seed, caps)
-    return split_named(paragraphs.forget, paragraphs.bystander, paragraphs.retain, cfg.seed, caps)
+        if own:
+            return own_of_pools(paragraphs.memorized, paragraphs.non_memorized, seed, caps, say)
+        return split_pools(paragraphs.memorized, paragraphs.non_memorized, seed, caps)
+    if own:
+        raise UserError(
+            "paragraphs.forget_text=own takes prefixes from the non-memorized rows of a corpus, not from sets given by name: "
+            "set paragraphs.path=CORPUS, or leave it out"
+        )
+    return split_named(paragraphs.forget, paragraphs.bystander, paragraphs.retain, seed, caps)

@@ -9,10 +9,12 @@ from typing import Any
 
 import lightning
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 
-from memunlearn.commands.run_folder import RESULT
+from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another_result
 from memunlearn.errors import UserError
 from memunlearn.reporting.curve import read_curve
 from memunlearn.unlearning.training import checkpoint_mask
@@ -56,6 +58,29 @@ def finished_result(directory: Path) -> dict[str, Any] | None:
     """The result of a run that is complete, else None."""
     path = directory / RESULT
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def finished_in_sweep(cfg: DictConfig, directory: Path) -> Path | None:
+    """The folder of this sweep that has the complete run of this config, if there is one; None outside a sweep.
+
+    Raises UserError for resume=true in a sweep, and if this job's folder holds the result of another.
+    """
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode != RunMode.MULTIRUN:
+        return None
+    sweep = Path(hydra_config.sweep.dir)
+    if cfg.resume:
+        raise UserError(
+            "resume=true is for a single run: a sweep goes on with hydra.sweep.dir=DIR, which skips finished jobs; leave it out"
+        )
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    if (finished := finished_job(sweep, config)) is not None:
+        return finished
+    if holds_another_result(directory, config):
+        raise UserError(
+            f"{directory} holds the result of another job: leave hydra.sweep.subdir as it is, and each job has its own"
+        )
+    return None
 
 
 def checkpoint_of(directory: Path) -> Path | None:

@@ -10,6 +10,8 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger
 from torch import Tensor
 
+from memunlearn.commands.sweep_folder import RESULT
+from memunlearn.commands.trajectory import write_trajectory
 from memunlearn.evaluation.suite import summarize, summarize_alternatives
 from memunlearn.models.baking import save_baked
 from memunlearn.models.loading import LoadedModel
@@ -22,7 +24,6 @@ from memunlearn.scoring.alternatives import Alternatives
 from memunlearn.unlearning.outcome import Outcome, SetOutcome
 from memunlearn.unlearning.preparation import REPORTED, Preparation
 
-RESULT = "result.json"
 PREFIX_END = 20  # tokens of the prefix that are shown
 
 
@@ -77,6 +78,7 @@ def write_run(
         for row in paragraph_rows(name, outcomes, loaded.tokenizer, preparation.alternatives)
     ]
     write_parquet(directory / "paragraphs.parquet", {key: [row[key] for row in rows] for key in rows[0]})
+    write_trajectory(directory, outcome, preparation)
     _write_patches(directory, outcome.patches, result["config"])
     shutil.rmtree(directory / "model", ignore_errors=True)
     if result["config"]["save_model"]:

@@ -30,8 +30,10 @@ def check_settings(cfg: DictConfig) -> None:
         expected = _unlike(value, default)
         if expected:
             raise UserError(f"{name}={'null' if value is None else value} must be {expected}, such as {str(default).lower()}")
-    if not 0 <= cfg.seed <= LARGEST_SEED:
-        raise UserError(f"seed={cfg.seed} must be a whole number from 0 to {LARGEST_SEED}")
+    seeds = {"seed": cfg.seed, **{f"seeds.{name}": value for name, value in cfg.get("seeds", {}).items()}}
+    for name, value in seeds.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_SEED:
+            raise UserError(f"{name}={value} must be a whole number from 0 to {LARGEST_SEED}")
     for name in ("batch_size", "accumulate"):
         if name in cfg and cfg[name] < 1:
             raise UserError(f"{name}={cfg[name]} must be 1 or more")

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from memunlearn.commands.resuming import CHECKPOINTS
 from memunlearn.commands.settings import in_place_of_null
+from memunlearn.commands.sweep_folder import content
 from memunlearn.errors import UserError
 from memunlearn.reporting.files import write_json
 
@@ -53,8 +54,7 @@ def _identity(config: dict[str, Any], directory: Path, resumed: bool) -> tuple[s
         return known["id"], known["group"]
     hydra_config = HydraConfig.get()
     sweep = Path(hydra_config.sweep.dir).resolve() if hydra_config.mode == RunMode.MULTIRUN else None
-    settings = {key: value for key, value in config.items() if key != "resume"}
-    identity = json.dumps([str(sweep or directory.resolve()), settings], sort_keys=True, default=str)
+    identity = json.dumps([str(sweep or directory.resolve()), content(config)], sort_keys=True)
     run_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
     group = None if sweep is None else "/".join(sweep.parts[-2:])
     write_json(kept, {"id": run_id, "group": group})

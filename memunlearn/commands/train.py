@@ -19,18 +19,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
-from memunlearn.commands.inputs import choose_device, load_inputs, quiet_libraries, split
+from memunlearn.commands.inputs import choose_device, forgets_own_text, load_inputs, quiet_libraries, split
 from memunlearn.commands.resuming import (
     CHECKPOINTS,
     CurveRow,
     carry_curve,
     checkpoint_of,
+    finished_in_sweep,
     finished_result,
     remember,
     remembered,
 )
-from memunlearn.commands.run_folder import RESULT, result_of, write_run
+from memunlearn.commands.run_folder import result_of, write_run
 from memunlearn.commands.settings import check_settings, in_place_of_null
+from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
@@ -42,11 +44,15 @@ from memunlearn.objectives.contrastive import Objective
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.ingredients import Ingredients
-from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.preparation import Preparation, prepare
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
+)
+
+OWN_TEXT = (
+    "The forget set is not memorized text: it holds the model's own greedy continuations of non-memorized prefixes, so "
+    "that EM is C by construction. Compare with a run with paragraphs.forget_text=memorized."
 )
 
 
@@ -65,6 +71,8 @@ def train(cfg: DictConfig) -> RunResult:
     """
     started = time.perf_counter()
     directory = Path(HydraConfig.get().runtime.output_dir)
+    if (finished_folder := finished_in_sweep(cfg, directory)) is not None:
+        return _skipped(finished_folder)
     if not cfg.resume:
         (directory / RESULT).unlink(missing_ok=True)
     check_settings(cfg)
@@ -78,7 +86,7 @@ def train(cfg: DictConfig) -> RunResult:
     quiet_libraries()
     device = choose_device(cfg.trainer.accelerator)
     _check(cfg)
-    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    lightning.seed_everything(cfg.seeds.training, workers=True, verbose=False)
     loaded, paragraphs = load_inputs(cfg)
     torch.nn.Module.to(loaded.model, device)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
@@ -99,7 +107,8 @@ def train(cfg: DictConfig) -> RunResult:
         print_reused(measurements.store)
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
         result = result_of(config, environment(device), outcome, given.preparation, seconds)
-        notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
+        notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_)
+        notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
         write_run(directory, result, outcome, given.preparation, loaded, notes, loggers)
         track_result(loggers, directory, result)
         failed = outcome.stopped_because == "nan"
@@ -107,15 +116,24 @@ def train(cfg: DictConfig) -> RunResult:
         finish_tracking(loggers, failed)
         ReferenceStates.remove_files(directory / CHECKPOINTS)
     if failed:
-        raise UserError(_diverged(outcome, directory))
+        raise UserError(_diverged(result, directory))
     return RunResult(directory, result)
 
 
-def _diverged(outcome: Outcome, directory: Path) -> str:
-    if outcome.kept_step is None:
+def _skipped(folder: Path) -> RunResult:
+    result = finished_result(folder)
+    assert result is not None
+    print(f"skipped: this job is complete, in {folder}", flush=True)
+    if result["stopped_because"] == "nan":
+        raise UserError(_diverged(result, folder))
+    return RunResult(folder, result)
+
+
+def _diverged(result: dict[str, Any], directory: Path) -> str:
+    if result["kept_step"] is None:
         where = f"in one trial or more; their last good states were kept in {directory}"
     else:
-        where = f"after step {outcome.steps}; the last good state (after step {outcome.kept_step}) was kept in {directory}"
+        where = f"after step {result['steps']}; the last good state (after step {result['kept_step']}) was kept in {directory}"
     return f"the loss became NaN {where}: lower optimizer.lr or objective.forget_weight"
 
 
@@ -188,7 +206,8 @@ def _ingredients(
         stop,
         partial(_make_trainer, cfg, directory, loggers),
         cfg.batch_size,
-        cfg.seed,
+        cfg.seeds.training,
+        cfg.seeds.mask,
         measurements.fingerprint,
         resume_from,
     )
@@ -201,7 +220,7 @@ def _prepare(
     alternatives = None
     if objective.needs_alternatives:
         alternatives = partial(
-            measurements.alternatives, replacements=cfg.objective.replacements, seed=cfg.seed, batch_size=rows_at_once
+            measurements.alternatives, replacements=cfg.objective.replacements, seed=cfg.seeds.split, batch_size=rows_at_once
         )
     preparation = prepare(measurements.model, sets, alternatives, rows_at_once, directory / CHECKPOINTS, measurements.baseline)
     without = len(sets.forget) - len(preparation.loss_rows)

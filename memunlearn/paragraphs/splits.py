@@ -24,6 +24,7 @@ OVER_MAX_FORGET = "over paragraphs.max_forget"
 OVER_MAX_BYSTANDER = "over paragraphs.max_bystander"
 OVER_MAX_RETAIN = "over paragraphs.max_retain"
 LIKE_MEMORIZED = "near-duplicates of memorized paragraphs"
+LIKE_OWN = "near-duplicates of the model's own continuations"
 
 
 @dataclass(frozen=True)
@@ -129,26 +130,46 @@ def sets_as_given(forget: ParagraphSet | None, bystander: ParagraphSet | None, r
 def _split_pools(
     corpus: ParagraphSet, memorized: np.ndarray, non_memorized: np.ndarray, seed: int, caps: Caps
 ) -> ParagraphSets:
-    if not memorized.any():
+    clusters = cluster_rows(corpus.ids).numpy()
+    pool = np.flatnonzero(memorized)
+    forget = whole_clusters(pool, clusters, forget_rows(len(pool), caps), number_generator(seed, "forget"))
+    return sets_around(corpus, clusters, memorized, non_memorized, forget, seed, caps)
+
+
+def forget_rows(pool: int, caps: Caps) -> int:
+    """How many of a pool of memorized rows are to be forgotten. Raises UserError if there are none."""
+    if not pool:
         raise UserError(
             "no paragraph is memorized (EM = C), so there is nothing to forget: look for some with "
             "`python evaluate.py paragraphs.path=CORPUS`, which writes every paragraph's EM bin, "
             "or name forget rows with paragraphs.forget=FILE"
         )
-    clusters = cluster_rows(corpus.ids).numpy()
+    return min(pool, caps.max_forget if caps.max_forget is not None else max(1, pool // 2))
+
+
+def sets_around(
+    corpus: ParagraphSet,
+    clusters: np.ndarray,
+    memorized: np.ndarray,
+    non_memorized: np.ndarray,
+    forget: np.ndarray,
+    seed: int,
+    caps: Caps,
+) -> ParagraphSets:
+    """Every other set, once the forget rows are chosen: from the memorized, or (own continuations) the non-memorized rows."""
     pool = np.flatnonzero(memorized)
-    limit = caps.max_forget if caps.max_forget is not None else max(1, len(pool) // 2)
-    forget = whole_clusters(pool, clusters, limit, number_generator(seed, "forget"))
     others = np.setdiff1d(pool, forget)
     touched = np.isin(clusters[others], clusters[forget])
     kept_bystanders, over_bystander = _capped(others[~touched], clusters, caps.max_bystander, seed)
     bystanders, bystanders_val = hold_out_quarter(kept_bystanders, clusters, number_generator(seed, "bystander"))
-    candidates = np.flatnonzero(non_memorized)
+    candidates = np.setdiff1d(np.flatnonzero(non_memorized), forget)
     like_memorized = np.isin(clusters[candidates], clusters[pool])
-    retained, over_retain = _split_retain(candidates[~like_memorized], clusters, caps, seed)
+    like_own = np.isin(clusters[candidates], clusters[forget]) & ~like_memorized
+    retained, over_retain = _split_retain(candidates[~like_memorized & ~like_own], clusters, caps, seed)
     dropped = {
         MIDDLE_EM: int((~memorized & ~non_memorized).sum()),
         LIKE_MEMORIZED: int(like_memorized.sum()),
+        LIKE_OWN: int(like_own.sum()),
         OVER_MAX_BYSTANDER: over_bystander,
         OVER_MAX_RETAIN: over_retain,
     }

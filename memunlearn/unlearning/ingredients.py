@@ -25,7 +25,8 @@ class Ingredients:
     """What a run is made of.
 
     weights: the eligible ones. mask_scope: "set" (one mask from all loss rows), "trial" (one from each trial's own row),
-    or None for the protocol's own. batch_size: forget rows a step. resume_from: a checkpoint, or None.
+    or None for the protocol's own. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what
+    a mask draws. resume_from: a checkpoint, or None.
     """
 
     model: PreTrainedModel
@@ -40,6 +41,7 @@ class Ingredients:
     make_trainer: MakeTrainer
     batch_size: int
     seed: int
+    mask_seed: int
     base_fingerprint: str
     resume_from: Path | None = None
 

@@ -63,12 +63,13 @@ class Joint:
             trained.steps,
             trained.kept_step,
             trained.stopped_because,
+            trained.trajectory,
         )
 
 
 def _mask(given: Ingredients) -> Mask:
     if given.resume_from is None:
-        return given.mask_for(given.preparation.loss_rows, given.seed)
+        return given.mask_for(given.preparation.loss_rows, given.mask_seed)
     indices = checkpoint_mask(given.resume_from)
     sizes = {weight.name: weight.size for weight in given.weights}
     counts = {name: sizes[name] if flat is None else len(flat) for name, flat in indices.items()}

@@ -8,13 +8,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import lightning
+import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Baseline, em_p95
 from memunlearn.models.sparse_delta import delta_parameters
-from memunlearn.scoring.score import score
+from memunlearn.scoring.score import ParagraphScores, score
 from memunlearn.unlearning.module import Unlearning
+
+CHECKED = ("forget", "retain_val", "bystander_val")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,15 @@ class Check:
     forget_longest_run: float
     retain_val_kl: float
     bystander_val_em: float | None
+
+
+@dataclass(frozen=True)
+class CheckedScores:
+    """Each paragraph's scores at one check; sets: by name "em", "longest_run" [N] int64, "nll" [N] fp32, and "kl" [N] fp32
+    for retain_val. Plain tensors, so that a checkpoint can hold them."""
+
+    step: int
+    sets: Mapping[str, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,8 @@ class StopRule:
 class StopAndKeep(lightning.Callback):
     """Scores while training, stops by the rule, and keeps the deltas of the best check (not the last).
 
-    The base model itself is the first candidate. `stopped_because` is "forget_em", "max_kl" or "max_steps".
+    The base model itself is the first candidate. `stopped_because` is "forget_em", "max_kl" or "max_steps". `trajectory` has
+    the scores of every check that gave numbers.
     """
 
     def __init__(self, rule: StopRule, baselines: Mapping[str, Baseline], batch_size: int) -> None:
@@ -89,22 +102,23 @@ class StopAndKeep(lightning.Callback):
             float(bystander.double().mean()) if len(bystander) else None,
         )
         self.best_deltas: dict[str, Tensor] = {}
+        base = {name: _columns(baselines[name].scores) for name in CHECKED}
+        base["retain_val"]["kl"] = torch.zeros_like(base["retain_val"]["nll"])
+        self.trajectory = [CheckedScores(0, base)]
         self.last_checked = 0
         self.stopped_because = "max_steps"
 
     def check(self, module: Unlearning, step: int) -> Check:
         """Forget, retain_val and bystander_val, scored now."""
-        scores = {
-            name: score(module.model, self.baselines[name].paragraphs, self.batch_size, reference)
-            for name, reference in (
-                ("forget", None),
-                ("retain_val", self.baselines["retain_val"].states),
-                ("bystander_val", None),
-            )
-        }
+        scores = {}
+        for name in CHECKED:
+            reference = self.baselines[name].states if name == "retain_val" else None
+            scores[name] = score(module.model, self.baselines[name].paragraphs, self.batch_size, reference)
         kl = scores["retain_val"].kl
         assert kl is not None
         bystander = scores["bystander_val"].em
+        if not kl.isnan().any():
+            self.trajectory.append(CheckedScores(step, {name: _columns(scores[name]) for name in CHECKED}))
         return Check(
             step,
             float(scores["forget"].em.double().mean()),
@@ -155,6 +169,7 @@ class StopAndKeep(lightning.Callback):
             "deltas": self.best_deltas,
             "last_checked": self.last_checked,
             "stopped_because": self.stopped_because,
+            "trajectory": [(checked.step, dict(checked.sets)) for checked in self.trajectory],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -162,3 +177,9 @@ class StopAndKeep(lightning.Callback):
         self.best_deltas = state_dict["deltas"]
         self.last_checked = state_dict["last_checked"]
         self.stopped_because = state_dict["stopped_because"]
+        self.trajectory = [CheckedScores(step, sets) for step, sets in state_dict["trajectory"]]
+
+
+def _columns(scores: ParagraphScores) -> dict[str, Tensor]:
+    columns = {"em": scores.em, "longest_run": scores.longest_run, "nll": scores.nll}
+    return columns if scores.kl is None else columns | {"kl": scores.kl}

@@ -22,7 +22,7 @@ from memunlearn.paragraphs.batches import PairedEpochs
 from memunlearn.paragraphs.data_module import UnlearningData
 from memunlearn.unlearning.module import MakeOptimizer, Unlearning
 from memunlearn.unlearning.preparation import Preparation
-from memunlearn.unlearning.stopping import StopAndKeep, StopRule
+from memunlearn.unlearning.stopping import CheckedScores, StopAndKeep, StopRule
 
 MakeTrainer = Callable[[Sequence[lightning.Callback], int | None], lightning.Trainer]
 """Given a protocol's callbacks and its number of steps (None: the trainer's own), makes the trainer."""
@@ -36,12 +36,14 @@ class Training:
 
     steps: optimizer steps taken. kept_step: the step whose state was kept, None for the last one.
     stopped_because: "forget_em", "max_kl", "max_steps" or "nan". patch: the kept change.
+    trajectory: every paragraph's scores at each check, the base model's first; nothing without a stop rule.
     """
 
     steps: int
     kept_step: int | None
     stopped_because: str
     patch: Patch
+    trajectory: Sequence[CheckedScores] = ()
 
 
 def plain_trainer(callbacks: Sequence[lightning.Callback], max_steps: int | None) -> lightning.Trainer:
@@ -91,7 +93,8 @@ def unlearn(
     trainer.fit(module, datamodule=UnlearningData(plan), ckpt_path=resume_from, weights_only=True)
     module.to(device)  # Lightning leaves it on the CPU
     steps, kept_step, reason = _keep(model, module, keep, trainer.global_step)
-    return Training(steps, kept_step, reason, capture_patch(model, {}, base_fingerprint))
+    trajectory = () if keep is None else tuple(keep.trajectory)
+    return Training(steps, kept_step, reason, capture_patch(model, {}, base_fingerprint), trajectory)
 
 
 def _keep(model: PreTrainedModel, module: Unlearning, keep: StopAndKeep | None, steps: int) -> tuple[int, int | None, str]:

@@ -34,7 +34,7 @@ class TrialRunner(lightning.Callback):
         self.module = Unlearning(
             given.model, given.objective, given.optimizer, self.loss_rows, retain.paragraphs, retain.states
         )
-        self.common_mask = given.mask_for(self.loss_rows, given.seed) if given.mask_scope == "set" else None
+        self.common_mask = given.mask_for(self.loss_rows, given.mask_seed) if given.mask_scope == "set" else None
         self.trial = -1
         self.diverged = False
         self.masks: list[Mask] = []
@@ -47,7 +47,7 @@ class TrialRunner(lightning.Callback):
         self.trial = trial
         row = self.loss_rows.select([trial])
         self.alternative_before = score(self.given.model, row) if self.given.preparation.alternatives else None
-        mask = self.common_mask or self.given.mask_for(row, self.given.seed + trial)
+        mask = self.common_mask or self.given.mask_for(row, self.given.mask_seed + trial)
         self.masks.append(mask)
         attach(self.given.model, mask.indices)
         self.module.diverged_at, self.module.last_good = None, {}

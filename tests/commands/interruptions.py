@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 from lightning.pytorch.callbacks import Checkpoint
 
@@ -13,9 +14,13 @@ class Interrupted(Exception):
 
 
 class Interruption(Checkpoint):
-    """INTERRUPT_AFTER: the step. INTERRUPT_BY=kill: SIGKILL, else an exception. Lightning calls checkpoint callbacks last."""
+    """INTERRUPT_AFTER: the step. INTERRUPT_BY=kill: SIGKILL, else an exception. INTERRUPT_FOLDER: only the run in a folder
+    of this name. Lightning calls checkpoint callbacks last."""
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
+        folder = Path(trainer.loggers[0].log_dir).name
+        if os.environ.get("INTERRUPT_FOLDER", folder) != folder:
+            return
         if os.environ.get("INTERRUPT_AFTER") == str(trainer.global_step):
             if os.environ.get("INTERRUPT_BY") == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -1,8 +1,9 @@
 """Sweeps: every job has a folder of its own, and one that fails does not take the others with it."""
 
 import command_runs
-import pytest
 import yaml
+
+from memunlearn.errors import UserError
 
 
 def test_two_jobs_leave_two_runs(tmp_path):
@@ -35,7 +36,7 @@ def test_masks_can_be_swept_with_a_fraction(tmp_path):
 
 def test_one_job_fails_and_the_others_finish(tmp_path):
     ended = command_runs.train("mask.layers=[9],[0]", "seed=3", directory=tmp_path, where="sweep")
-    assert ended.code == 2 and len(ended.error_lines) == 1 and "layers: 9" in ended.error_lines[0]
+    assert ended.code == 2 and len(ended.error_lines) == 1 and "1 job failed" in ended.error_lines[0]
     assert not (tmp_path / "0" / "result.json").exists()
     result = command_runs.read_result(tmp_path / "1")
     assert result["config"]["mask"]["layers"] == [0] and result["stopped_because"] in ("max_steps", "forget_em", "max_kl")
@@ -43,14 +44,24 @@ def test_one_job_fails_and_the_others_finish(tmp_path):
     assert kept["mask"]["layers"] == [0]
 
 
-def test_every_failed_job_says_why_and_the_first_ends_the_sweep(tmp_path):
+def test_every_failed_job_says_why_at_once_and_again_at_the_end(tmp_path):
     ended = command_runs.train("mask.layers=[9],[0],[8]", "stop.max_steps=1", directory=tmp_path, where="sweep")
     lines = ended.err.splitlines()
-    assert [line for line in lines if line.startswith("job ")] == [
-        f"job {job} failed: layers: {layer} does not exist in this model: choose from 0, 1" for job, layer in ((0, 9), (2, 8))
+    why = {job: f"layers: {layer} does not exist in this model: choose from 0, 1" for job, layer in ((0, 9), (2, 8))}
+    assert [line for line in lines if line.startswith("job ")] == [f"job {job} failed: {said}" for job, said in why.items()]
+    assert lines[-4:-1] == [
+        "2 jobs of the sweep failed:",
+        f"  0 (mask.layers=[9]): {why[0]}",
+        f"  2 (mask.layers=[8]): {why[2]}",
     ]
-    assert ended.code == 2 and ended.error_lines == [lines[-1]] and "layers: 9" in lines[-1]
+    assert ended.code == 2 and ended.error_lines == [lines[-1]] and f"hydra.sweep.dir={tmp_path}" in lines[-1]
     assert (tmp_path / "1" / "result.json").is_file() and "Traceback" not in ended.err
+    for job, layer in ((0, 9), (2, 8)):
+        said = command_runs.read_result(tmp_path / str(job), "error.json")
+        assert (said["schema"], said["error"], said["type"], said["mistake"]) == (1, why[job], "UserError", True)
+        assert said["config"]["mask"]["layers"] == [layer] and said["config"]["objective"]["retain_weight"] == 1
+        assert f"mask.layers=[{layer}]" in said["overrides"]
+    assert not (tmp_path / "1" / "error.json").exists()
 
 
 def test_a_fault_of_ours_in_a_job_is_told_too(tmp_path):
@@ -58,6 +69,34 @@ def test_a_fault_of_ours_in_a_job_is_told_too(tmp_path):
         if cfg.seed != 2:
             raise KeyError(f"of job {cfg.seed}")
 
-    with pytest.raises(KeyError, match="of job 1"):
-        command_runs.run_task(task, "train", "seed=1,2,3", directory=tmp_path, where="sweep")
-    assert (tmp_path / "2" / ".hydra").is_dir()
+    ended = command_runs.run_task(task, "train", "seed=1,2,3", directory=tmp_path, where="sweep")
+    assert ended.code == 1 and ended.err.count("Traceback") == 2 and "2 jobs failed" in ended.error_lines[-1]
+    for job, seed in ((0, 1), (2, 3)):
+        said = command_runs.read_result(tmp_path / str(job), "error.json")
+        assert (said["error"], said["type"], said["mistake"]) == (f"KeyError('of job {seed}')", "KeyError", False)
+        assert "in task" in said["traceback"] and said["config"]["seed"] == seed
+    assert (tmp_path / "1" / ".hydra").is_dir() and not (tmp_path / "1" / "error.json").exists()
+
+
+def test_one_mistake_among_faults_of_ours_makes_it_2(tmp_path):
+    def task(cfg):
+        raise UserError("mend this") if cfg.seed == 2 else KeyError("ours")
+
+    ended = command_runs.run_task(task, "train", "seed=1,2", directory=tmp_path, where="sweep")
+    assert ended.code == 2 and "  1 (seed=2): mend this" in ended.err
+
+
+def test_a_config_that_cannot_be_resolved_fails_alone(tmp_path):
+    ended = command_runs.train("optimizer.lr=${nowhere},0.003", "stop.max_steps=1", directory=tmp_path, where="sweep")
+    assert ended.code == 2 and "nowhere" in command_runs.read_result(tmp_path / "0", "error.json")["error"]
+    assert command_runs.read_result(tmp_path / "0", "error.json")["config"] is None
+    assert "1 job of the sweep failed:" in ended.err.splitlines()
+    assert (tmp_path / "1" / "result.json").is_file()
+
+
+def test_a_failure_of_an_earlier_call_is_not_one_of_this(tmp_path):
+    broken = command_runs.train("mask.layers=[9]", "seed=0", directory=tmp_path, where="sweep")
+    assert broken.code == 2
+    ended = command_runs.train("mask.layers=[0]", "stop.max_steps=1", directory=tmp_path, where="sweep")
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "0" / "error.json").is_file() and (tmp_path / "1" / "result.json").is_file()

@@ -7,6 +7,7 @@ import signal
 import command_runs
 import interruptions
 import plain_transformers
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -60,6 +61,8 @@ def same_end(folder, other):
     assert all(torch.equal(indices[name], other_indices[name]) for name in indices)
     assert all(torch.equal(deltas[name].view(torch.int32), others[name].view(torch.int32)) for name in deltas)
     assert command_runs.read_rows(folder) == command_runs.read_rows(other)
+    trajectories = [pyarrow.parquet.read_table(place / "trajectory.parquet") for place in (folder, other)]
+    assert trajectories[0].equals(trajectories[1])
     assert curve(folder) == curve(other)
 
 

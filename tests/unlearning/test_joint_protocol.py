@@ -39,6 +39,7 @@ def ingredients(reciting, preparation):
             quiet_trainer(8, extra),
             3,
             7,
+            7,
             fingerprint(model),
         )
         return replace(given, **changes)

@@ -43,6 +43,7 @@ def ingredients(reciting, preparation):
             quiet_trainer(99, [recorder], made, **settings),
             4,
             SEED,
+            SEED,
             fingerprint(reciting),
         )
         return replace(given, **changes), recorder, made

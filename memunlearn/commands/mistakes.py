@@ -1,0 +1,50 @@
+"""Which errors a user can mend, and the one line that says how."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from memunlearn.errors import UserError
+
+OUT_OF_MEMORY = (
+    "out of memory: set a smaller batch_size (and raise accumulate by the same factor, which keeps the number of rows a step)"
+)
+
+
+def mistake(error: BaseException) -> str | None:
+    """The line to show if the user can mend this error, else None."""
+    causes = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for cause in causes:
+        if isinstance(cause, UserError):
+            return str(cause)
+        if is_out_of_memory(cause):
+            return OUT_OF_MEMORY
+    if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno is not None:
+        where = error.filename or "the output folder"
+        return f"{where}: {os.strerror(error.errno)}: check the path, its permissions and the room on its disk"
+    return None
+
+
+def _while_composing(error: BaseException) -> bool:
+    """Whether Hydra raised it over the command line or a config file: not all of its errors are HydraExceptions."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return "hydra._internal.config_loader_impl" in modules or modules[-1:] == ["hydra._internal.utils"]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """The GPU's, PyTorch's CPU allocator's, or Python's own."""
+    torch = sys.modules.get("torch")  # not imported for this: a typo is answered at once
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,166 @@
+"""Watches the jobs of a sweep: records why one failed, and keeps the sweep's summary up to date.
+
+Hydra itself goes on after a failure and raises the first, at the very end; its on_multirun_end is not called then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from memunlearn.commands import sweep_folder
+from memunlearn.commands.mistakes import mistake
+from memunlearn.commands.sweep_folder import ERROR, RESULT
+from memunlearn.reporting.files import write_json
+
+sweep_folder.register()  # a launcher's worker process imports no script, only this callback
+
+Marks = dict[Path, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed. overrides: those that are not the same for the whole sweep. mistake: whether the user can mend it."""
+
+    folder: Path
+    error: str
+    overrides: Sequence[str]
+    mistake: bool
+
+
+class WatchJobs(Callback):
+    """on_job_end: `job 3 failed: WHY` on stderr and error.json in the job's folder (gone when it later succeeds); then the
+    summary, if `summary` is on. A run by itself is left to `run_app`."""
+
+    def __init__(self, summary: bool = False) -> None:
+        self.summary = summary
+        self.sweep: Path | None = None
+        self.common: set[str] = set()
+        self.before: Marks = {}
+        self.summarized: Marks | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        global _watching
+        self.sweep = Path(config.hydra.sweep.dir)
+        given = OverridesParser.create().parse_overrides(_overrides(config))
+        self.common = {override.get_key_element() for override in given if not override.is_sweep_override()}
+        self.before = _marks(self.sweep)
+        _watching = self
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        folder, in_sweep = Path(config.hydra.runtime.output_dir), config.hydra.mode == RunMode.MULTIRUN
+        if job_return.status == JobStatus.COMPLETED and (in_sweep or (folder / RESULT).is_file()):
+            (folder / ERROR).unlink(missing_ok=True)  # also when a sweep's job was resumed by itself
+        if not in_sweep:
+            return
+        if job_return.status == JobStatus.FAILED:
+            _record(folder, config, job_return._return_value)
+        self.refresh(Path(config.hydra.sweep.dir))
+
+    def refresh(self, sweep: Path) -> None:
+        """Writes the summary, if a result or an error is new since it was last written here."""
+        marks = _marks(sweep)
+        if not self.summary or marks == self.summarized:
+            return
+        try:
+            from memunlearn.reporting.sweep_summary import write_summary
+
+            write_summary(sweep)
+            self.summarized = marks
+        except Exception as error:  # Hydra would make it a warning that does not say what is at stake
+            print(f"warning: the summary of {sweep} was not written: {error!r}", file=sys.stderr, flush=True)
+
+    def failures(self, sweep: Path) -> list[Failure]:
+        """Of the jobs that this call of the sweep has run, here or in other processes."""
+        new = [path for path, mark in _marks(sweep).items() if path.name == ERROR and self.before.get(path) != mark]
+        return [self._failure(path) for path in sorted(new, key=lambda path: (len(path.parent.name), path))]
+
+    def _failure(self, path: Path) -> Failure:
+        said = json.loads(path.read_text())
+        own = [override for override in said["overrides"] if override.partition("=")[0] not in self.common]
+        return Failure(path.parent, said["error"], own, said["mistake"])
+
+
+_watching: WatchJobs | None = None
+
+
+def forget_sweep() -> None:
+    """At the start of a command, in case an earlier one in this process was interrupted."""
+    global _watching
+    _watching = None
+
+
+def end_sweep() -> list[Failure]:
+    """At the end of a command: the last summary, and the jobs that failed; none if it was no sweep."""
+    if _watching is None or _watching.sweep is None:
+        return []
+    watch, sweep = _watching, _watching.sweep
+    forget_sweep()
+    if _marks(sweep) != watch.before:
+        watch.refresh(sweep)
+    return watch.failures(sweep)
+
+
+def closing_lines(failures: Sequence[Failure]) -> str:
+    jobs = f"{len(failures)} job{'' if len(failures) == 1 else 's'}"
+    sweep = failures[0].folder.parent
+    lines = [f"{jobs} of the sweep failed:"]
+    for failure in failures:
+        lines.append(f"  {failure.folder.name} ({' '.join(failure.overrides)}): {failure.error}")
+    again = f"run the same command again with hydra.sweep.dir={sweep}: finished jobs are skipped"
+    return "\n".join([*lines, f"error: {jobs} failed, see above and {ERROR} in their folders; mend that and {again}"])
+
+
+def _record(folder: Path, config: DictConfig, error: BaseException) -> None:
+    line = mistake(error)
+    print(f"job {config.hydra.job.num} failed: {line or repr(error)}", file=sys.stderr, flush=True)
+    if line is None:
+        traceback.print_exception(error)
+    settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    try:
+        resolved = OmegaConf.to_container(settings, resolve=True)
+    except OmegaConfBaseException:
+        resolved = None
+    write_json(
+        folder / ERROR,
+        {
+            "schema": 1,
+            "error": line or repr(error),
+            "type": type(error).__name__,
+            "mistake": line is not None,
+            "overrides": _overrides(config),
+            "config": resolved,
+            "traceback": "".join(traceback.format_exception(error)),
+        },
+    )
+
+
+def _overrides(config: DictConfig) -> list[str]:
+    """As they were given: one may be an interpolation that leads nowhere."""
+    overrides = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    return overrides
+
+
+def _marks(sweep: Path) -> Marks:
+    """What changes when a result or an error is written anew."""
+    marks = {}
+    for name in (RESULT, ERROR):
+        for path in sweep.glob(f"*/{name}"):
+            with contextlib.suppress(FileNotFoundError):  # another process may have removed it
+                stat = path.stat()
+                marks[path] = (stat.st_mtime_ns, stat.st_ino)
+    return marks
