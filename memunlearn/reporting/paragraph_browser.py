@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import escape
+
 from memunlearn.reporting.tables import set_names
 
 ROWS_AT_MOST = 200  # of each set but forget
@@ -37,7 +39,7 @@ def table_rows(paragraphs: Sequence[Row]) -> Shown:
     """The forget rows with text that a page without JavaScript shows, as they are."""
     forget = [dict(row) for row in paragraphs if row.get("set") == "forget" and row.get("continuation_after") is not None]
     texts = ("prefix", "continuation", "continuation_before", "continuation_after", "alternative")
-    kept = _within(TABLE_BYTES, forget, lambda row: 300 + sum(_size(row.get(key) or "") for key in texts))
+    kept = _within(TABLE_BYTES, forget, lambda row: 300 + sum(_size(escape(row.get(key) or "")) for key in texts))
     return Shown(kept, {"forget": (len(kept), len(forget))})
 
 

@@ -71,28 +71,29 @@ def _training(curve: Sequence[Mapping[str, float]]) -> Plot | None:
 def _before_after(points: Sequence[SetPoints], metric: str) -> Plot | None:
     if not points:
         return None
-    traces = []
-    for when, (label, colour) in enumerate((("before", BLUE), ("after", VERMILLION))):
-        chosen = [(one, (one.em if metric == "em" else one.nll)[when]) for one in points]
-        traces.append(
-            {
-                "type": "box",
-                "name": label,
-                "x": [one.label.replace("\n", "<br>") for one, values in chosen for _ in values],
-                "y": [round(value, 3) for _, values in chosen for value in values],
-                "text": [f"{one.name} {index}" for one, _ in chosen for index in one.index],
-                "offsetgroup": label,
-                "boxpoints": "all",
-                "boxmean": True,
-                "jitter": 0.7,
-                "pointpos": 0,
-                "hoveron": "points",
-                "fillcolor": "rgba(0,0,0,0)",
-                "line": {"color": colour, "width": 1.2},
-                "marker": {"color": colour, "size": 4, "opacity": 0.45},
-                "hovertemplate": f"%{{text}}, {label}: %{{y}}<extra></extra>",
-            }
-        )
+    traces = [
+        {
+            "type": "box",
+            "name": label,
+            "legendgroup": label,
+            "showlegend": place == 0,
+            "x0": one.label.replace("\n", "<br>"),
+            "y": [round(value, 3) for value in (one.em if metric == "em" else one.nll)[when]],
+            "customdata": one.index,
+            "offsetgroup": label,
+            "boxpoints": "all",
+            "boxmean": True,
+            "jitter": 0.7,
+            "pointpos": 0,
+            "hoveron": "points",
+            "fillcolor": "rgba(0,0,0,0)",
+            "line": {"color": colour, "width": 1.2},
+            "marker": {"color": colour, "size": 4, "opacity": 0.45},
+            "hovertemplate": f"{one.name} %{{customdata}}, {label}: %{{y}}<extra></extra>",
+        }
+        for when, (label, colour) in enumerate((("before", BLUE), ("after", VERMILLION)))
+        for place, one in enumerate(points)
+    ]
     title = "EM (leading tokens right)" if metric == "em" else "NLL (nats per token)"
     top = max(value for trace in traces for value in trace["y"]) or 1
     axis = _axis(title, range=[-0.03 * top, 1.05 * top], zeroline=True)
@@ -112,11 +113,11 @@ def _scatter(points: Sequence[SetPoints]) -> Plot | None:
             "showlegend": when == 0,
             "x": one.em[when],
             "y": [round(value, 3) for value in one.nll[when]],
-            "text": [f"{one.name} {index}, {label}" for index in one.index],
+            "customdata": one.index,
             "xaxis": axis,
             "cliponaxis": False,
             "marker": {"color": one.colour, "symbol": place, "size": 6, "opacity": max(0.3, min(0.7, 40 / len(one.index)))},
-            "hovertemplate": "%{text}<br>EM %{x}, NLL %{y}<extra></extra>",
+            "hovertemplate": f"{one.name} %{{customdata}}, {label}<br>EM %{{x}}, NLL %{{y}}<extra></extra>",
         }
         for when, (label, axis) in enumerate((("before", "x"), ("after", "x2")))
         for place, one in enumerate(points)
