@@ -71,7 +71,7 @@ def _training(curve: Sequence[Mapping[str, float]]) -> Plot | None:
 def _before_after(points: Sequence[SetPoints], metric: str) -> Plot | None:
     if not points:
         return None
-    traces = [
+    traces: list[dict[str, Any]] = [
         {
             "type": "box",
             "name": label,

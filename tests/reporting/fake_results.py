@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import Any
 
-
 PREFIX_END = "the last words & symbols:\n    if a < b and c > d:\n        return ["
 
 
