@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another_result
 from memunlearn.errors import UserError
 from memunlearn.reporting.curve import read_curve
+from memunlearn.reporting.files import write_text
 from memunlearn.unlearning.training import checkpoint_mask
 
 CHECKPOINTS = "checkpoints"
 CONFIG = Path(CHECKPOINTS) / "config.yaml"
 CHECKPOINT = Path(CHECKPOINTS) / "last.ckpt"
+COMMAND = Path(CHECKPOINTS) / "command.txt"
 CURVE_ROW = "curve_row"
 
 
@@ -52,6 +55,20 @@ def remembered(directory: Path, overrides: Sequence[str]) -> DictConfig:
     assert isinstance(cfg, DictConfig)
     cfg.resume = True
     return cfg
+
+
+def starting_command(directory: Path, resumed: bool) -> str | None:
+    """The command that makes this run again: the script and the overrides that the run (of a sweep: its job) began with.
+
+    Kept in the folder, since `resume=true` says nothing of them; None where a run from before this was kept is resumed.
+    """
+    kept = directory / COMMAND
+    if resumed:
+        return kept.read_text("utf-8").strip() if kept.is_file() else None
+    hydra_config = HydraConfig.get()
+    command = shlex.join(["python", f"{hydra_config.job.config_name}.py", *hydra_config.overrides.task])
+    write_text(kept, command + "\n")
+    return command
 
 
 def finished_result(directory: Path) -> dict[str, Any] | None:

@@ -8,23 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger
-from torch import Tensor
 
+from memunlearn.commands.paragraph_table import paragraph_rows
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.trajectory import write_trajectory
 from memunlearn.evaluation.suite import summarize, summarize_alternatives
 from memunlearn.models.baking import save_baked
+from memunlearn.models.components import WeightTensor, count_per_component
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch, save_patch
 from memunlearn.reporting.curve import read_curve
+from memunlearn.reporting.figures import draw, write_pictures
 from memunlearn.reporting.files import write_json, write_parquet
 from memunlearn.reporting.page import write_report
 from memunlearn.reporting.terminal import print_comparison, print_examples
-from memunlearn.scoring.alternatives import Alternatives
-from memunlearn.unlearning.outcome import Outcome, SetOutcome
+from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.preparation import REPORTED, Preparation
-
-PREFIX_END = 20  # tokens of the prefix that are shown
 
 
 def result_of(
@@ -32,6 +31,7 @@ def result_of(
     environment: dict[str, Any],
     outcome: Outcome,
     preparation: Preparation,
+    weights: Sequence[WeightTensor],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """The content of result.json."""
@@ -52,7 +52,16 @@ def result_of(
         "steps": outcome.steps,
         "kept_step": outcome.kept_step,
         "stopped_because": outcome.stopped_because,
-        "mask": {"k": outcome.k, "eligible": outcome.eligible, "per_component": dict(outcome.per_component)},
+        "mask": {
+            "k": outcome.k,
+            "eligible": outcome.eligible,
+            "per_component": dict(outcome.per_component),
+            # Of what the counts above are a part: they are summed over trials, one patch each.
+            "size_per_component": {
+                name: size * len(outcome.patches)
+                for name, size in count_per_component({weight.name: None for weight in weights}, weights).items()
+            },
+        },
         "before": before,
         "after": after,
         "seconds": dict(seconds),
@@ -85,7 +94,9 @@ def write_run(
         save_baked(loaded.model, directory / "model", loaded.tokenizer)
     log_result(loggers, result)
     curve = next(read_curve(Path(logger.log_dir) / "metrics.csv") for logger in loggers if isinstance(logger, CSVLogger))
-    write_report(directory / "report.html", result, curve, rows, notes)
+    pictures = draw(result, curve, rows)
+    write_pictures(directory / "figures", pictures)
+    write_report(directory / "report.html", result, curve, rows, notes, pictures)
     write_json(directory / RESULT, result)
     print_comparison(result["before"], result["after"])
     print_examples([row for row in rows if row["set"] == "forget"])
@@ -110,56 +121,6 @@ def _write_patches(directory: Path, patches: Sequence[Patch], config: dict[str, 
 
 def with_config(patch: Patch, config: dict[str, Any]) -> Patch:
     return Patch(patch.indices, patch.deltas, patch.base_fingerprint, config)
-
-
-def paragraph_rows(
-    name: str, outcome: SetOutcome, tokenizer: Any | None, alternatives: Alternatives | None
-) -> list[dict[str, Any]]:
-    """Rows of paragraphs.parquet; texts for forget rows only, as ids where there is no tokenizer."""
-    before, after = outcome.before.scores, outcome.after.scores
-    rows = []
-    for i in range(len(outcome.index)):
-        index = int(outcome.index[i])
-        rows.append(
-            {
-                "set": name,
-                "index": index,
-                "trial": None if outcome.trial is None else int(outcome.trial[i]),
-                "origin": outcome.paragraphs.origin[i],
-                "cluster": int(outcome.after.clusters[i]),
-                "em_before": int(before.em[i]),
-                "em_after": int(after.em[i]),
-                "longest_run_before": int(before.longest_run[i]),
-                "longest_run_after": int(after.longest_run[i]),
-                "nll_before": float(before.nll[i]),
-                "nll_after": float(after.nll[i]),
-                "kl": None if after.kl is None else float(after.kl[i]),
-                "self_em": None if outcome.after.self_em is None else int(outcome.after.self_em[i]),
-                "prefix_end": None,
-                "continuation": None,
-                "continuation_before": None,
-                "continuation_after": None,
-                "alternative": None,
-            }
-        )
-        if outcome.said_before is None or outcome.said_after is None:
-            continue
-        rows[-1] |= {
-            "prefix_end": text_of(outcome.paragraphs.prefixes[i, -PREFIX_END:], tokenizer),
-            "continuation": text_of(outcome.paragraphs.continuations[i], tokenizer),
-            "continuation_before": text_of(outcome.said_before[i], tokenizer),
-            "continuation_after": text_of(outcome.said_after[i], tokenizer),
-        }
-        if alternatives is not None and bool(alternatives.found[index]):
-            rows[-1]["alternative"] = text_of(alternatives.paragraphs.continuations[index], tokenizer)
-    return rows
-
-
-def text_of(ids: Tensor, tokenizer: Any | None) -> str:
-    """The tokens as text, or as numbers where there is no tokenizer."""
-    if tokenizer is None:
-        return " ".join(str(int(token)) for token in ids)
-    return tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
 
 
 def log_result(loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:

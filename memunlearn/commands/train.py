@@ -29,6 +29,7 @@ from memunlearn.commands.resuming import (
     finished_result,
     remember,
     remembered,
+    starting_command,
 )
 from memunlearn.commands.run_folder import result_of, write_run
 from memunlearn.commands.settings import check_settings, in_place_of_null
@@ -94,6 +95,7 @@ def train(cfg: DictConfig) -> RunResult:
     print("\n".join(describe(sets)), flush=True)
 
     remember(cfg, directory)
+    command = starting_command(directory, cfg.resume)
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     csv = CSVLogger(directory, name="", version="", flush_logs_every_n_steps=1)
     carry_curve(csv, directory, resume_from)
@@ -105,8 +107,9 @@ def train(cfg: DictConfig) -> RunResult:
         prepared = time.perf_counter()
         outcome = instantiate(cfg.protocol).run(given)
         print_reused(measurements.store)
+        place = environment(device) | {"command": command}
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
-        result = result_of(config, environment(device), outcome, given.preparation, seconds)
+        result = result_of(config, place, outcome, given.preparation, given.weights, seconds)
         notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_)
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
         write_run(directory, result, outcome, given.preparation, loaded, notes, loggers)

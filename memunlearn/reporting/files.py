@@ -36,8 +36,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes text as UTF-8; what UTF-8 cannot hold (lone surrogates) becomes a question mark."""
+    write_bytes(path, text.encode("utf-8", errors="replace"))
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes these bytes."""
     with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", errors="replace"))
+        temporary.write_bytes(content)
 
 
 def write_json(path: str | os.PathLike[str], data: Any) -> None:

@@ -3,28 +3,55 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from memunlearn.reporting.figures import em_before_after, training_curves
+from memunlearn.reporting.figure_data import mask_grid
+from memunlearn.reporting.figures import Picture
 from memunlearn.reporting.files import finite_or_null, write_text
+from memunlearn.reporting.paragraph_browser import browser_rows, embedded_json, table_rows
+from memunlearn.reporting.plots import plots
 from memunlearn.reporting.sentence import STOPPED_BECAUSE, one_paragraph_at_a_time, result_sentence
 from memunlearn.reporting.tables import ALL_METRICS, rows_and_clusters, set_names
 
-TEXTS_AT_MOST = 200
 # Control characters that HTML forbids, even as references; tab, newline and carriage return are fine.
 FORBIDDEN_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# By the names of `figures.draw`: what a figure shows, for those who do not see it, and the line under it.
+CAPTIONS = {
+    "training": (
+        "Over training steps: forget EM and longest run, bystander_val EM (all in tokens); retain_val KL in nats per token.",
+        "Scores during training, at every check of the stop rule.",
+    ),
+    "em": (
+        "EM of every paragraph before and after, set by set. The means are in the table of results.",
+        "EM of every paragraph, before and after; the mean is dotted (on paper black).",
+    ),
+    "nll": (
+        "NLL of every paragraph before and after, set by set. The means are in the table of results.",
+        "NLL of every paragraph, before and after; the mean is dotted (on paper black).",
+    ),
+    "em_nll": (
+        "EM against NLL of every paragraph, before on the left and after on the right, a colour for each set.",
+        "EM and NLL of every paragraph. The bottom right corner is recited text, the top left corner is not.",
+    ),
+    "mask": (
+        "For every layer and kind of component the share of its weights that was chosen; the numbers are in a table below.",
+        "Share of each component's weights that was free to change.",
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A PNG as base64, what it shows in a sentence (alt text), and the line under it."""
+    """A PNG as base64 (empty where there is none), what it shows in a sentence (alt text), and the line under it."""
 
+    name: str
     png: str
     alt: str
     caption: str
@@ -36,14 +63,15 @@ def write_report(
     curve: Sequence[Mapping[str, float]],
     paragraphs: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
+    pictures: Sequence[Picture] = (),
 ) -> None:
     """Writes one self-contained HTML page, atomically.
 
     result: as in `result.json`. curve: rows of `metrics.csv` (see figures.training_curves), may be empty.
-    paragraphs: rows of `paragraphs.parquet`: `set`, `index`, `em_before`, `em_after`, and for forget rows with text
-    `prefix_end`, `continuation_before`, `continuation_after`, and `alternative` for edits. notes: shown at the top.
+    paragraphs: rows of `paragraphs.parquet`: `set`, `index`, EM and NLL, and where there is text the columns that
+    paragraph_browser reads. notes: shown at the top. pictures: from `figures.draw`, for paper and where scripts do not run.
     """
-    write_text(path, report(result, curve, paragraphs, notes))
+    write_text(path, report(result, curve, paragraphs, notes, pictures))
 
 
 def report(
@@ -51,17 +79,24 @@ def report(
     curve: Sequence[Mapping[str, float]],
     paragraphs: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
+    pictures: Sequence[Picture] = (),
 ) -> str:
     """The page as HTML; arguments as in write_report."""
     import jinja2
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
-    template = environment.from_string(resources.files(__package__).joinpath("page.html.jinja").read_text("utf-8"))
-    texts = [row for row in paragraphs if row.get("set") == "forget" and row.get("continuation_after") is not None]
-    kinds, layers = component_grid((result.get("mask") or {}).get("per_component") or {})
+    template = environment.from_string(_file("page.html.jinja"))
+    scripts = [get_plotlyjs(), _file("page.js")]
+    drawn, browser, table = plots(result, curve, paragraphs), browser_rows(paragraphs), table_rows(paragraphs)
+    where = result.get("environment") or {}
     return template.render(
+        css=Markup(_file("page.css")),
+        scripts=[Markup(script) for script in scripts],
+        script_sources=" ".join(_content_security_hash(script) for script in scripts),
         notes=notes,
         sentence=result_sentence(result),
         pooled=one_paragraph_at_a_time(result),
@@ -69,31 +104,29 @@ def report(
             _set_table(name, result["before"].get(name), result["after"].get(name))
             for name in set_names(result["before"], result["after"])
         ],
-        figures=_figures(curve, paragraphs),
-        mask=_mask_sentence(result.get("mask")),
-        kinds=kinds,
-        layers=layers,
-        texts=texts[:TEXTS_AT_MOST],
-        number_of_texts=len(texts),
-        with_alternative=any(row.get("alternative") is not None for row in texts[:TEXTS_AT_MOST]),
+        figures=_figures(drawn, pictures),
+        plots=Markup(embedded_json(finite_or_null(drawn))),
+        mask_sentence=_mask_sentence(result.get("mask")),
+        grid=mask_grid(result.get("mask")),
+        browser=browser,
+        browser_data=Markup(_printable(embedded_json(browser.rows))),
+        table=table,
+        table_rows=[_table_row(row) for row in table.rows],
+        columns=_table_columns(table.rows),
+        command=where.get("command"),
+        commit=where.get("commit"),
         facts=_facts(result),
         config=json.dumps(finite_or_null(result.get("config")), indent=2, ensure_ascii=False, default=str),
     )
 
 
-def component_grid(per_component: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """Kinds of component, and for every layer its name and a count per kind, from counts named `<layer>.<kind>`.
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
 
-    Nested counts ({layer: {kind: count}}) say the same. A name without a dot is a kind of its own, in no layer.
-    """
-    counts: dict[str, dict[str, int]] = {}
-    for name, value in per_component.items():
-        layer, dot, kind = str(name).rpartition(".")
-        parts = value if isinstance(value, Mapping) else {kind: value}
-        counts.setdefault(str(name) if isinstance(value, Mapping) else (layer if dot else "-"), {}).update(parts)
-    kinds = list(dict.fromkeys(kind for row in counts.values() for kind in row))
-    ordered = sorted(counts, key=lambda layer: (not layer.isdigit(), int(layer) if layer.isdigit() else 0, layer))
-    return kinds, [(layer, [f"{counts[layer].get(kind, 0):,}" for kind in kinds]) for layer in ordered]
+
+def _content_security_hash(script: str) -> str:
+    """What the page's content security policy calls this script: no other one runs, whatever a text smuggles in."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _set_table(name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -114,21 +147,28 @@ def _set_table(name: str, before: Mapping[str, Any] | None, after: Mapping[str, 
     return {"name": name, "rows": rows, "clusters": clusters, "lines": lines, "empty": not before and not after}
 
 
-def _figures(curve: Sequence[Mapping[str, float]], paragraphs: Sequence[Mapping[str, Any]]) -> list[Figure]:
-    strips = em_before_after(
-        [row for row in paragraphs if row.get("em_before") is not None and row.get("em_after") is not None]
-    )
-    lines = training_curves(curve)
-    figures = []
-    if strips:
-        alt = "EM of every paragraph before and after, a strip per set with its mean. The means are in the table of results."
-        figures.append(Figure(base64.b64encode(strips).decode(), alt, "EM of every paragraph, before and after"))
-    if lines:
-        alt = (
-            "Over training steps: forget EM and longest run, bystander_val EM (all in tokens); retain_val KL in nats per token."
-        )
-        figures.append(Figure(base64.b64encode(lines).decode(), alt, "Scores during training"))
-    return figures
+def _figures(drawn: Collection[str], pictures: Sequence[Picture]) -> list[Figure]:
+    """What the script draws and what there are pictures of, in the order of CAPTIONS."""
+    png = {picture.name: base64.b64encode(picture.png).decode() for picture in pictures}
+    return [Figure(name, png.get(name, ""), *texts) for name, texts in CAPTIONS.items() if name in drawn or name in png]
+
+
+def _table_columns(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Labels and keys of the table of texts; columns that would be empty, or say the same as another, are left out."""
+    prefix = ("prefix", "prefix") if any(row.get("prefix") for row in rows) else ("prefix ends", "prefix_end")
+    recited = all(row.get("continuation") in (None, row["continuation_before"]) for row in rows)
+    original = [] if recited else [("original", "continuation")]
+    alternative = [("asked for", "alternative")] if any(row.get("alternative") is not None for row in rows) else []
+    return [prefix, *original, ("before", "continuation_before"), ("after", "continuation_after"), *alternative]
+
+
+def _table_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    lines = [
+        f"{label} {row[f'{key}_before']:.{digits}f} to {row[f'{key}_after']:.{digits}f}"
+        for label, key, digits in (("EM", "em", 0), ("NLL", "nll", 2))
+        if row.get(f"{key}_before") is not None and row.get(f"{key}_after") is not None
+    ]
+    return {**row, "lines": lines}
 
 
 def _mask_sentence(mask: Mapping[str, Any] | None) -> str:
@@ -151,8 +191,16 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, seconds in (result.get("seconds") or {}).items():
         facts.append((f"time, {name}", f"{seconds:.1f} s" if isinstance(seconds, int | float) else str(seconds)))
     for name, value in (result.get("environment") or {}).items():
-        facts.append((str(name), value if isinstance(value, str) else json.dumps(value, default=str)))
+        if name == "command":  # stands by itself, above
+            continue
+        facts.append((str(name), _fact(value)))
     return facts
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_fact(one)}" for key, one in value.items())
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _printable(value: Any) -> Any:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 
 from memunlearn.errors import UserError
+from memunlearn.evaluation.suite import Baseline
 from memunlearn.masks.selection import Mask, select_all
 from memunlearn.models.components import count_per_component
 from memunlearn.models.filters import Filter
 from memunlearn.scoring.score import score
 from memunlearn.unlearning.ingredients import Ingredients
-from memunlearn.unlearning.outcome import AlternativeOutcome, Outcome, measure_set
+from memunlearn.unlearning.outcome import TEXTS_AT_MOST, AlternativeOutcome, Outcome, measure_set
 from memunlearn.unlearning.preparation import REPORTED
 from memunlearn.unlearning.training import checkpoint_mask, unlearn
 
@@ -44,7 +45,9 @@ class Joint:
             given.resume_from,
         )
         sets = {
-            name: measure_set(model, baseline, torch.arange(len(baseline.paragraphs)), rows_at_once, name, name == "forget")
+            name: measure_set(
+                model, baseline, torch.arange(len(baseline.paragraphs)), rows_at_once, name, _texts(name, baseline)
+            )
             for name, baseline in preparation.baselines.items()
             if name in REPORTED and len(baseline.paragraphs)
         }
@@ -65,6 +68,10 @@ class Joint:
             trained.stopped_because,
             trained.trajectory,
         )
+
+
+def _texts(name: str, baseline: Baseline) -> int:
+    return len(baseline.paragraphs) if name == "forget" else TEXTS_AT_MOST
 
 
 def _mask(given: Ingredients) -> Mask:

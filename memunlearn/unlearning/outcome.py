@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -16,21 +17,34 @@ from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.score import ParagraphScores
 from memunlearn.unlearning.stopping import CheckedScores
 
+TEXTS_AT_MOST = 200  # rows of each set but forget that a run decodes: they are there to be read, not counted
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the models say after some of a set's prefixes.
+
+    rows: [m] positions in the set's outcome. before, after: [m, C] greedy continuations of the base and the current model.
+    """
+
+    rows: Tensor
+    before: Tensor
+    after: Tensor
+
 
 @dataclass(frozen=True)
 class SetOutcome:
     """One set before and after. For a per-paragraph run a row stands once for each trial that it belongs to.
 
-    paragraphs: n rows. index: [n] their row numbers in the set. trial: [n] trial numbers, or None for a joint run.
-    said_before, said_after: [n, C] what the base model and the current model say, for forget rows; else None.
+    paragraphs: n rows. index: [n] their row numbers in the set. said: of the rows that were decoded; None if none were.
+    trial: [n] trial numbers, or None for a joint run.
     """
 
     paragraphs: ParagraphSet
     index: Tensor
     before: Measurement
     after: Measurement
-    said_before: Tensor | None = None
-    said_after: Tensor | None = None
+    said: Said | None = None
     trial: Tensor | None = None
 
 
@@ -64,28 +78,40 @@ class Outcome:
 
 
 def measure_set(
-    model: PreTrainedModel, baseline: Baseline, index: Tensor, batch_size: int, name: str | None = None, texts: bool = False
+    model: PreTrainedModel, baseline: Baseline, index: Tensor, batch_size: int, name: str | None = None, texts: int = 0
 ) -> SetOutcome:
-    """The baseline's rows, which are rows `index` of their set, before and after; `texts` adds what both models say."""
+    """The baseline's rows, which are rows `index` of their set, before and after.
+
+    texts: of how many rows (the first ones) to keep what both models say; only the current model is decoded.
+    """
     after = measure(model, baseline, batch_size, name)
-    said_before = said_after = None
-    if texts and baseline.own is not None:
-        said_before = baseline.own.continuations
+    said = None
+    rows = torch.arange(min(texts, len(baseline.paragraphs)))
+    if len(rows) and baseline.own is not None:
         length = baseline.paragraphs.continuation_length
-        said_after = greedy_continuations(model, baseline.paragraphs.prefixes, length, batch_size, name and f"decoding {name}")
-    return SetOutcome(baseline.paragraphs, index, base_measurement(baseline), after, said_before, said_after)
+        prefixes = baseline.paragraphs.prefixes[rows]
+        now = greedy_continuations(model, prefixes, length, batch_size, name and f"decoding {name}")
+        said = Said(rows, baseline.own.continuations[rows], now)
+    return SetOutcome(baseline.paragraphs, index, base_measurement(baseline), after, said)
 
 
 def pool_trials(trials: Sequence[tuple[int, SetOutcome]]) -> SetOutcome:
     """One set's outcomes of several trials as one."""
     outcomes = [outcome for _, outcome in trials]
-    said = [(o.said_before, o.said_after) for o in outcomes if o.said_before is not None and o.said_after is not None]
+    starts = [0, *accumulate(len(outcome.index) for outcome in outcomes)]
+    said = [(start, outcome.said) for start, outcome in zip(starts, outcomes, strict=False) if outcome.said is not None]
+    pooled = None
+    if said:
+        pooled = Said(
+            torch.cat([start + one.rows for start, one in said]),
+            torch.cat([one.before for _, one in said]),
+            torch.cat([one.after for _, one in said]),
+        )
     return SetOutcome(
         concatenate([o.paragraphs for o in outcomes]),
         torch.cat([o.index for o in outcomes]),
         pool([o.before for o in outcomes]),
         pool([o.after for o in outcomes]),
-        torch.cat([before for before, _ in said]) if said else None,
-        torch.cat([after for _, after in said]) if said else None,
+        pooled,
         torch.cat([torch.full((len(o.index),), trial) for trial, o in trials]),
     )

@@ -15,7 +15,7 @@ from memunlearn.paragraphs.batches import Trials
 from memunlearn.scoring.score import ParagraphScores, score
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.module import Unlearning
-from memunlearn.unlearning.outcome import AlternativeOutcome, SetOutcome, measure_set
+from memunlearn.unlearning.outcome import TEXTS_AT_MOST, AlternativeOutcome, SetOutcome, measure_set
 
 
 class TrialRunner(lightning.Callback):
@@ -90,7 +90,8 @@ class TrialRunner(lightning.Callback):
         }
         for name, (baseline, rows) in parts.items():
             if len(rows):
-                outcome = measure_set(model, baseline.select(rows), rows, 2 * self.given.batch_size, texts=name == "forget")
+                texts = len(rows) if name == "forget" else TEXTS_AT_MOST // self.plan.trials
+                outcome = measure_set(model, baseline.select(rows), rows, 2 * self.given.batch_size, texts=texts)
                 self.outcomes.setdefault(name, []).append((trial, outcome))
         if self.alternative_before is not None:
             after = score(model, self.loss_rows.select([trial]))

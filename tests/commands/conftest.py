@@ -6,7 +6,7 @@ from tiny_demo import once, shared_folder, tiny_cache, tiny_folder  # noqa: F401
 
 from memunlearn.reporting import figures
 
-draw = figures._png
+draw = figures._file
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _cache(tiny_cache):  # noqa: F811
 @pytest.fixture(autouse=True)
 def _no_drawing(monkeypatch):
     """Drawing a report's figures takes a third of a tiny run; only the run of `gradient_run` draws."""
-    monkeypatch.setattr(figures, "_png", lambda *arguments: b"")
+    monkeypatch.setattr(figures, "_file", lambda *arguments: b"")
 
 
 @pytest.fixture
@@ -38,5 +38,5 @@ def finished_run(once, tiny_cache):  # noqa: F811
 @pytest.fixture
 def gradient_run(finished_run, monkeypatch):
     """Unlearning with a gradient mask; the unlearned model saved."""
-    monkeypatch.setattr(figures, "_png", draw)
+    monkeypatch.setattr(figures, "_file", draw)
     return finished_run("gradient", "save_model=true")

@@ -51,6 +51,7 @@ def curve(folder):
 def same_end(folder, other):
     """Result, patch, table and curve are the same to the bit; only the times, and that it was resumed, differ."""
     results = [command_runs.read_result(place) for place in (folder, other)]
+    assert results[0]["environment"]["command"] == results[1]["environment"]["command"]
     for result in results:
         del result["seconds"], result["environment"], result["config"]["resume"]
     assert results[0] == results[1]

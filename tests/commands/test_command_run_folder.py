@@ -1,8 +1,10 @@
 """What a run leaves in its folder (DESIGN section 4), read without memunlearn and computed again in plain transformers."""
 
 import csv
+import html
 import math
 import re
+import shlex
 
 import command_runs
 import plain_transformers
@@ -82,10 +84,41 @@ def test_the_paragraph_table_agrees_with_the_result(gradient_run):
         if when == "after":
             for key in ("kl", "self_em"):
                 assert math.fsum(row[key] for row in members) / len(members) == pytest.approx(stats[key], abs=1e-6)
-    texts = ("continuation_before", "continuation_after")
-    assert all(isinstance(row[text], str) for row in rows for text in texts if row["set"] == "forget")
-    assert all(row["continuation_before"] == row["continuation"] for row in rows if row["set"] == "forget")
-    assert all(row[text] is None for row in rows for text in texts if row["set"] != "forget")
+    texts = ("prefix", "continuation", "continuation_before", "continuation_after")
+    assert all(isinstance(row[text], str) for row in rows for text in texts)
+    assert all(row["continuation_before"] == row["continuation"] for row in rows if row["set"] in ("forget", "bystander"))
+    assert any(row["continuation_before"] != row["continuation"] for row in rows if row["set"] == "retain")
+
+
+def test_tokens_of_the_paragraph_table_join_to_the_text_and_their_nll_to_the_mean(gradient_run):
+    for row in command_runs.read_rows(gradient_run):
+        assert len(row["token_texts"]) == tiny_demo.C and "".join(row["token_texts"]) == row["continuation"]
+        for when in ("before", "after"):
+            assert len(row[f"token_nll_{when}"]) == tiny_demo.C
+            assert math.fsum(row[f"token_nll_{when}"]) / tiny_demo.C == pytest.approx(row[f"nll_{when}"], abs=1e-5)
+
+
+def test_components_are_shares_of_what_there_is(gradient_run):
+    mask = command_runs.read_result(gradient_run)["mask"]
+    assert mask["size_per_component"].keys() == mask["per_component"].keys()
+    assert sum(mask["size_per_component"].values()) == mask["eligible"]
+    assert mask["size_per_component"]["0.q"] == 48 * 48 and mask["size_per_component"]["1.mlp_in"] == 4 * 48 * 48
+
+
+def test_figures_for_papers_are_files(gradient_run):
+    names = {path.name for path in (gradient_run / "figures").iterdir()}
+    assert names == {f"{name}.{kind}" for name in ("training", "em", "nll", "em_nll", "mask") for kind in ("png", "pdf")}
+    assert all(path.stat().st_size > 5000 for path in (gradient_run / "figures").iterdir())
+
+
+def test_the_page_says_the_exact_command(finished_run):
+    folder = finished_run("quoted", "++callbacks.note={_target_: lightning.Callback}", "stop.max_steps=1")
+    command = command_runs.read_result(folder)["environment"]["command"]
+    assert shlex.split(command)[:2] == ["python", "train.py"]
+    expected = command_runs.training("++callbacks.note={_target_: lightning.Callback}", "stop.max_steps=1")
+    assert shlex.split(command)[2:] == expected
+    (shown,) = re.findall(r'<pre id="command">(.*?)</pre>', (folder / "report.html").read_text(), flags=re.DOTALL)
+    assert html.unescape(shown) == command
 
 
 def test_the_patch_is_sorted_sparse_and_of_this_run(gradient_run):
@@ -126,7 +159,7 @@ def test_the_curve_has_a_row_for_every_step_and_every_check(gradient_run):
 
 
 def test_the_report_stands_alone_and_says_what_the_demo_is(gradient_run):
-    page = (gradient_run / "report.html").read_text()
+    page = re.sub(r"<script>.*?</script>", "", (gradient_run / "report.html").read_text(), flags=re.DOTALL)
     needed = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"'\s)>]*)""", page)
     assert needed and all(place.startswith(("data:", "#")) for place in needed), needed
     assert "is a test of the software" in page

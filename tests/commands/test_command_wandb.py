@@ -72,7 +72,8 @@ def test_a_run_holds_the_paragraphs_and_the_patch(sweep):
     (file,) = (sweep / "0").rglob(f"**/files/{table['paragraphs/path']}")
     kept = json.loads(file.read_text())
     assert kept["columns"] == list(rows[0])
-    assert [row[kept["columns"].index("origin")] for row in kept["data"]] == [row["origin"] for row in rows]
+    for column in ("origin", "continuation_after", "token_texts", "token_nll_after"):
+        assert [row[kept["columns"].index(column)] for row in kept["data"]] == [row[column] for row in rows]
 
 
 def test_a_run_that_fails_is_finished_too_and_told_as_failed(tmp_path, offline):

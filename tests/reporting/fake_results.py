@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+PREFIX_END = "the last words & symbols:\n    if a < b and c > d:\n        return ["
+
 
 def set_stats(n: int, clusters: int, em: float, nll: float, kl: float | None, **more: Any) -> dict[str, Any]:
     stats: dict[str, Any] = {
@@ -40,7 +42,12 @@ def result(*, edit: bool = False, **changed: Any) -> dict[str, Any]:
         "seed": 0,
         "steps": 37,
         "stopped_because": "forget_em",
-        "mask": {"k": 786, "eligible": 786432, "per_component": {"0.q": 12, "0.mlp_in": 400, "10.q": 3, "2.mlp_out": 371}},
+        "mask": {
+            "k": 786,
+            "eligible": 786432,
+            "per_component": {"0.q": 12, "0.mlp_in": 400, "10.q": 3, "2.mlp_out": 371},
+            "size_per_component": {"0.q": 4096, "0.mlp_in": 16384, "10.q": 4096, "2.mlp_out": 16384, "2.q": 4096},
+        },
         "before": {
             "forget": set_stats(64, 61, 50.0, 0.08, 0.0, **alternative_before),
             "bystander": set_stats(32, 30, 50.0, 0.07, 0.0),
@@ -60,28 +67,54 @@ def result(*, edit: bool = False, **changed: Any) -> dict[str, Any]:
     }
 
 
+def texts(index: int) -> dict[str, Any]:
+    """The columns of a row with text."""
+    tokens = [
+        "recited ",
+        "</table>",
+        "<script>",
+        "alert('before')",
+        "</script>",
+        "<!--",
+        "\u2028",
+        " [bold]",
+        "text[/bold]\x1b[31m ",
+    ]
+    tokens += ["and so on "] * 12
+    return {
+        "prefix": f"prefix {index} begins with <b>HTML</b> & goes on: {PREFIX_END}",
+        "prefix_end": PREFIX_END,
+        "continuation": "".join(tokens),
+        "continuation_before": "".join(tokens),
+        "continuation_after": "something else &amp; <b>bold</b>\n\n" + "averyveryverylongwordwithoutanyspaces" * 3,
+        "token_texts": tokens,
+        "token_nll_before": [0.01] * len(tokens),
+        "token_nll_after": [7.5] + [0.25 * place for place in range(1, len(tokens))],
+    }
+
+
 def paragraphs(n: int = 64) -> list[dict[str, Any]]:
-    """Rows of `paragraphs.parquet`: n forget rows with text, half as many bystanders, twice as many retain rows without."""
+    """Rows of `paragraphs.parquet`: n forget rows and half as many bystanders with text, twice as many retain rows without."""
     draw = random.Random(7)
     rows: list[dict[str, Any]] = []
-    for index in range(n):
-        rows.append(
-            {
-                "set": "forget",
-                "index": index,
-                "cluster": index // 2,
-                "em_before": 50,
-                "em_after": min(50, int(draw.expovariate(0.3))),
-                "prefix_end": f"the last words & symbols of prefix {index}:\n    if a < b and c > d:\n        return [",
-                "continuation_before": "recited </table><script>alert('before')</script> [bold]text[/bold]\x1b[31m "
-                + "and so on " * 12,
-                "continuation_after": "something else &amp; <b>bold</b>\n\n" + "averyveryverylongwordwithoutanyspaces" * 3,
-            }
-        )
-    for name, count, em in (("bystander", n // 2, 50), ("retain", 2 * n, 0)):
+    for name, count, em in (("forget", n, 50), ("bystander", n // 2, 50), ("retain", 2 * n, 0)):
         for index in range(count):
-            after = max(0, min(50, em + draw.choice((0, 0, 0, 1, -1, -7))))
-            rows.append({"set": name, "index": index, "cluster": index, "em_before": em, "em_after": after})
+            after = min(50, int(draw.expovariate(0.3))) if name == "forget" else em - em // 50 * draw.choice((0, 0, 1, 7))
+            rows.append(
+                {
+                    "set": name,
+                    "index": index,
+                    "cluster": index // 2,
+                    "em_before": em,
+                    "em_after": after,
+                    "longest_run_before": em,
+                    "longest_run_after": min(50, after + 4),
+                    "nll_before": 0.06 if em else 4.5 + draw.random(),
+                    "nll_after": (50 - after) / 12 + draw.random(),
+                    "kl": draw.random(),
+                    **(texts(index) if name != "retain" else {}),
+                }
+            )
     return rows
 
 

@@ -16,6 +16,7 @@ from memunlearn.models import apply_patch, count_per_component, eligible_weights
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.paragraphs.batches import Trials
 from memunlearn.scoring.score import score
+from memunlearn.unlearning import trials
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.per_paragraph import PerParagraph
 from memunlearn.unlearning.stopping import StopRule
@@ -133,7 +134,7 @@ def test_a_patch_belongs_to_the_base_model_and_makes_the_numbers_of_its_trial(re
         assert float(forget.after.scores.nll[trial]) == pytest.approx(float(scores.nll[0]), rel=1e-4)
         assert float(forget.before.scores.nll[trial]) < 0.5 * float(scores.nll[0])
         said, _ = naive.greedy(unlearned, preparation.loss_rows.prefixes[row], C)
-        assert torch.equal(forget.said_after[trial], said)
+        assert torch.equal(forget.said.after[trial], said)
         mine = retain.trial == trial
         baseline = preparation.baselines["retain"]
         expected = score(unlearned, baseline.paragraphs, reference=baseline.states)
@@ -162,8 +163,24 @@ def test_the_other_trials_are_bystanders_or_near(ingredients, preparation, sets)
         source = getattr(sets, name if name in ("retain", "retain_train") else "forget")
         assert torch.equal(found.paragraphs.ids, source.ids[found.index])
         assert len(found.before.scores.em) == len(found.after.scores.em) == len(found.after.clusters) == len(pairs)
-    assert outcome.sets["forget"].said_before.tolist() == sets.forget.continuations[rows].tolist()
-    assert outcome.sets["retain"].said_after is None
+    assert outcome.sets["forget"].said.before.tolist() == sets.forget.continuations[rows].tolist()
+    assert outcome.sets["retain_train"].said is None
+
+
+def test_a_run_decodes_at_most_so_many_rows_of_a_set_over_all_trials(reciting, ingredients, preparation, monkeypatch):
+    base = copy.deepcopy(reciting)
+    monkeypatch.setattr(trials, "TEXTS_AT_MOST", 9)  # of 4 retain rows in each of 4 trials: the first 2
+    outcome = PROTOCOL.run(ingredients()[0])
+    retain = outcome.sets["retain"]
+    assert retain.said.rows.tolist() == [0, 1, 4, 5, 8, 9, 12, 13]
+    assert retain.index[retain.said.rows].tolist() == [0, 1] * 4
+    for place, row in enumerate(retain.said.rows.tolist()):
+        unlearned = copy.deepcopy(base)
+        apply_patch(unlearned, outcome.patches[int(retain.trial[row])])
+        prefix = retain.paragraphs.prefixes[row]
+        for model, said in ((base, retain.said.before), (unlearned, retain.said.after)):
+            assert torch.equal(said[place], naive.greedy(model, prefix, C)[0])
+    assert outcome.sets["forget"].said.rows.tolist() == [0, 1, 2, 3]
 
 
 def test_one_mask_for_all_trials_or_one_each(reciting, ingredients, preparation):

@@ -1,0 +1,87 @@
+"""The rows of `paragraphs.parquet`: scores of every paragraph, and texts where they were decoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from memunlearn.scoring.alternatives import Alternatives
+from memunlearn.unlearning.outcome import SetOutcome
+
+PREFIX_END = 20  # tokens of the prefix that are shown where there is little room
+
+
+def paragraph_rows(
+    name: str, outcome: SetOutcome, tokenizer: Any | None, alternatives: Alternatives | None
+) -> list[dict[str, Any]]:
+    """One dict a row of the set; texts (as ids where there is no tokenizer) for the rows that were decoded, else null."""
+    before, after = outcome.before.scores, outcome.after.scores
+    rows = []
+    for i in range(len(outcome.index)):
+        rows.append(
+            {
+                "set": name,
+                "index": int(outcome.index[i]),
+                "trial": None if outcome.trial is None else int(outcome.trial[i]),
+                "origin": outcome.paragraphs.origin[i],
+                "cluster": int(outcome.after.clusters[i]),
+                "em_before": int(before.em[i]),
+                "em_after": int(after.em[i]),
+                "longest_run_before": int(before.longest_run[i]),
+                "longest_run_after": int(after.longest_run[i]),
+                "nll_before": float(before.nll[i]),
+                "nll_after": float(after.nll[i]),
+                "kl": None if after.kl is None else float(after.kl[i]),
+                "self_em": None if outcome.after.self_em is None else int(outcome.after.self_em[i]),
+                "prefix": None,
+                "prefix_end": None,
+                "continuation": None,
+                "continuation_before": None,
+                "continuation_after": None,
+                "alternative": None,
+                "token_texts": None,
+                "token_nll_before": before.token_nll[i].tolist(),
+                "token_nll_after": after.token_nll[i].tolist(),
+            }
+        )
+    if outcome.said is None:
+        return rows
+    for k, i in enumerate(outcome.said.rows.tolist()):
+        prefix, continuation = outcome.paragraphs.prefixes[i], outcome.paragraphs.continuations[i]
+        rows[i] |= {
+            "prefix": text_of(prefix, tokenizer),
+            "prefix_end": text_of(prefix[-PREFIX_END:], tokenizer),
+            "continuation": text_of(continuation, tokenizer),
+            "continuation_before": text_of(outcome.said.before[k], tokenizer),
+            "continuation_after": text_of(outcome.said.after[k], tokenizer),
+            "token_texts": token_texts(continuation, tokenizer),
+        }
+        index = rows[i]["index"]
+        if name == "forget" and alternatives is not None and bool(alternatives.found[index]):
+            rows[i]["alternative"] = text_of(alternatives.paragraphs.continuations[index], tokenizer)
+    return rows
+
+
+def text_of(ids: Tensor, tokenizer: Any | None) -> str:
+    """The tokens as text, or as numbers where there is no tokenizer."""
+    if tokenizer is None:
+        return " ".join(str(int(token)) for token in ids)
+    return tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
+
+
+def token_texts(ids: Tensor, tokenizer: Any | None) -> list[str]:
+    """The text cut into a piece for each token; the pieces joined are `text_of` (without a tokenizer: each id, as a string).
+
+    A character that several tokens make up stands in the last of them, the others are empty.
+    """
+    if tokenizer is None:
+        return [str(int(token)) for token in ids]
+    whole, pieces, done = text_of(ids, tokenizer), [], 0
+    for count in range(1, len(ids)):
+        so_far = text_of(ids[:count], tokenizer)
+        # Half a character decodes to something that is no beginning of the whole text.
+        end = len(so_far) if len(so_far) > done and whole.startswith(so_far) else done
+        pieces.append(whole[done:end])
+        done = end
+    return [*pieces, whole[done:]]
