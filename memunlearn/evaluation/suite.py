@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memunlearn.evaluation.intervals import mean_with_interval
+from memunlearn.statistics.intervals import mean_with_interval
 from memunlearn.paragraphs.bins import is_memorized, is_non_memorized
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.forward import ReferenceStates
