@@ -29,6 +29,7 @@ from memunlearn.reporting.sweep_pairs import (
     kept_steps,
     run_pairs,
 )
+from memunlearn.reporting.sweep_runs import Run
 from memunlearn.reporting.sweep_settings import MATCHED, Setting, also_different, comparable, continuation_length
 
 KEPT_STEPS = Quantity("the kept step", "steps", 1)
@@ -85,12 +86,12 @@ def comparisons_of(settings: Sequence[Setting]) -> list[Comparison]:
 def _compare(contrast: Contrast, a: Setting, b: Setting) -> Comparison:
     editing = contrast.factor == "objective"
     pairs = run_pairs(a, b, by_row=contrast.factor != "forget_text", with_alternative=editing)
-    remarks = [_weights(pairs)] if contrast.factor == "mask" else []
+    remarks = [_weights(pairs)] if pairs and contrast.factor == "mask" else []
     if also := also_different(a, b, contrast.factor):
         remarks.append(f"they differ in these settings too: {'; '.join(also)}")
     if contrast.factor == "forget_text":
         remarks.append("the paragraphs are not the same, so they are paired by seed only")
-    if editing:
+    if pairs and editing:
         remarks.append(_over_alternatives(pairs))
     differences = [*_at_the_end(pairs), *_at_equal_steps(pairs), *_at_equal_forget_em(pairs)]
     held = ", ".join(
@@ -128,7 +129,7 @@ def _at_equal_steps(pairs: Sequence[RunPair]) -> list[Difference | None]:
         (RETAIN_VAL_KL, "retain_val", "retain_val_kl"),
     ):
         paired, steps = at_equal_steps(pairs, name, field)
-        note = f"step {_range(steps)}, the largest that both runs of a pair have a check at" if steps else ""
+        note = f"step {_range(steps)}" if steps else ""
         found.append(difference(quantity, EQUAL_STEPS, paired, note))
     return found
 
@@ -138,7 +139,7 @@ def _at_equal_forget_em(pairs: Sequence[RunPair]) -> list[Difference | None]:
     found = []
     for level in levels(length) if length else ():
         crossings = at_equal_forget_em(pairs, level)
-        note = f"{len(crossings)} of {len(pairs)} pairs reach it with both runs; linear between the checks around it"
+        note = f"reached by {len(crossings)} of {len(pairs)} pairs"
         for quantity, field in ((RETAIN_VAL_KL, "retain_val_kl"), (BYSTANDER_VAL_EM, "bystander_val_em"), (STEPS, "step")):
             values = [(seed, getattr(a, field), getattr(b, field)) for seed, a, b in crossings]
             paired = [PairedRuns(seed, a, b) for seed, a, b in values if a is not None and b is not None]
@@ -157,12 +158,16 @@ def _over_alternatives(pairs: Sequence[RunPair]) -> str:
 
 
 def _weights(pairs: Sequence[RunPair]) -> str:
-    k = [((pair.a.result.get("mask") or {}).get("k"), (pair.b.result.get("mask") or {}).get("k")) for pair in pairs]
-    if not k or any(None in both for both in k):
+    a = [_k(pair.a) for pair in pairs]
+    b = [_k(pair.b) for pair in pairs]
+    if 0 in (*a, *b):
         return ""
-    if all(a == b for a, b in k):
-        return f"equal K: {_range([a for a, _ in k])} weights each"
-    return f"K differs: {_range([a for a, _ in k])} and {_range([b for _, b in k])} weights"
+    return f"equal K: {_range(a)} weights each" if a == b else f"K differs: {_range(a)} and {_range(b)} weights"
+
+
+def _k(run: Run) -> int:
+    """0 where it is not known."""
+    return int((run.result.get("mask") or {}).get("k") or 0)
 
 
 def _called(contrast: Contrast, value: str) -> str:

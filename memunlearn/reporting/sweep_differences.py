@@ -31,7 +31,7 @@ BYSTANDER_EM = Quantity("bystander EM", "tokens", 2)
 BYSTANDER_VAL_EM = Quantity("bystander_val EM", "tokens", 2)
 RETAIN_KL = Quantity("retain KL", "nats per token", 4)
 RETAIN_VAL_KL = Quantity("retain_val KL", "nats per token", 4)
-STEPS = Quantity("steps", "steps", 1)
+STEPS = Quantity("the number of steps", "steps", 1)
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,10 @@ def run_pairs(a: Setting, b: Setting, by_row: bool, with_alternative: bool) -> l
 def at_the_end(pairs: Sequence[RunPair], name: str, column: str, mean: str) -> list[PairedRuns]:
     """The kept states in one set. column: of paragraphs.parquet, paired by row; where that cannot be done for every pair, the
     means of result.json under the key `mean`, pairs without it left out."""
-    by_row = [_by_row(pair, _rows(pair.a, name, column), _rows(pair.b, name, column), name) for pair in pairs]
+    by_row = [_by_row(pair, rows_of(pair.a, name, column), rows_of(pair.b, name, column), name) for pair in pairs]
     if by_row and all(pair is not None for pair in by_row):
         return [pair for pair in by_row if pair is not None]
-    return _of_runs(pairs, lambda run: ((run.result["after"].get(name) or {}).get(mean)))
+    return _of_runs(pairs, lambda run: (run.result["after"].get(name) or {}).get(mean))
 
 
 def kept_steps(pairs: Sequence[RunPair]) -> list[PairedRuns]:
@@ -101,12 +101,13 @@ def _by_row(pair: RunPair, a: Rows, b: Rows, name: str) -> PairedRuns | None:
     return PairedRuns(pair.seed, mean_a, mean_b, gaps, tuple(a[key][0] for key in kept))
 
 
-def _rows(run: Run, name: str, column: str) -> Rows:
+def rows_of(run: Run, name: str, column: str) -> Rows:
     """Rows by (forget row of the trial, index, origin): the unit that they belong to, and the value.
 
     The unit is the cluster; one paragraph at a time it is the trial, named by its forget row.
     """
-    row_of_trial = {row["trial"]: row["index"] for row in run.paragraphs if row["set"] == "forget" and row.get("trial") is not None}
+    trials = [row for row in run.paragraphs if row["set"] == "forget" and row.get("trial") is not None]
+    row_of_trial = {row["trial"]: row["index"] for row in trials}
     rows: Rows = {}
     for row in run.paragraphs:
         if row["set"] == name and row.get(column) is not None:

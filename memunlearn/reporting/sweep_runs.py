@@ -165,7 +165,9 @@ def _trajectory(path: Path, problems: list[str]) -> Trajectory | None:
         problems.append(f"trajectory.parquet has no column {', '.join(sorted(missing))}: it is not used")
         return None
     try:
-        columns = {name: np.array(table[name].to_pylist(), dtype=dtype) for name, dtype in TRAJECTORY_COLUMNS.items()}
+        columns: dict[str, np.ndarray] = {
+            name: np.array(table[name].to_pylist(), dtype=dtype) for name, dtype in TRAJECTORY_COLUMNS.items()
+        }
     except (TypeError, ValueError) as error:
         problems.append(f"trajectory.parquet: {error}: it is not used")
         return None

@@ -44,7 +44,7 @@ class Setting:
 
 
 def settings_of(runs: Sequence[Run]) -> list[Setting]:
-    """The settings of the finished runs, in the order of their first run. Runs that repeat a setting and a seed: the first counts."""
+    """The settings of the finished runs, in the order of their first run. The first run of a seed counts."""
     finished = [run for run in runs if run.state == "finished"]
     facts = [facts_of(run) for run in finished]
     varying = varying_keys(facts)
@@ -118,7 +118,7 @@ def also_different(a: Setting, b: Setting, factor: str) -> list[str]:
 
 
 def comparable(a: Setting, b: Setting, factor: str) -> bool:
-    """Whether nothing that tells settings apart differs, but the factor. A key without effect on one of them agrees with any."""
+    """Whether nothing that tells settings apart differs, but the factor. A key without effect on one of them agrees."""
 
     def agree(key: str) -> bool:
         values = (a.facts[key], b.facts[key])
