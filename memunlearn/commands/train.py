@@ -97,8 +97,8 @@ def train(cfg: DictConfig) -> RunResult:
         prepared = time.perf_counter()
         outcome = instantiate(cfg.protocol).run(given)
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
-        result = result_of(config, environment(device), outcome, given.preparation, seconds)
         notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
+        result = result_of(config, environment(device), outcome, given.preparation, seconds, notes)
         write_run(directory, result, outcome, given.preparation, loaded, notes, loggers)
         track_result(loggers, directory, result)
         failed = outcome.stopped_because == "nan"

@@ -58,7 +58,8 @@ CONTRASTS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two settings that differ in one thing. a, b: what they are called in sentences; held: what both have in common.
+    """Two settings that differ in one thing. a, b: what they are called in sentences; short: `a - b` for figures; held: what
+    both have in common.
 
     remarks: what a reader must know to read the differences. differences: in order of moment.
     """
@@ -66,6 +67,7 @@ class Comparison:
     title: str
     a: str
     b: str
+    short: str
     held: str
     remarks: tuple[str, ...]
     differences: tuple[Difference, ...]
@@ -88,22 +90,18 @@ def _compare(contrast: Contrast, a: Setting, b: Setting) -> Comparison:
     pairs = run_pairs(a, b, by_row=contrast.factor != "forget_text", with_alternative=editing)
     remarks = [_weights(pairs)] if pairs and contrast.factor == "mask" else []
     if also := also_different(a, b, contrast.factor):
-        remarks.append(f"they differ in these settings too: {'; '.join(also)}")
+        remarks.append(f"They differ in these settings too: {'; '.join(also)}")
     if contrast.factor == "forget_text":
-        remarks.append("the paragraphs are not the same, so they are paired by seed only")
+        remarks.append("The paragraphs are not the same, so they are paired by seed only")
     if pairs and editing:
         remarks.append(_over_alternatives(pairs))
     differences = [*_at_the_end(pairs), *_at_equal_steps(pairs), *_at_equal_forget_em(pairs)]
-    held = ", ".join(
-        f"{value}" if key in ("objective", "mask") else f"{key}={value}"
-        for key, value in ((key, a.facts[key]) for key in a.names if key != contrast.factor)
-        if value is not None
-    )
     return Comparison(
         contrast.title,
         _called(contrast, contrast.a),
         _called(contrast, contrast.b),
-        held,
+        f"{contrast.a} - {contrast.b}",
+        a.label_without(contrast.factor),
         tuple(remark for remark in remarks if remark),
         tuple(one for one in differences if one is not None),
     )
@@ -150,8 +148,8 @@ def _at_equal_forget_em(pairs: Sequence[RunPair]) -> list[Difference | None]:
 def _over_alternatives(pairs: Sequence[RunPair]) -> str:
     counts = [len(pair.forget_rows) for pair in pairs if pair.forget_rows is not None]
     if len(counts) < len(pairs):
-        return "which paragraphs have an alternative is not known for every pair: those are over all forget paragraphs"
-    said = f"forget EM is over the {_range(counts)} paragraphs of each pair that have an alternative"
+        return "Which paragraphs have an alternative is not known for every pair: those are over all forget paragraphs"
+    said = f"Forget EM is over the {_range(counts)} paragraphs of each pair that have an alternative"
     if not all(pair.a.trajectory and pair.b.trajectory for pair in pairs):
         said += " at the end of the runs, and over all forget paragraphs along the steps (no trajectory.parquet)"
     return said
@@ -162,7 +160,7 @@ def _weights(pairs: Sequence[RunPair]) -> str:
     b = [_k(pair.b) for pair in pairs]
     if 0 in (*a, *b):
         return ""
-    return f"equal K: {_range(a)} weights each" if a == b else f"K differs: {_range(a)} and {_range(b)} weights"
+    return f"Equal K: {_range(a)} weights each" if a == b else f"K differs: {_range(a)} and {_range(b)} weights"
 
 
 def _k(run: Run) -> int:

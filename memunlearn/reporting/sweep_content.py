@@ -91,11 +91,10 @@ def content_of(runs: Sequence[Run]) -> SweepContent:
 
 def headline_sentences(comparison: Comparison) -> list[str]:
     """The comparison in a few sentences: the kept states, forget EM at equal steps, and the side effects at equal forget EM
-    (the middle one of the levels that both reach)."""
-    differences = comparison.differences
-    levels = list(dict.fromkeys(one.moment for one in differences if one.moment not in (END, EQUAL_STEPS)))
-    middle = levels[min(1, len(levels) - 1)] if levels else None
-    chosen = [one for one in differences if _in_headline(one, middle)]
+    (the lowest of the levels that most pairs reach)."""
+    reached = {one.moment: len(one.pairs) for one in comparison.differences if one.moment not in (END, EQUAL_STEPS)}
+    level = max(reversed(reached), key=lambda moment: reached[moment], default=None)
+    chosen = [one for one in comparison.differences if _in_headline(one, level)]
     return [sentence(one, comparison.a, comparison.b) for one in chosen]
 
 

@@ -94,11 +94,12 @@ def sentence(found: Difference, a: str, b: str) -> str:
     quantity = found.quantity
     size = quantity.text(abs(found.mean))
     if float(size) == 0:
-        said = f"{quantity.label} does not differ between {a} and {b} (to {quantity.digits} decimals)"
+        said = f"{quantity.label} is on average the same with {a} as with {b} (to {quantity.digits} decimals)"
     else:
         said = f"{quantity.label} is {size} {quantity.unit} {'higher' if found.mean > 0 else 'lower'} with {a} than with {b}"
     means = f"{quantity.text(found.mean_a)} and {quantity.text(found.mean_b)}"
-    return f"{found.moment[0].upper()}{found.moment[1:]}, {said} ({means}; {certainty(found)})."
+    when = f"{found.moment[0].upper()}{found.moment[1:]}" + (f" ({found.note})" if found.note else "")
+    return f"{when}, {said} ({means}; {certainty(found)})."
 
 
 def certainty(found: Difference) -> str:

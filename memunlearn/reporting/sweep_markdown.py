@@ -85,7 +85,7 @@ def _difference_row(found: Difference) -> list[str]:
     quantity = found.quantity
     when = found.moment + (f" ({found.note})" if found.note else "")
     interval = "-" if found.interval is None else interval_text(quantity, found.interval)
-    p = "-" if found.p is None else p_text(found.p)
+    p = "-" if found.p is None else p_text(found.p).removeprefix("= ")
     gap = f"{round(found.mean, quantity.digits) + 0.0:+.{quantity.digits}f}"
     means = (quantity.text(found.mean_a), quantity.text(found.mean_b))
     return [

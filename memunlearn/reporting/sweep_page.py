@@ -50,8 +50,7 @@ def page(name: str, content: SweepContent) -> str:
         plotly=plotly,
         drawing=DRAWING,
         script_hashes=f"{_script_hash(plotly)} {_script_hash(DRAWING)}",
-        how=HOW,
-        number_of_p_values=_number_of_p_values(content),
+        how=(*HOW, *_number_of_p_values(content)),
         comparisons=[{"comparison": one, "sentences": headline_sentences(one)} for one in content.comparisons],
         jobs=[{"row": row, "href": _link(row)} for row in content.jobs],
         over_clusters=OVER_CLUSTERS,
@@ -60,7 +59,7 @@ def page(name: str, content: SweepContent) -> str:
         interval=_interval,
         signed=_signed,
         difference_interval=_difference_interval,
-        p_text=p_text,
+        p_text=_p_text,
         points=points,
         share_text=share_text,
     )
@@ -86,9 +85,10 @@ def _few(content: SweepContent) -> str:
     return f"{'; '.join(few)}: {TOO_FEW} across runs." if few else ""
 
 
-def _number_of_p_values(content: SweepContent) -> str:
+def _number_of_p_values(content: SweepContent) -> list[str]:
     number = sum(one.p is not None for comparison in content.comparisons for one in comparison.differences)
-    return f"There are {number:,} p-values on this page: one in twenty would be below 0.05 if nothing made a difference."
+    said = f"There are {number:,} p-values on this page: one in twenty would be below 0.05 if nothing made a difference."
+    return [said] if number else []
 
 
 def _value(mean: Mean) -> str:
@@ -101,6 +101,10 @@ def _interval(mean: Mean) -> str:
 
 def _signed(one: Difference) -> str:
     return f"{round(one.mean, one.quantity.digits) + 0.0:+.{one.quantity.digits}f}"
+
+
+def _p_text(p: float) -> str:
+    return p_text(p).removeprefix("= ")
 
 
 def _difference_interval(one: Difference) -> str:

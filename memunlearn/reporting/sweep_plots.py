@@ -29,6 +29,7 @@ class Plot:
     """One figure of the page. spec: `data` and `layout` of Plotly.newPlot."""
 
     name: str
+    caption: str
     alt: str
     spec: dict[str, Any]
 
@@ -40,13 +41,17 @@ def plots_of(content: SweepContent) -> list[Plot]:
     for key, label in (("retain_val_kl", "retain_val KL (nats per token)"), ("bystander_val_em", "bystander_val EM (tokens)")):
         if any(getattr(check, key) is not None for path in drawn for check in path.checks):
             alt = f"Forget EM against {label} along each run's steps; a colour a setting, a line a seed."
-            plots.append(Plot(f"forget-em-{key.replace('_', '-')}", alt, _path_plot(drawn, key, label)))
+            caption = f"forget EM against {label.partition(' (')[0]}"
+            plots.append(Plot(f"forget-em-{key.replace('_', '-')}", caption, alt, _path_plot(drawn, key, label)))
     for quantity, rows in main_differences(content.comparisons):
         alt = f"Differences in {quantity.label} at the end of the runs: a small mark a seed, a diamond the mean."
-        plots.append(Plot(f"difference-{quantity.label.replace(' ', '-').lower()}", alt, _difference_plot(quantity, rows)))
+        caption = f"{quantity.label} at the end of the runs, first minus second"
+        plots.append(
+            Plot(f"difference-{quantity.label.replace(' ', '-').lower()}", caption, alt, _difference_plot(quantity, rows))
+        )
     for name, rows_of_set in distributions(content.settings).items():
         alt = f"EM and self-EM of the {name} paragraphs after the runs, a violin pair a setting, pooled over seeds."
-        plots.append(Plot(f"violins-{name}", alt, _violin_plot(name, rows_of_set)))
+        plots.append(Plot(f"violins-{name}", f"{name} set", alt, _violin_plot(rows_of_set)))
     return plots
 
 
@@ -115,7 +120,6 @@ def _difference_plot(quantity: Quantity, rows: Sequence[DifferenceRow]) -> dict[
         },
     ]
     layout = _layout(130 + ROW_HEIGHT * len(rows))
-    layout["title"] = {"text": f"{quantity.label}: first minus second", "x": 0, "xanchor": "left", "font": {"size": 15}}
     layout["xaxis"] |= {
         "title": {"text": f"difference ({quantity.unit})"},
         "zeroline": True,
@@ -123,10 +127,11 @@ def _difference_plot(quantity: Quantity, rows: Sequence[DifferenceRow]) -> dict[
     }
     layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
     layout["legend"] = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
+    layout["margin"]["t"] = 60
     return {"data": traces, "layout": layout}
 
 
-def _violin_plot(name: str, rows: Sequence[Distribution]) -> dict[str, Any]:
+def _violin_plot(rows: Sequence[Distribution]) -> dict[str, Any]:
     traces = []
     for row in rows:
         for label, values, side, colour in (
@@ -154,10 +159,10 @@ def _violin_plot(name: str, rows: Sequence[Distribution]) -> dict[str, Any]:
                 }
             )
     layout = _layout(120 + ROW_HEIGHT * len(rows))
-    layout["title"] = {"text": f"{name} set", "x": 0, "xanchor": "left", "font": {"size": 15}}
     layout["xaxis"] |= {"title": {"text": "tokens"}, "rangemode": "tozero"}
     layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
     layout["legend"] = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
+    layout["margin"]["t"] = 60
     layout |= {"violinmode": "overlay", "violingap": 0.1}
     return {"data": traces, "layout": layout}
 
@@ -167,7 +172,7 @@ def _layout(height: int) -> dict[str, Any]:
     return {
         "height": height,
         "font": FONT,
-        "margin": {"l": 10, "r": 10, "t": 50, "b": 40},
+        "margin": {"l": 10, "r": 10, "t": 10, "b": 40},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "xaxis": dict(axis),
@@ -178,7 +183,7 @@ def _layout(height: int) -> dict[str, Any]:
 
 def _wrapped(label: str) -> str:
     """Escaped, since Plotly reads tags in labels; a line a part, so that a phone has room for the drawing."""
-    parts = label.replace(" - ", " -\n").replace(" (", "\n(").replace(", ", ",\n").splitlines()
+    parts = label.replace(" - ", " -\n", 1).replace(") (", ")\n(").replace(", ", ",\n").splitlines()
     return "<br>".join(html.escape(part) for part in parts)
 
 

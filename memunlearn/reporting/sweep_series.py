@@ -92,7 +92,7 @@ def style(place: int) -> tuple[str, str]:
 
 
 def _row(comparison: Comparison, one: Difference) -> DifferenceRow:
-    label = f"{comparison.a} - {comparison.b}" + (f" ({comparison.held})" if comparison.held else "")
+    label = comparison.short + (f" ({comparison.held})" if comparison.held else "")
     return DifferenceRow(label, tuple(pair.a - pair.b for pair in one.pairs), one.mean, one.interval)
 
 

@@ -39,8 +39,12 @@ class Setting:
     @property
     def label(self) -> str:
         """`unlearn, gradient, fraction=0.01`."""
-        said = [_said(key, self.facts[key]) for key in self.names if self.facts[key] is not None]
-        return ", ".join(said) or "all runs"
+        return self.label_without(None) or "all runs"
+
+    def label_without(self, left_out: str | None) -> str:
+        """The label without one of its keys; may be empty."""
+        said = [said_of(key, self.facts[key]) for key in self.names if key != left_out]
+        return ", ".join(one for one in said if one)
 
 
 def settings_of(runs: Sequence[Run]) -> list[Setting]:
@@ -145,10 +149,13 @@ def _telling(keys: Sequence[str], groups: Sequence[tuple[str | None, ...]]) -> l
     return [keys[place] for place in chosen]
 
 
-def _said(key: str, value: str | None) -> str:
-    if key in ("objective", "mask"):
-        return str(value)
-    return f"{key}={value}"
+def said_of(key: str, value: str | None) -> str:
+    """`gradient`, `own text`, `optimizer.lr=0.002`; nothing without a value, and for memorized text, which is the rule."""
+    if value is None:
+        return ""
+    if key == "forget_text":
+        return "" if value == "memorized" else f"{value} text"
+    return value if key in ("objective", "mask") else f"{key}={value}"
 
 
 def _class(group: Any) -> str:
