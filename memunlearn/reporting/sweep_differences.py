@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,7 +74,13 @@ class Difference:
 def difference(
     quantity: Quantity, moment: str, pairs: Sequence[PairedRuns], note: str = "", trials: bool = False
 ) -> Difference | None:
-    """None where there are no pairs. trials: the rows' units are trials rather than clusters."""
+    """None where there are no pairs. trials: the rows' units are trials rather than clusters.
+
+    Pairs with a run that diverged to NaN in this quantity are left out, and the note counts them.
+    """
+    given, pairs = len(pairs), [pair for pair in pairs if math.isfinite(pair.a) and math.isfinite(pair.b)]
+    if given > len(pairs):
+        note = "; ".join([*([note] if note else []), f"{given - len(pairs)} of {given} pairs left out: not a number"])
     if not pairs:
         return None
     by_row = all(pair.differences for pair in pairs)

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
+from memunlearn.reporting.files import finite_or_null
 from memunlearn.reporting.page import FORBIDDEN_IN_HTML
 from memunlearn.reporting.sweep_content import HOW, JobRow, SweepContent, headline_sentences, points
 from memunlearn.reporting.sweep_differences import TOO_FEW, Difference, interval_text, p_text
@@ -45,7 +46,9 @@ def page(name: str, content: SweepContent) -> str:
         content=content,
         few=_few(content),
         figures=figures,
-        figures_json=in_script(json.dumps({figure.name: figure.spec for figure in figures}, separators=(",", ":"))),
+        figures_json=in_script(
+            json.dumps(finite_or_null({figure.name: figure.spec for figure in figures}), separators=(",", ":"))
+        ),
         has_paths=any(figure.name.startswith("forget-em-") for figure in figures),
         plotly=plotly,
         drawing=DRAWING,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from memunlearn.reporting.sweep_series import (
 
 GRID = "#e6e6e6"
 ROW_HEIGHT = 62
+LINE_HEIGHT = 18
+LABEL_WIDTH = 24
 FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1a1a1a"}
 
 
@@ -119,7 +122,7 @@ def _difference_plot(quantity: Quantity, rows: Sequence[DifferenceRow]) -> dict[
             "hovertemplate": "mean %{x}<extra></extra>",
         },
     ]
-    layout = _layout(130 + ROW_HEIGHT * len(rows))
+    layout = _layout(130 + _height(labels))
     layout["xaxis"] |= {
         "title": {"text": f"difference ({quantity.unit})"},
         "zeroline": True,
@@ -158,7 +161,7 @@ def _violin_plot(rows: Sequence[Distribution]) -> dict[str, Any]:
                     "hoveron": "violins",
                 }
             )
-    layout = _layout(120 + ROW_HEIGHT * len(rows))
+    layout = _layout(120 + _height([_wrapped(row.setting) for row in rows]))
     layout["xaxis"] |= {"title": {"text": "tokens"}, "rangemode": "tozero"}
     layout["yaxis"] |= {"autorange": "reversed", "type": "category"}
     layout["legend"] = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
@@ -184,7 +187,12 @@ def _layout(height: int) -> dict[str, Any]:
 def _wrapped(label: str) -> str:
     """Escaped, since Plotly reads tags in labels; a line a part, so that a phone has room for the drawing."""
     parts = label.replace(" - ", " -\n", 1).replace(") (", ")\n(").replace(", ", ",\n").splitlines()
-    return "<br>".join(html.escape(part) for part in parts)
+    return "<br>".join(html.escape(line) for part in parts for line in textwrap.wrap(part, LABEL_WIDTH))
+
+
+def _height(labels: Sequence[str]) -> int:
+    """Of as many rows as there are labels, in pixels."""
+    return len(labels) * max(ROW_HEIGHT, *(LINE_HEIGHT * (label.count("<br>") + 1) for label in labels))
 
 
 def _short(value: float | None) -> float | None:

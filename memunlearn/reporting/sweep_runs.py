@@ -140,7 +140,7 @@ def _overrides(failure: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 def _paragraphs(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
     table = _table(path, problems)
-    if table is None:
+    if table is None or not {"set", "index", "cluster"} <= set(table.column_names):
         problems.append("paragraphs.parquet is missing or damaged: only this run's means are used")
         return ()
     texts = {"prefix_end", "continuation", "continuation_before", "continuation_after"}

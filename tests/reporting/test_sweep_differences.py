@@ -72,3 +72,11 @@ def test_equal_means_and_no_pairs():
     assert "p = 1.000" in said
     assert difference(FORGET_EM, "m", []) is None
     assert p_text(0.0004) == "< 0.001"
+
+
+def test_a_pair_that_diverged_is_left_out_and_counted():
+    made = pairs(7, 1)
+    broken = [*made, PairedRuns("7", float("nan"), 10.0, (float("nan"),) * 2, (0, 1))]
+    found, without = difference(FORGET_EM, "m", broken, "step 4"), difference(FORGET_EM, "m", made, "step 4")
+    assert (found.mean, found.interval, found.p) == (without.mean, without.interval, without.p)
+    assert found.note == "step 4; 1 of 8 pairs left out: not a number"
