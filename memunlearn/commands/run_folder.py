@@ -33,8 +33,9 @@ def result_of(
     preparation: Preparation,
     weights: Sequence[WeightTensor],
     seconds: Mapping[str, float],
+    notes: Sequence[str],
 ) -> dict[str, Any]:
-    """The content of result.json."""
+    """The content of result.json. notes: what a reader must know of what the run is evidence for."""
     seed = config["seed"]
     before: dict[str, Any] = {name: None for name in REPORTED}
     after = dict(before)
@@ -65,6 +66,7 @@ def result_of(
         "before": before,
         "after": after,
         "seconds": dict(seconds),
+        "notes": list(notes),
     }
     if preparation.alternatives is not None:
         result["without_alternative"] = int((~preparation.alternatives.found).sum())

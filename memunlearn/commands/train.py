@@ -109,9 +109,9 @@ def train(cfg: DictConfig) -> RunResult:
         print_reused(measurements.store)
         place = environment(device) | {"command": command}
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
-        result = result_of(config, place, outcome, given.preparation, given.weights, seconds)
         notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_)
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
+        result = result_of(config, place, outcome, given.preparation, given.weights, seconds, notes)
         write_run(directory, result, outcome, given.preparation, loaded, notes, loggers)
         track_result(loggers, directory, result)
         failed = outcome.stopped_because == "nan"

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memunlearn.evaluation.intervals import mean_with_interval
 from memunlearn.paragraphs.bins import is_memorized, is_non_memorized
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.score import ParagraphScores, reference_states, score
+from memunlearn.statistics.intervals import mean_with_interval
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import pytest
 import tiny_demo
 import torch
 
+from memunlearn.demo.model import WHAT_IT_IS
+
 SETS = ("forget", "bystander", "near", "retain")
 MEANS = ("em", "memorized", "non_memorized", "longest_run", "nll", "kl", "self_em")
 COLUMNS = "set index cluster em_before em_after longest_run_before longest_run_after nll_before nll_after kl self_em".split()
@@ -33,6 +35,7 @@ def test_result_json_has_every_key(gradient_run):
     result = command_runs.read_result(gradient_run)
     keys = {"schema", "config", "environment", "seed", "steps", "stopped_because", "mask", "before", "after", "seconds"}
     assert keys <= result.keys() and result["schema"] == 1 and result["seed"] == 0
+    assert result["notes"] == [WHAT_IT_IS]
     assert result["stopped_because"] in {"forget_em", "max_kl", "max_steps", "nan"}
     assert result["config"]["mask"]["fraction"] == 0.05 and result["config"]["model"]["demo"]["width"] == 48
     assert result["environment"]["libraries"]["torch"] == torch.__version__

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memunlearn.evaluation.intervals import mean_with_interval
+from memunlearn.statistics.intervals import mean_with_interval
 
 ROWS = st.lists(st.tuples(st.floats(0, 50), st.integers(0, 5)), min_size=1, max_size=30)
 

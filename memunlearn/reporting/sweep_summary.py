@@ -1,0 +1,29 @@
+"""A sweep's summary: `sweep.parquet`, `sweep.md`, `sweep.html` and its figures, from whatever its run folders hold by now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from memunlearn.reporting.files import write_parquet, write_text
+from memunlearn.reporting.sweep_content import content_of
+from memunlearn.reporting.sweep_figures import write_figures
+from memunlearn.reporting.sweep_markdown import markdown
+from memunlearn.reporting.sweep_page import page
+from memunlearn.reporting.sweep_runs import read_sweep
+from memunlearn.reporting.sweep_tables import job_rows
+
+
+def write_summary(sweep: Path) -> list[Path]:
+    """Writes every file atomically and returns their paths. The same run folders give the same files.
+
+    Raises UserError where the folder is none or holds no runs (see read_sweep).
+    """
+    runs = read_sweep(sweep)
+    content = content_of(runs)
+    name = sweep.resolve().name
+    rows = job_rows(runs)
+    table, text, html = sweep / "sweep.parquet", sweep / "sweep.md", sweep / "sweep.html"
+    write_parquet(table, {key: [row[key] for row in rows] for key in rows[0]})
+    write_text(text, markdown(name, content))
+    write_text(html, page(name, content))
+    return [table, text, html, *write_figures(sweep / "figures", content)]

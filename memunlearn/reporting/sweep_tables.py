@@ -1,0 +1,195 @@
+"""The sweep's numbers: a row per job, and per setting the mean over its seeds with what can be said about its certainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memunlearn.reporting.sweep_differences import (
+    BYSTANDER_EM,
+    FORGET_EM,
+    RETAIN_KL,
+    SEEDS_AND_CLUSTERS,
+    SEEDS_AND_TRIALS,
+    SEEDS_ONLY,
+    TOO_FEW,
+    Quantity,
+)
+from memunlearn.reporting.sweep_pairs import rows_of
+from memunlearn.reporting.sweep_runs import Run
+from memunlearn.reporting.sweep_settings import Setting, facts_of, seed_name, seeds_of, varying_keys
+from memunlearn.statistics.intervals import mean_with_interval
+from memunlearn.statistics.proportions import share_with_interval
+from memunlearn.statistics.seeds import SEEDS_AT_LEAST, mean_interval, two_level_interval
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number of a set in the tables. column: of paragraphs.parquet; key: of result.json."""
+
+    quantity: Quantity
+    set: str
+    column: str
+    key: str
+
+
+COLUMNS = (
+    Column(FORGET_EM, "forget", "em_after", "em"),
+    Column(Quantity("forget longest run", "tokens", 2), "forget", "longest_run_after", "longest_run"),
+    Column(Quantity("forget NLL", "nats per token", 3), "forget", "nll_after", "nll"),
+    Column(BYSTANDER_EM, "bystander", "em_after", "em"),
+    Column(RETAIN_KL, "retain", "kl", "kl"),
+    Column(Quantity("retain self-EM", "tokens", 2), "retain", "self_em", "self_em"),
+)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds. interval: None where there is none. unit: of the interval, or why there is none."""
+
+    quantity: Quantity
+    value: float | None
+    interval: tuple[float, float] | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class MemorizedShare:
+    """How many forget clusters (trials) still hold a memorized paragraph, of how many; exact 95 % interval of the share."""
+
+    hits: int
+    n: int
+    interval: tuple[float, float]
+    unit: str
+
+
+def job_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Rows of sweep.parquet, all with the same columns; a number's interval under `<name>_low` and `<name>_high`."""
+    facts = {run.folder: facts_of(run) for run in runs if run.config is not None}
+    varying = varying_keys(list(facts.values()))
+    rows = [_job_row(run, facts.get(run.folder, {}), varying) for run in runs]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return [{key: row.get(key) for key in columns} for row in rows]
+
+
+def setting_means(setting: Setting) -> list[Mean]:
+    """The numbers of COLUMNS after the runs, and the kept step, over the setting's seeds."""
+    return [_mean(setting, column) for column in COLUMNS] + [_kept_step(setting)]
+
+
+def memorized_after(run: Run, length: int | None) -> MemorizedShare | None:
+    """Forget paragraphs with EM = length after the run, by cluster (or trial): rows of a cluster are not independent."""
+    rows = rows_of(run, "forget", "em_after")
+    if not rows or length is None:
+        return None
+    held: dict[int, bool] = {}
+    for unit, em in rows.values():
+        held[unit] = held.get(unit, False) or em >= length
+    return MemorizedShare(sum(held.values()), len(held), share_with_interval(sum(held.values()), len(held))[1], unit_of([run]))
+
+
+def mean_of_run(run: Run, column: Column) -> Mean:
+    """One run's mean with its interval over clusters (or trials), conditional on this run; the mean alone without its rows."""
+    rows = rows_of(run, column.set, column.column)
+    if rows:
+        units, values = zip(*rows.values(), strict=True)
+        value, interval = mean_with_interval(values, units)
+        return Mean(column.quantity, value, interval, f"{unit_of([run])}, conditional on this run")
+    return Mean(column.quantity, _mean_in_result(run, column), None, "no interval: the paragraphs' rows are missing")
+
+
+def unit_of(runs: Sequence[Run]) -> str:
+    """`trials` where a run took one paragraph at a time, else `clusters`."""
+    return "trials" if any(row.get("trial") is not None for run in runs for row in run.paragraphs[:1]) else "clusters"
+
+
+def _mean(setting: Setting, column: Column) -> Mean:
+    runs = [run for run in setting.runs if _mean_in_result(run, column) is not None]
+    if len(runs) == 1:
+        return mean_of_run(runs[0], column)
+    if not runs:
+        return Mean(column.quantity, None, None, "")
+    values = [value for run in runs if (value := _mean_in_result(run, column)) is not None]
+    if len(runs) < SEEDS_AT_LEAST:
+        return Mean(column.quantity, math.fsum(values) / len(values), None, TOO_FEW)
+    rows = [rows_of(run, column.set, column.column) for run in runs]
+    if not all(rows):
+        return Mean(column.quantity, *mean_interval(values), SEEDS_ONLY)
+    seeds = [([value for _, value in one.values()], [unit for unit, _ in one.values()]) for one in rows]
+    return Mean(
+        column.quantity,
+        *two_level_interval(seeds),
+        SEEDS_AND_TRIALS if unit_of(runs) == "trials" else SEEDS_AND_CLUSTERS,
+    )
+
+
+def _kept_step(setting: Setting) -> Mean:
+    quantity = Quantity("kept step", "steps", 1)
+    found = [kept_step(run) for run in setting.runs]
+    steps = [float(step) for step in found if step is not None]
+    if len(steps) < SEEDS_AT_LEAST:
+        value = math.fsum(steps) / len(steps) if steps else None
+        return Mean(quantity, value, None, TOO_FEW if len(steps) > 1 else "")
+    return Mean(quantity, *mean_interval(steps), SEEDS_ONLY)
+
+
+def kept_step(run: Run) -> float | None:
+    """The step whose state was kept; all steps where the protocol keeps none."""
+    kept = run.result.get("kept_step")
+    return run.result.get("steps") if kept is None else kept
+
+
+def _mean_in_result(run: Run, column: Column) -> float | None:
+    return (run.result["after"].get(column.set) or {}).get(column.key)
+
+
+def _job_row(run: Run, facts: Mapping[str, str | None], varying: Sequence[str]) -> dict[str, Any]:
+    result = run.result
+    mask = result.get("mask") or {}
+    row: dict[str, Any] = {
+        "folder": run.folder,
+        "state": run.state,
+        "error": run.error,
+        "problems": "; ".join(run.problems) or None,
+        "overrides": " ".join(run.overrides) or None,
+        "objective": facts.get("objective"),
+        "mask": facts.get("mask"),
+        "mask_match": None if run.config is None else bool((run.config.get("mask") or {}).get("match")),
+        "fraction": _as_number(facts.get("fraction")),
+        "forget_text": facts.get("forget_text"),
+        **{f"config/{key}": facts.get(key) for key in varying},
+    }
+    seeds = seeds_of(run) if run.config is not None else {}
+    row |= {"seed" if name == "seed" else f"seeds/{name}": value for name, value in seeds.items()}
+    row |= {
+        "seeds": seed_name(run) if seeds else None,
+        "k": mask.get("k"),
+        "eligible": mask.get("eligible"),
+        "steps": result.get("steps"),
+        "kept_step": result.get("kept_step"),
+        "stopped_because": result.get("stopped_because"),
+    }
+    for when in ("before", "after"):
+        for name, stats in (result.get(when) or {}).items():
+            for key, value in (stats or {}).items():
+                row |= _cells(f"{when}/{name}/{key}", value)
+    return row | {f"seconds/{name}": value for name, value in (result.get("seconds") or {}).items()}
+
+
+def _cells(name: str, value: Any) -> dict[str, float | None]:
+    if isinstance(value, list) and len(value) == 2 and name.endswith("_ci"):
+        return {f"{name[:-3]}_low": _number(value[0]), f"{name[:-3]}_high": _number(value[1])}
+    return {name: _number(value)}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _as_number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

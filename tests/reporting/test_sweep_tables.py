@@ -1,0 +1,87 @@
+import random
+
+import fake_sweeps
+import numpy as np
+import pytest
+
+from memunlearn.reporting.sweep_runs import read_sweep
+from memunlearn.reporting.sweep_settings import settings_of
+from memunlearn.reporting.sweep_tables import job_rows, memorized_after, setting_means
+from memunlearn.statistics.seeds import two_level_interval
+
+
+def means(folder):
+    (setting,) = settings_of(read_sweep(folder))
+    return setting, {mean.quantity.label: mean for mean in setting_means(setting)}
+
+
+def write(folder, seeds, **more):
+    for seed in range(seeds):
+        fake_sweeps.write_run(folder / str(seed), fake_sweeps.config(seed=seed), 0.5, **more)
+    return folder
+
+
+def test_five_seeds_have_a_two_level_interval(tmp_path):
+    setting, found = means(write(tmp_path, 5))
+    rows = [[row for row in run.paragraphs if row["set"] == "forget"] for run in setting.runs]
+    value, interval = two_level_interval([([r["em_after"] for r in one], [r["cluster"] for r in one]) for one in rows])
+    assert found["forget EM"].value == pytest.approx(np.mean([run.result["after"]["forget"]["em"] for run in setting.runs]))
+    assert found["forget EM"].value == pytest.approx(value) and found["forget EM"].interval == pytest.approx(interval)
+    assert found["forget EM"].unit == "seeds x clusters" and found["kept step"].unit == "seeds"
+
+
+def test_four_seeds_have_means_only(tmp_path):
+    setting, found = means(write(tmp_path, 4))
+    assert found["retain KL"].value == pytest.approx(np.mean([run.result["after"]["retain"]["kl"] for run in setting.runs]))
+    assert all(mean.interval is None and mean.unit == "fewer than 5 seeds: no interval" for mean in found.values())
+
+
+def test_one_run_is_conditional_on_itself(tmp_path):
+    _, found = means(write(tmp_path, 1))
+    assert found["forget EM"].unit == "clusters, conditional on this run"
+    assert found["forget EM"].interval[0] < found["forget EM"].value < found["forget EM"].interval[1]
+
+
+def test_trials_are_the_unit_one_paragraph_at_a_time(tmp_path):
+    _, found = means(write(tmp_path / "five", 5, trials=True))
+    assert found["bystander EM"].unit == "seeds x trials"
+    _, found = means(write(tmp_path / "one", 1, trials=True))
+    assert found["bystander EM"].unit == "trials, conditional on this run"
+
+
+def test_without_rows_the_interval_is_over_seeds(tmp_path):
+    write(tmp_path, 5)
+    (tmp_path / "3" / "paragraphs.parquet").unlink()
+    _, found = means(tmp_path)
+    assert found["forget EM"].unit == "seeds" and found["forget EM"].interval is not None
+
+
+def test_the_share_still_memorized_is_counted_by_cluster(tmp_path):
+    fake_sweeps.write_run(tmp_path / "none", fake_sweeps.config(), speed=5)
+    fake_sweeps.write_run(tmp_path / "all", fake_sweeps.config(seed=1), speed=0)
+    everything, nothing = (memorized_after(run, fake_sweeps.C) for run in read_sweep(tmp_path))
+    assert (nothing.hits, nothing.n, everything.hits) == (0, 6, 6)
+    assert nothing.interval == pytest.approx((0, 1 - 0.025 ** (1 / 6)))
+    assert memorized_after(read_sweep(tmp_path)[0], None) is None
+
+
+def test_every_job_is_a_row_with_the_same_columns(tmp_path):
+    fake_sweeps.write_run(tmp_path / "0", fake_sweeps.config())
+    fake_sweeps.write_run(tmp_path / "1", fake_sweeps.config("edit", "matched", 1))
+    fake_sweeps.write_failure(tmp_path / "2", config=fake_sweeps.config("edit", "all"))
+    fake_sweeps.write_failure(tmp_path / "3")
+    (tmp_path / "4" / ".hydra").mkdir(parents=True)
+    runs = read_sweep(tmp_path)
+    random.Random(1).shuffle(runs)
+    rows = {row["folder"]: row for row in job_rows(runs)}
+    assert len({tuple(row) for row in rows.values()}) == 1 and list(rows) == [run.folder for run in runs]
+    first, second = rows["0"], rows["1"]
+    assert (first["objective"], first["mask"], first["mask_match"], first["fraction"]) == ("unlearn", "gradient", False, 0.05)
+    assert (second["mask"], second["mask_match"], second["seed"], second["seeds/split"]) == ("random (matched)", True, 1, 1)
+    assert first["after/forget/em"] == runs[[r.folder for r in runs].index("0")].result["after"]["forget"]["em"]
+    assert first["after/forget/em_low"] == first["after/forget/em"] - 1 and first["after/retain/kl"] > 0
+    assert first["seconds/protocol"] == 1.5 and first["error"] is None and first["config/optimizer.lr"] == "0.002"
+    assert rows["2"]["error"] == rows["3"]["error"] == "mask.layers=[99]: the model has layers 0 to 3"
+    assert (rows["2"]["mask"], rows["2"]["state"], rows["2"]["steps"]) == ("all", "failed", None)
+    assert rows["3"]["overrides"] == "mask=all mask.layers=[99]" and rows["3"]["mask"] is None
+    assert rows["4"]["state"] == "unfinished"
