@@ -20,6 +20,13 @@ OUT_OF_MEMORY = (
     "out of memory: set a smaller batch_size (and raise accumulate by the same factor, which keeps the number of rows a step)"
 )
 
+INSTEAD = {
+    # Hydra takes no null for a group on the command line; the option that is empty means the same.
+    "stop=null": "stop=none",
+    # Hydra refuses a file of ours under the name of a plugin's: this one starts from the plugin's and sets the search up.
+    "hydra/sweeper=optuna": "hydra/sweeper=search",
+}
+
 
 def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Path) -> None:
     """Composes the config, runs the task, and exits: 0, or 2 with one line on stderr for a mistake that the user can mend.
@@ -29,8 +36,7 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     # Hydra would print a traceback and exit with 1; with this set it hands the exception on.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # Hydra takes no null for a group on the command line; the option that is empty means the same.
-    sys.argv = ["stop=none" if argument == "stop=null" else argument for argument in sys.argv]
+    sys.argv = [INSTEAD.get(argument, argument) for argument in sys.argv]
     try:
         hydra.main(version_base="1.3", config_path=str(config_path.resolve()), config_name=config_name)(task)()
     except Exception as error:
@@ -55,12 +61,20 @@ def mistake(error: BaseException) -> str | None:
             return str(cause)
         if is_out_of_memory(cause):
             return OUT_OF_MEMORY
+    if isinstance(error, HydraException) and _without_optuna(error):
+        return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
     if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None:
         where = error.filename or "the output folder"
         return f"{where}: {os.strerror(error.errno)}: check the path, its permissions and the room on its disk"
     return None
+
+
+def _without_optuna(error: HydraException) -> bool:
+    """Whether Hydra looked in vain for what the plugin would have brought; it imports all plugins that are installed."""
+    wanted = ("hydra/sweeper/optuna", "hydra/sweeper/sampler")
+    return "hydra_plugins.hydra_optuna_sweeper" not in sys.modules and any(name in str(error) for name in wanted)
 
 
 def _while_composing(error: BaseException) -> bool:

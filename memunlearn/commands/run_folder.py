@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def result_of(
         "steps": outcome.steps,
         "kept_step": outcome.kept_step,
         "stopped_because": outcome.stopped_because,
+        "kept_check": None if outcome.kept_check is None else asdict(outcome.kept_check),
         "mask": {"k": outcome.k, "eligible": outcome.eligible, "per_component": dict(outcome.per_component)},
         "before": before,
         "after": after,
@@ -161,7 +163,7 @@ def text_of(ids: Tensor, tokenizer: Any | None) -> str:
 
 
 def log_result(loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:
-    """before/forget/em, after/retain/kl and so on, for every logger."""
+    """before/forget/em, after/retain/kl, kept_check/retain_val_kl and so on, for every logger."""
     numbers = {
         f"{when}/{name}/{key}": float(value)
         for when in ("before", "after")
@@ -169,6 +171,7 @@ def log_result(loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:
         for key, value in (stats or {}).items()
         if isinstance(value, int | float)
     }
+    numbers |= {f"kept_check/{key}": float(value) for key, value in (result["kept_check"] or {}).items() if value is not None}
     for logger in loggers:
         logger.log_metrics(numbers, result["steps"])
         logger.save()

@@ -29,6 +29,7 @@ from memunlearn.commands.resuming import (
     remembered,
 )
 from memunlearn.commands.run_folder import RESULT, result_of, write_run
+from memunlearn.commands.search import check_search
 from memunlearn.commands.settings import check_settings, in_place_of_null
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
 from memunlearn.demo.model import WHAT_IT_IS
@@ -120,6 +121,7 @@ def _diverged(outcome: Outcome, directory: Path) -> str:
 
 def _check(cfg: DictConfig) -> None:
     """Refuses what is not tested, before any work."""
+    check_search(cfg)
     trainer = cfg.trainer
     if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device"):
         raise UserError(

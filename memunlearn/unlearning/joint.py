@@ -63,6 +63,7 @@ class Joint:
             trained.steps,
             trained.kept_step,
             trained.stopped_because,
+            kept_check=trained.kept_check,
         )
 
 

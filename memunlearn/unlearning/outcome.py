@@ -14,6 +14,7 @@ from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.score import ParagraphScores
+from memunlearn.unlearning.stopping import Check
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Outcome:
     """sets: by name; empty ones are left out.
 
     k: chosen weights (of each trial). per_component: their counts, summed over trials. patches: one for a joint run, one a
-    trial otherwise. steps, kept_step, stopped_because: as in `training.Training`.
+    trial otherwise. steps, kept_step, stopped_because, kept_check: as in `training.Training`; trials have no kept_check.
     """
 
     sets: Mapping[str, SetOutcome]
@@ -59,6 +60,7 @@ class Outcome:
     steps: int
     kept_step: int | None
     stopped_because: str
+    kept_check: Check | None = None
 
 
 def measure_set(

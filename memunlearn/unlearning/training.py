@@ -22,7 +22,7 @@ from memunlearn.paragraphs.batches import PairedEpochs
 from memunlearn.paragraphs.data_module import UnlearningData
 from memunlearn.unlearning.module import MakeOptimizer, Unlearning
 from memunlearn.unlearning.preparation import Preparation
-from memunlearn.unlearning.stopping import StopAndKeep, StopRule
+from memunlearn.unlearning.stopping import Check, StopAndKeep, StopRule
 
 MakeTrainer = Callable[[Sequence[lightning.Callback], int | None], lightning.Trainer]
 """Given a protocol's callbacks and its number of steps (None: the trainer's own), makes the trainer."""
@@ -35,13 +35,15 @@ class Training:
     """What training ended with; the model carries the kept deltas.
 
     steps: optimizer steps taken. kept_step: the step whose state was kept, None for the last one.
-    stopped_because: "forget_em", "max_kl", "max_steps" or "nan". patch: the kept change.
+    stopped_because: "forget_em", "max_kl", "max_steps" or "nan". patch: the kept change. kept_check: the scores of that state on
+    the sets that tuning may look at (its step is kept_step, or steps where there was no rule).
     """
 
     steps: int
     kept_step: int | None
     stopped_because: str
     patch: Patch
+    kept_check: Check
 
 
 def plain_trainer(callbacks: Sequence[lightning.Callback], max_steps: int | None) -> lightning.Trainer:
@@ -91,7 +93,12 @@ def unlearn(
     trainer.fit(module, datamodule=UnlearningData(plan), ckpt_path=resume_from, weights_only=True)
     module.to(device)  # Lightning leaves it on the CPU
     steps, kept_step, reason = _keep(model, module, keep, trainer.global_step)
-    return Training(steps, kept_step, reason, capture_patch(model, {}, base_fingerprint))
+    if keep is not None and reason != "nan":
+        kept_check = keep.best
+    else:
+        look = StopAndKeep(DEFAULT_STOP, preparation.baselines, 2 * batch_size)
+        kept_check = look.check(module, steps if kept_step is None else kept_step)
+    return Training(steps, kept_step, reason, capture_patch(model, {}, base_fingerprint), kept_check=kept_check)
 
 
 def _keep(model: PreTrainedModel, module: Unlearning, keep: StopAndKeep | None, steps: int) -> tuple[int, int | None, str]:
