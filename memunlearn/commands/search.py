@@ -53,6 +53,6 @@ def study_storage(url: str) -> Any:
         return optuna.storages.RDBStorage(url, engine_kwargs=settings)
     except Exception as error:  # SQLAlchemy's, the driver's and Optuna's own, such as for a driver that is not installed
         raise UserError(
-            f"hydra.sweeper.storage.url: the database cannot be opened ({type(error).__name__}): check the URL, that the database "
-            "is there and answers, and that the Python package for it is installed"
+            f"hydra.sweeper.storage.url: the database cannot be opened ({type(error).__name__}): check the URL, that the "
+            "database is there and answers, and that the Python package for it is installed"
         ) from error

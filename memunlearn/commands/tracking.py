@@ -90,7 +90,7 @@ def track_result(loggers: Sequence[Logger], directory: Path, result: dict[str, A
 
 
 def report_figures(rows: Sequence[Mapping[str, Any]], curve: Path) -> dict[str, Image.Image]:
-    """The report's figures by name, for rows of paragraphs.parquet and a metrics.csv; without those that have nothing to show."""
+    """The report's figures by name, from rows of paragraphs.parquet and a metrics.csv; none with nothing to show."""
     drawn = {"em_before_after": em_before_after(rows), "training_curves": training_curves(read_curve(curve))}
     return {name: Image.open(io.BytesIO(png)).convert("RGB") for name, png in drawn.items() if png}
 
@@ -116,7 +116,7 @@ def track_summary(sweep: Path, files: Sequence[Path], project: str, entity: str 
     """A sweep's summary as a W&B run of its own, in the group of the sweep's runs, with an id made of the sweep's folder.
 
     files: what `write_summary` wrote: .parquet becomes a table, .html a page, and all of them an artifact. Called again for the
-    same sweep it goes on in the same run, where the last of everything is shown. Raises UserError if W&B cannot be reached or no one is logged in.
+    same sweep it goes on in the same run, where the last of everything is shown. Raises UserError if W&B does not start.
     """
     import pyarrow.parquet
     import wandb
