@@ -122,9 +122,9 @@ def track_summary(sweep: Path, files: Sequence[Path], project: str, entity: str 
     import wandb
 
     run_id = hashlib.sha256(f"summary of {sweep.resolve()}".encode()).hexdigest()[:16]
-    settings = {"project": project, "entity": entity, "group": group_of(sweep), "dir": str(sweep)}
+    place: dict[str, Any] = {"project": project, "entity": entity, "group": group_of(sweep), "dir": str(sweep)}
     try:
-        run = wandb.init(id=run_id, name="summary", job_type="summary", resume="allow", reinit="finish_previous", **settings)
+        run = wandb.init(id=run_id, name="summary", job_type="summary", resume="allow", reinit="finish_previous", **place)
     except Exception as error:
         raise _not_started(error) from error
     failed = True

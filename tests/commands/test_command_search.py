@@ -1,6 +1,8 @@
 """`train.py -m hydra/sweeper=optuna`: two objectives, a study that outlives failures and restarts."""
 
+import subprocess
 import sys
+import time
 
 import command_runs
 import pytest
@@ -77,6 +79,46 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on_and_later_goes_on
     assert states == {(-1.0, "FAIL"), (0.001, "COMPLETE")} and len(first) == 5
     search(*failing, "optimizer.lr=choice(-1,1e-3)", "hydra.sweeper.n_trials=1", directory=tmp_path)
     assert len(trials(tmp_path)) == 6
+
+
+def test_the_same_seed_begins_with_the_same_proposals(tmp_path, searched):
+    first = trials(searched)[0].params
+    for seed in (0, 1):
+        settings = ("optimizer.lr=interval(1e-3,1e-2)", "stop.max_steps=1", "hydra.sweeper.n_trials=1")
+        assert search(*settings, f"hydra.sweeper.sampler.seed={seed}", directory=tmp_path / str(seed)).code == 0
+        assert (trials(tmp_path / str(seed))[0].params == first) == (seed == 0)
+
+
+@pytest.mark.slow
+def test_processes_share_a_database_whose_url_is_in_no_folder(tmp_path, tiny_cache):
+    """The URL comes from the environment, as docs/sweeps.md says."""
+    pytest.importorskip("optuna")
+    url = f"sqlite:///{tmp_path}/shared.db"
+    settings = [one for one in command_runs.training("stop.max_steps=1") if one.partition("=")[0] not in SPACE]
+    shared = ("-m", "hydra/sweeper=optuna", "hydra.sweeper.storage.url=${oc.env:STUDY_URL}", "hydra.sweeper.n_trials=2")
+    running = []
+    for seed in (1, 2):
+        own = (f"hydra.sweeper.sampler.seed={seed}", f"hydra.sweep.dir={tmp_path}/sweep{seed}")
+        line = command_runs.command("train.py", *shared, *settings, *own)
+        variables = command_runs.process_environment(STUDY_URL=url)
+        running.append(subprocess.Popen(line, env=variables, cwd=command_runs.ROOT, stdout=subprocess.DEVNULL))
+        if seed == 1:
+            waiting_for(lambda: (tmp_path / "sweep1" / "0").is_dir() or running[0].poll() is not None)
+    assert [process.wait() for process in running] == [0, 0]
+    import optuna
+
+    found = optuna.load_study(study_name="memunlearn", storage=url).trials
+    assert [trial.state.name for trial in found] == ["COMPLETE"] * 4 and len(
+        {trial.params["optimizer.lr"] for trial in found}
+    ) == 4
+    written = [path for seed in (1, 2) for path in (tmp_path / f"sweep{seed}").rglob("*") if path.is_file()]
+    assert written and not any(b"shared.db" in path.read_bytes() for path in written)
+
+
+def waiting_for(done):
+    deadline = time.monotonic() + 120
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def test_one_paragraph_at_a_time_has_no_state_to_judge(tmp_path):
