@@ -15,6 +15,13 @@ from omegaconf import DictConfig
 from memunlearn.commands import sweep_folder, sweep_watch
 from memunlearn.commands.mistakes import mistake
 
+INSTEAD = {
+    # Hydra takes no null for a group on the command line; the option that is empty means the same.
+    "stop=null": "stop=none",
+    # Hydra refuses a file of ours under the name of a plugin's: this one starts from the plugin's and sets the search up.
+    "hydra/sweeper=optuna": "hydra/sweeper=search",
+}
+
 
 def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Path) -> None:
     """Composes the config, runs the task, and exits: 0, or 2 with one line on stderr for a mistake that the user can mend.
@@ -25,8 +32,7 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     # Hydra would print a traceback and exit with 1; with this set it hands the exception on.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # Hydra takes no null for a group on the command line; the option that is empty means the same.
-    sys.argv = ["stop=none" if argument == "stop=null" else argument for argument in sys.argv]
+    sys.argv = [INSTEAD.get(argument, argument) for argument in sys.argv]
     sweep_folder.register()
     sweep_watch.forget_sweep()
     raised: Exception | None = None

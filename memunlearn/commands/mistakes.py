@@ -28,12 +28,20 @@ def mistake(error: BaseException) -> str | None:
             return str(cause)
         if is_out_of_memory(cause):
             return OUT_OF_MEMORY
+    if isinstance(error, HydraException) and _without_optuna(error):
+        return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
     if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None:
         where = error.filename or "the output folder"
         return f"{where}: {os.strerror(error.errno)}: check the path, its permissions and the room on its disk"
     return None
+
+
+def _without_optuna(error: HydraException) -> bool:
+    """Whether Hydra looked in vain for what the plugin would have brought; it imports all plugins that are installed."""
+    wanted = ("hydra/sweeper/optuna", "hydra/sweeper/sampler")
+    return "hydra_plugins.hydra_optuna_sweeper" not in sys.modules and any(name in str(error) for name in wanted)
 
 
 def _while_composing(error: BaseException) -> bool:

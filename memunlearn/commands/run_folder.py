@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def result_of(
                 for name, size in count_per_component({weight.name: None for weight in weights}, weights).items()
             },
         },
+        "kept_check": None if outcome.kept_check is None else asdict(outcome.kept_check),
         "before": before,
         "after": after,
         "seconds": dict(seconds),
@@ -126,7 +128,7 @@ def with_config(patch: Patch, config: dict[str, Any]) -> Patch:
 
 
 def log_result(loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:
-    """before/forget/em, after/retain/kl and so on, for every logger."""
+    """before/forget/em, after/retain/kl, kept_check/retain_val_kl and so on, for every logger."""
     numbers = {
         f"{when}/{name}/{key}": float(value)
         for when in ("before", "after")
@@ -134,6 +136,7 @@ def log_result(loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:
         for key, value in (stats or {}).items()
         if isinstance(value, int | float)
     }
+    numbers |= {f"kept_check/{key}": float(value) for key, value in (result["kept_check"] or {}).items() if value is not None}
     for logger in loggers:
         logger.log_metrics(numbers, result["steps"])
         logger.save()

@@ -1,24 +1,27 @@
-"""Loggers beside metrics.csv, and what Weights & Biases gets at the end."""
+"""Loggers beside metrics.csv, and what Weights & Biases and TensorBoard get at the end."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
+from PIL import Image
 
 from memunlearn.commands.resuming import CHECKPOINTS
 from memunlearn.commands.settings import in_place_of_null
 from memunlearn.commands.sweep_folder import content
 from memunlearn.errors import UserError
 from memunlearn.reporting.files import write_json
+from memunlearn.reporting.sentence import result_sentence
 
 
 def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> list[Logger]:
@@ -40,9 +43,7 @@ def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> 
         logger.experiment.config.update(config, allow_val_change=True)
     except Exception as error:  # wandb raises errors of its own for a missing login, a refused key, an unreachable server
         finish_tracking([], failed=True)
-        raise UserError(
-            f"Weights & Biases did not start ({error}): log in with `wandb login`, or set WANDB_MODE=offline"
-        ) from error
+        raise _not_started(error) from error
     return [logger]
 
 
@@ -56,30 +57,101 @@ def _identity(config: dict[str, Any], directory: Path, resumed: bool) -> tuple[s
     sweep = Path(hydra_config.sweep.dir).resolve() if hydra_config.mode == RunMode.MULTIRUN else None
     identity = json.dumps([str(sweep or directory.resolve()), content(config)], sort_keys=True)
     run_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    group = None if sweep is None else "/".join(sweep.parts[-2:])
+    group = None if sweep is None else group_of(sweep)
     write_json(kept, {"id": run_id, "group": group})
     return run_id, group
 
 
+def group_of(sweep: Path) -> str:
+    """The W&B group of a sweep's runs: the last two parts of its folder's path."""
+    return "/".join(sweep.resolve().parts[-2:])
+
+
 def track_result(loggers: Sequence[Logger], directory: Path, result: dict[str, Any]) -> None:
-    """The paragraph table and the patch go to W&B, and the numbers into the run's summary."""
+    """W&B gets the paragraph table, the report's figures, the patch, and the numbers in the run's summary; TensorBoard the
+    figures and the result in a sentence."""
+    import pyarrow.parquet
+
+    if not any(isinstance(logger, WandbLogger | TensorBoardLogger) for logger in loggers):
+        return
+    rows = pyarrow.parquet.read_table(directory / "paragraphs.parquet").to_pylist()
+    figures = report_figures(directory)
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            _result_to_wandb(logger.experiment, directory, result, rows, figures)
+        elif isinstance(logger, TensorBoardLogger):
+            for name, figure in figures.items():
+                logger.experiment.add_image(f"report/{name}", np.asarray(figure), result["steps"], dataformats="HWC")
+            logger.experiment.add_text("report/sentence", result_sentence(result), result["steps"])
+            logger.save()
+
+
+def report_figures(directory: Path) -> dict[str, Image.Image]:
+    """The run's figures by name, from its folder `figures/`."""
+    files = sorted((directory / "figures").glob("*.png"))
+    return {path.stem: Image.open(path).convert("RGB") for path in files if path.stat().st_size}
+
+
+def _result_to_wandb(
+    run: Any, directory: Path, result: Mapping[str, Any], rows: Sequence[dict[str, Any]], figures: Mapping[str, Image.Image]
+) -> None:
+    import wandb
+
+    for when in ("before", "after"):
+        for name, stats in result[when].items():
+            run.summary.update({f"{when}/{name}/{key}": value for key, value in (stats or {}).items()})
+    run.summary.update({"steps": result["steps"], "stopped_because": result["stopped_because"]})
+    table = wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
+    run.log({"paragraphs": table, **{f"report/{name}": wandb.Image(figure) for name, figure in figures.items()}})
+    artifact = wandb.Artifact(f"patch-{run.id}", type="patch", metadata={"mask": result["mask"]})
+    for path in sorted([*directory.glob("patch.safetensors"), *directory.glob("patches/*.safetensors")]):
+        artifact.add_file(str(path), name=path.name)
+    run.log_artifact(artifact)
+
+
+def track_summary(sweep: Path, files: Sequence[Path], project: str, entity: str | None = None) -> None:
+    """A sweep's summary as a W&B run of its own, in the group of the sweep's runs, with an id made of the sweep's folder.
+
+    files: what `write_summary` wrote: .parquet becomes a table, .html a page, and all of them an artifact. Called again for the
+    same sweep it goes on in the same run, where the last of everything is shown. Raises UserError if W&B does not start.
+    """
     import pyarrow.parquet
     import wandb
 
-    for logger in loggers:
-        if not isinstance(logger, WandbLogger):
-            continue
-        run = logger.experiment
-        for when in ("before", "after"):
-            for name, stats in result[when].items():
-                run.summary.update({f"{when}/{name}/{key}": value for key, value in (stats or {}).items()})
-        run.summary.update({"steps": result["steps"], "stopped_because": result["stopped_because"]})
-        table = pyarrow.parquet.read_table(directory / "paragraphs.parquet").to_pylist()
-        run.log({"paragraphs": wandb.Table(columns=list(table[0]), data=[list(row.values()) for row in table])})
-        artifact = wandb.Artifact(f"patch-{run.id}", type="patch", metadata={"mask": result["mask"]})
-        for path in sorted([*directory.glob("patch.safetensors"), *directory.glob("patches/*.safetensors")]):
+    run_id = hashlib.sha256(f"summary of {sweep.resolve()}".encode()).hexdigest()[:16]
+    place: dict[str, Any] = {"project": project, "entity": entity, "group": group_of(sweep), "dir": str(sweep)}
+    try:
+        run = wandb.init(id=run_id, name="summary", job_type="summary", resume="allow", reinit="finish_previous", **place)
+    except Exception as error:
+        raise _not_started(error) from error
+    failed = True
+    try:
+        logged: dict[str, Any] = {}
+        artifact = wandb.Artifact(f"summary-{run_id}", type="summary")
+        for path in files:
             artifact.add_file(str(path), name=path.name)
+            if path.suffix == ".parquet":
+                table = pyarrow.parquet.read_table(path)
+                data = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
+                logged[path.stem] = wandb.Table(columns=table.column_names, data=data, allow_mixed_types=True)
+            elif path.suffix == ".html":
+                logged[f"{path.stem}_page"] = wandb.Html(path.read_text("utf-8"), inject=False)
+        run.log(logged)
         run.log_artifact(artifact)
+        failed = False
+    finally:
+        run.finish(exit_code=int(failed))
+
+
+def _cell(value: Any) -> Any:
+    """What a W&B table can show: nested values as JSON."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return json.dumps(value, default=str)
+
+
+def _not_started(error: Exception) -> UserError:
+    return UserError(f"Weights & Biases did not start ({error}): log in with `wandb login`, or set WANDB_MODE=offline")
 
 
 def finish_tracking(loggers: Sequence[Logger], failed: bool) -> None:

@@ -32,6 +32,7 @@ from memunlearn.commands.resuming import (
     starting_command,
 )
 from memunlearn.commands.run_folder import result_of, write_run
+from memunlearn.commands.search import check_search
 from memunlearn.commands.settings import check_settings, in_place_of_null
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
@@ -142,6 +143,7 @@ def _diverged(result: dict[str, Any], directory: Path) -> str:
 
 def _check(cfg: DictConfig) -> None:
     """Refuses what is not tested, before any work."""
+    check_search(cfg)
     trainer = cfg.trainer
     if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device"):
         raise UserError(

@@ -66,6 +66,7 @@ class Joint:
             trained.steps,
             trained.kept_step,
             trained.stopped_because,
+            trained.kept_check,
             trained.trajectory,
         )
 

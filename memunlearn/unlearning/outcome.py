@@ -15,7 +15,7 @@ from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.score import ParagraphScores
-from memunlearn.unlearning.stopping import CheckedScores
+from memunlearn.unlearning.stopping import Check, CheckedScores
 
 TEXTS_AT_MOST = 200  # rows of each set but forget that a run decodes: they are there to be read, not counted
 
@@ -62,7 +62,7 @@ class Outcome:
     """sets: by name; empty ones are left out.
 
     k: chosen weights (of each trial). per_component: their counts, summed over trials. patches: one for a joint run, one a
-    trial otherwise. steps, kept_step, stopped_because, trajectory: as in `training.Training`.
+    trial otherwise. The others: as in `training.Training`; trials have no kept_check and no trajectory.
     """
 
     sets: Mapping[str, SetOutcome]
@@ -74,6 +74,7 @@ class Outcome:
     steps: int
     kept_step: int | None
     stopped_because: str
+    kept_check: Check | None = None
     trajectory: Sequence[CheckedScores] = ()
 
 

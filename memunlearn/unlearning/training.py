@@ -22,7 +22,7 @@ from memunlearn.paragraphs.batches import PairedEpochs
 from memunlearn.paragraphs.data_module import UnlearningData
 from memunlearn.unlearning.module import MakeOptimizer, Unlearning
 from memunlearn.unlearning.preparation import Preparation
-from memunlearn.unlearning.stopping import CheckedScores, StopAndKeep, StopRule
+from memunlearn.unlearning.stopping import Check, CheckedScores, StopAndKeep, StopRule
 
 MakeTrainer = Callable[[Sequence[lightning.Callback], int | None], lightning.Trainer]
 """Given a protocol's callbacks and its number of steps (None: the trainer's own), makes the trainer."""
@@ -36,6 +36,7 @@ class Training:
 
     steps: optimizer steps taken. kept_step: the step whose state was kept, None for the last one.
     stopped_because: "forget_em", "max_kl", "max_steps" or "nan". patch: the kept change.
+    kept_check: scores of the kept state on the sets that tuning may look at; its step is kept_step, or `steps` without a rule.
     trajectory: every paragraph's scores at each check, the base model's first; nothing without a stop rule.
     """
 
@@ -43,6 +44,7 @@ class Training:
     kept_step: int | None
     stopped_because: str
     patch: Patch
+    kept_check: Check
     trajectory: Sequence[CheckedScores] = ()
 
 
@@ -94,7 +96,12 @@ def unlearn(
     module.to(device)  # Lightning leaves it on the CPU
     steps, kept_step, reason = _keep(model, module, keep, trainer.global_step)
     trajectory = () if keep is None else tuple(keep.trajectory)
-    return Training(steps, kept_step, reason, capture_patch(model, {}, base_fingerprint), trajectory)
+    if keep is not None and reason != "nan":
+        kept_check = keep.best
+    else:
+        look = StopAndKeep(DEFAULT_STOP, preparation.baselines, 2 * batch_size)
+        kept_check = look.check(module, steps if kept_step is None else kept_step)
+    return Training(steps, kept_step, reason, capture_patch(model, {}, base_fingerprint), kept_check, trajectory)
 
 
 def _keep(model: PreTrainedModel, module: Unlearning, keep: StopAndKeep | None, steps: int) -> tuple[int, int | None, str]:

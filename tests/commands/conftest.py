@@ -21,6 +21,12 @@ def _no_drawing(monkeypatch):
 
 
 @pytest.fixture
+def drawing(_no_drawing, monkeypatch):
+    """Figures are drawn after all."""
+    monkeypatch.setattr(figures, "_file", draw)
+
+
+@pytest.fixture
 def finished_run(once, tiny_cache):  # noqa: F811
     """finished_run(name, *overrides): the folder of a complete training run, made once in the session."""
 
@@ -36,7 +42,6 @@ def finished_run(once, tiny_cache):  # noqa: F811
 
 
 @pytest.fixture
-def gradient_run(finished_run, monkeypatch):
+def gradient_run(finished_run, drawing):
     """Unlearning with a gradient mask; the unlearned model saved."""
-    monkeypatch.setattr(figures, "_file", draw)
     return finished_run("gradient", "save_model=true")

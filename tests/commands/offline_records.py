@@ -22,6 +22,8 @@ class OfflineRun:
 
     id: str = ""
     group: str = ""
+    job_type: str = ""
+    name: str = ""
     config: dict = field(default_factory=dict)
     summary: dict = field(default_factory=dict)
     history: list = field(default_factory=list)
@@ -57,6 +59,7 @@ def read(path):
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run.id, run.group = record.run.run_id, record.run.run_group
+            run.job_type, run.name = record.run.job_type, record.run.display_name
             run.config |= items(record.run.config.update)
         elif kind == "config":
             run.config |= items(record.config.update)

@@ -7,6 +7,11 @@ import interruptions
 import offline_records
 import pytest
 
+from memunlearn.commands.tracking import group_of, track_summary
+from memunlearn.errors import UserError
+from memunlearn.reporting.files import write_parquet, write_text
+from memunlearn.reporting.sentence import result_sentence
+
 
 @pytest.fixture(autouse=True)
 def _no_service_stays():
@@ -85,6 +90,24 @@ def test_a_run_that_fails_is_finished_too_and_told_as_failed(tmp_path, offline):
     assert not [key for key in failed.summary if key.startswith("after/")]
 
 
+def test_a_run_holds_the_figures_of_its_report(tmp_path, offline, drawing):
+    assert command_runs.train("logger=wandb", "stop.max_steps=2", directory=tmp_path).code == 0
+    (run,) = recorded(tmp_path)
+    (logged,) = [row for row in run.history if "paragraphs/path" in row]
+    for name in ("em", "training"):
+        assert logged[f"report/{name}/_type"] == "image-file" and logged[f"report/{name}/width"] > 500
+        (file,) = tmp_path.rglob(f"**/files/{logged[f'report/{name}/path']}")
+        assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_kept_check_is_in_the_summary(sweep):
+    (run,) = recorded(sweep / "1")
+    kept = command_runs.read_result(sweep / "1")["kept_check"]
+    assert kept["step"] == command_runs.read_result(sweep / "1")["kept_step"]
+    for name, value in kept.items():
+        assert run.summary[f"kept_check/{name}"] == pytest.approx(value), name
+
+
 def test_a_run_by_itself_has_no_group_and_keeps_its_id(tmp_path, offline):
     ids = set()
     for _ in range(2):
@@ -115,7 +138,60 @@ def test_without_a_login_the_line_says_what_to_do(tmp_path, monkeypatch):
     assert "wandb login" in line and "WANDB_MODE=offline" in line and not (tmp_path / "result.json").exists()
 
 
-def test_tensorboard_gets_the_curve_and_the_numbers(tmp_path):
+@pytest.fixture
+def summary_files(tmp_path):
+    """A sweep's folder and what its summary left there."""
+    folder = tmp_path / "multirun" / "today" / "noon"
+    columns = {
+        "job": ["0", "1"],
+        "forget_em": [2.5, None],
+        "error": [None, "layers: 9 does not exist"],
+        "overrides": [["seed=0"], ["mask.layers=[9]", "seed=1"]],
+    }
+    write_parquet(folder / "sweep.parquet", columns)
+    write_text(folder / "sweep.html", "<p>M\u00fcller &amp; <script>1</script></p>")
+    write_text(folder / "sweep.md", "# two jobs")
+    return folder, [folder / name for name in ("sweep.parquet", "sweep.html", "sweep.md")]
+
+
+def test_the_summary_of_a_sweep_is_a_run_of_its_own_in_its_group(summary_files, offline):
+    folder, files = summary_files
+    for _ in range(2):  # after each job, say
+        track_summary(folder, files, "memunlearn")
+    first, second = recorded(folder)
+    assert first.id == second.id != "" and (first.group, first.job_type, first.name) == ("today/noon", "summary", "summary")
+    assert [run.exit_code for run in (first, second)] == [0, 0]
+    (logged,) = [row for row in second.history if "sweep/path" in row]
+    assert logged["sweep/_type"] == "table-file" and logged["sweep_page/_type"] == "html-file"
+    *_, table = sorted(folder.rglob(f"**/files/{logged['sweep/path']}"))
+    kept = json.loads(table.read_text())
+    assert kept["columns"] == ["job", "forget_em", "error", "overrides"]
+    assert kept["data"] == [
+        ["0", 2.5, None, '["seed=0"]'],
+        ["1", None, "layers: 9 does not exist", '["mask.layers=[9]", "seed=1"]'],
+    ]
+    *_, page = sorted(folder.rglob(f"**/files/{logged['sweep_page/path']}"))
+    assert page.read_text("utf-8") == files[1].read_text("utf-8")
+    assert sorted(second.artifacts["summary"]) == ["sweep.html", "sweep.md", "sweep.parquet"]
+
+
+def test_the_group_of_the_summary_is_that_of_the_jobs(sweep, offline, tmp_path):
+    (job,) = recorded(sweep / "0")
+    assert group_of(sweep) == job.group and track_summary(sweep, [], "memunlearn") is None
+    (summary,) = [run for run in recorded(sweep) if run.job_type == "summary"]
+    assert summary.group == job.group and summary.id not in {run.id for job in "01" for run in recorded(sweep / job)}
+
+
+def test_a_summary_without_a_login_says_what_to_do(summary_files, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(UserError, match="wandb login"):
+        track_summary(*summary_files, "memunlearn")
+
+
+def test_tensorboard_gets_the_curve_and_the_numbers(tmp_path, drawing):
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     assert command_runs.train("logger=tensorboard", directory=tmp_path).code == 0
     result = command_runs.read_result(tmp_path)
@@ -123,4 +199,22 @@ def test_tensorboard_gets_the_curve_and_the_numbers(tmp_path):
     assert [event.step for event in events.Scalars("train/loss")] == [0, 1, 2, 3, 4, 5]
     (after,) = events.Scalars("after/retain/kl")
     assert after.value == pytest.approx(result["after"]["retain"]["kl"], rel=1e-5)
+    (kept,) = events.Scalars("kept_check/retain_val_kl")
+    assert kept.value == pytest.approx(result["kept_check"]["retain_val_kl"], rel=1e-5)
     assert (tmp_path / "metrics.csv").is_file()
+    assert {"report/em", "report/training"} <= set(events.Tags()["images"])
+    (image,) = events.Images("report/em")
+    assert image.width > 500 and image.step == result["steps"]
+    (sentence,) = events.Tensors("report/sentence/text_summary")
+    assert result_sentence(result).encode() in sentence.tensor_proto.string_val
+
+
+def test_tensorboard_gets_the_config(tmp_path):
+    plugin_data = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert command_runs.train("logger=tensorboard", "stop.max_steps=1", directory=tmp_path).code == 0
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    settings = plugin_data.HParamsPluginData.FromString(content).session_start_info.hparams
+    assert settings["mask/fraction"].number_value == 0.05 and settings["objective/forget_weight"].number_value == 0.1

@@ -7,7 +7,7 @@ from functools import partial
 import naive_scoring as naive
 import pytest
 import torch
-from tiny_runs import C, P, Recorder, bits, deltas_of, quiet_trainer, same, some_mask
+from tiny_runs import C, P, Poisoned, Recorder, bits, deltas_of, quiet_trainer, same, some_mask
 
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import em_p95
@@ -106,7 +106,7 @@ def watched_run(model, base, sets, preparation, rule, lr, objective=None):
     watcher = Watcher(base, sets)
     optimizer = partial(torch.optim.SGD, lr=lr, momentum=0.9)
     objective = objective or Unlearn(forget_weight=1.0, retain_weight=0.1)
-    trained = unlearn(model, some_mask(model), preparation, objective, optimizer, rule, quiet_trainer(extra=[watcher]), 8)
+    trained = unlearn(model, some_mask(model), preparation, objective, optimizer, rule, quiet_trainer(5, [watcher]), 8)
     return trained, watcher
 
 
@@ -179,6 +179,23 @@ def test_the_base_model_is_kept_where_the_first_step_hurts(reciting, sets, prepa
     assert watcher.checks[1].retain_val_kl > 0.01
     assert all(not delta.any() for delta in trained.patch.deltas.values())
     assert same(bits(reciting), before) and same(bits(bake(reciting)), before)
+
+
+@pytest.mark.parametrize(
+    ("rule", "objective", "step"),
+    [(RULES["hurt"][0], None, None), (None, None, 5), (RULES["neither"][0], Poisoned(at=6), 4), (None, Poisoned(at=1), 0)],
+    ids=["hurt", "no rule", "nan", "nan at once"],
+)
+def test_the_kept_check_is_of_the_kept_state(reciting, sets, preparation, rule, objective, step):
+    base = bake(reciting)
+    trained, _ = watched_run(reciting, base, sets, preparation, rule, 0.02, objective)
+    found = trained.kept_check
+    assert found.step == (trained.kept_step if step is None else step) and found.step < max(trained.steps, 1) + (rule is None)
+    seen = naive_check(reciting, base, sets, found.step)
+    for name in ("forget_em", "forget_em_p95", "forget_longest_run", "bystander_val_em"):
+        assert getattr(found, name) == pytest.approx(getattr(seen, name)), name
+    assert found.retain_val_kl == pytest.approx(seen.retain_val_kl, rel=1e-3, abs=1e-6)
+    assert (found.retain_val_kl > 1e-6) == (found.step > 0)
 
 
 def test_without_bystanders_there_is_no_bystander_number(reciting, sets, preparation):
