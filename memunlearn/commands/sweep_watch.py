@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from memunlearn.commands import sweep_folder
 from memunlearn.commands.mistakes import mistake
 from memunlearn.commands.sweep_folder import ERROR, RESULT
+from memunlearn.errors import UserError
 from memunlearn.reporting.files import write_json
 
 sweep_folder.register()  # a launcher's worker process imports no script, only this callback
@@ -51,6 +52,8 @@ class WatchJobs(Callback):
         self.common: set[str] = set()
         self.before: Marks = {}
         self.summarized: Marks | None = None
+        self.written: Sequence[Path] = ()
+        self.project: str | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _watching
@@ -58,6 +61,9 @@ class WatchJobs(Callback):
         given = OverridesParser.create().parse_overrides(_overrides(config))
         self.common = {override.get_key_element() for override in given if not override.is_sweep_override()}
         self.before = _marks(self.sweep)
+        logger = config.get("logger") or {}
+        if str(logger.get("_target_")).endswith("WandbLogger"):
+            self.project = logger.project
         _watching = self
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -78,10 +84,21 @@ class WatchJobs(Callback):
         try:
             from memunlearn.reporting.sweep_summary import write_summary
 
-            write_summary(sweep)
+            self.written = write_summary(sweep)
             self.summarized = marks
         except Exception as error:  # Hydra would make it a warning that does not say what is at stake
             print(f"warning: the summary of {sweep} was not written: {error!r}", file=sys.stderr, flush=True)
+
+    def track(self, sweep: Path) -> None:
+        """The summary as a W&B run of its own, where the jobs were W&B runs."""
+        if self.project is None or not self.written:
+            return
+        from memunlearn.commands.tracking import track_summary
+
+        try:
+            track_summary(sweep, self.written, self.project)
+        except UserError as error:  # the jobs are done and their results are there
+            print(f"warning: the summary of {sweep} did not reach W&B: {error}", file=sys.stderr, flush=True)
 
     def failures(self, sweep: Path) -> list[Failure]:
         """Of the jobs that this call of the sweep has run, here or in other processes."""
@@ -111,6 +128,7 @@ def end_sweep() -> list[Failure]:
     forget_sweep()
     if _marks(sweep) != watch.before:
         watch.refresh(sweep)
+        watch.track(sweep)
     return watch.failures(sweep)
 
 

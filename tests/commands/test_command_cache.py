@@ -58,6 +58,7 @@ def outcome(folder, name="result.json"):
     """Everything that a run leaves but the times, and what the config says of the cache."""
     result = command_runs.read_result(folder, name)
     result.pop("seconds", None)
+    result["environment"].pop("command", None)  # names the folder
     assert isinstance(result["config"].pop("cache"), bool)
     return json.dumps(result), command_runs.read_rows(folder)
 

@@ -53,6 +53,14 @@ def test_every_job_is_a_run_of_its_own_in_one_group(sweep):
     assert [run.exit_code for run in runs] == [0, 0]  # finished, not left open for the next job
 
 
+def test_the_sweeps_summary_is_a_run_of_its_own_in_the_same_group(sweep):
+    runs = {run.id: run for run in recorded(sweep)}
+    (job,) = recorded(sweep / "0")
+    (summary,) = [run for run in runs.values() if run.job_type == "summary"]
+    assert len(runs) == 3 and summary.group == job.group == group_of(sweep) and summary.exit_code == 0
+    assert any("sweep/path" in row and "sweep_page/path" in row for row in summary.history)
+
+
 def test_a_run_holds_its_config_curve_and_numbers(sweep):
     for job in ("0", "1"):
         (run,) = recorded(sweep / job)
@@ -173,13 +181,6 @@ def test_the_summary_of_a_sweep_is_a_run_of_its_own_in_its_group(summary_files, 
     *_, page = sorted(folder.rglob(f"**/files/{logged['sweep_page/path']}"))
     assert page.read_text("utf-8") == files[1].read_text("utf-8")
     assert sorted(second.artifacts["summary"]) == ["sweep.html", "sweep.md", "sweep.parquet"]
-
-
-def test_the_group_of_the_summary_is_that_of_the_jobs(sweep, offline, tmp_path):
-    (job,) = recorded(sweep / "0")
-    assert group_of(sweep) == job.group and track_summary(sweep, [], "memunlearn") is None
-    (summary,) = [run for run in recorded(sweep) if run.job_type == "summary"]
-    assert summary.group == job.group and summary.id not in {run.id for job in "01" for run in recorded(sweep / job)}
 
 
 def test_a_summary_without_a_login_says_what_to_do(summary_files, tmp_path, monkeypatch):
