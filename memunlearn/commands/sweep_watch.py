@@ -61,9 +61,8 @@ class WatchJobs(Callback):
         given = OverridesParser.create().parse_overrides(_overrides(config))
         self.common = {override.get_key_element() for override in given if not override.is_sweep_override()}
         self.before = _marks(self.sweep)
-        logger = config.get("logger") or {}
-        if str(logger.get("_target_")).endswith("WandbLogger"):
-            self.project = logger.project
+        if str(OmegaConf.select(config, "logger._target_")).endswith("WandbLogger"):
+            self.project = config.logger.project
         _watching = self
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
