@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 from torch import Tensor
 
 from memunlearn.errors import UserError
-from memunlearn.objectives.losses import bounded_nll, kl, nll
+from memunlearn.objectives.losses import bounded, kl, nll, token_nll
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Unlearn:
             )
 
     def __call__(self, forget_logits: Tensor, forget_labels: Tensor, retain_logits: Tensor, retain_reference: Tensor) -> Losses:
-        forget_nll, retain_kl = nll(forget_logits, forget_labels), kl(retain_reference, retain_logits)
-        raised = forget_nll if self.max_token_nll is None else bounded_nll(forget_logits, forget_labels, self.max_token_nll)
-        return Losses(self.retain_weight * retain_kl - self.forget_weight * raised, forget_nll, retain_kl)
+        tokens, retain_kl = token_nll(forget_logits, forget_labels), kl(retain_reference, retain_logits)
+        counted = tokens if self.max_token_nll is None else bounded(tokens, self.max_token_nll)
+        return Losses(self.retain_weight * retain_kl - self.forget_weight * counted.mean(), tokens.mean(), retain_kl)
 
 
 @dataclass(frozen=True)

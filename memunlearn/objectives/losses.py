@@ -27,12 +27,9 @@ def nll(logits: Tensor, labels: Tensor) -> Tensor:
     return token_nll(logits, labels).mean()
 
 
-def bounded_nll(logits: Tensor, labels: Tensor, bound: float) -> Tensor:
-    """Mean over rows and positions of min(-log p(true token), bound): a scalar, nats per token.
-
-    Equal to `nll` in value and gradient where no token is above the bound; a token above it has no gradient.
-    """
-    return token_nll(logits, labels).clamp_max(bound).mean()
+def bounded(tokens: Tensor, bound: float) -> Tensor:
+    """min(NLL, bound) of every token: [B, C] -> [B, C], in nats; a token above the bound has no gradient."""
+    return tokens.clamp_max(bound)
 
 
 def kl(reference_logits: Tensor, logits: Tensor) -> Tensor:
