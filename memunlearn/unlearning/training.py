@@ -68,7 +68,7 @@ def unlearn(
     optimizer: MakeOptimizer | None = None,
     stop: StopRule | None = DEFAULT_STOP,
     make_trainer: MakeTrainer = plain_trainer,
-    batch_size: int = 32,
+    batch_size: int = 16,
     seed: int = 0,
     base_fingerprint: str | None = None,
     resume_from: Path | None = None,
