@@ -47,7 +47,7 @@ class Unlearn:
     """
 
     forget_weight: float = 0.1
-    retain_weight: float = 1.2
+    retain_weight: float = 1.0
     max_token_nll: float | None = 3.0
     needs_alternatives: ClassVar[bool] = False
 

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+import subprocess
 
 import command_runs
 import pytest
@@ -45,6 +46,13 @@ def values(override):
     if override.is_interval_sweep():
         return [f"{key}={override.value().start}", f"{key}={override.value().end}"]
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_to_be_typed_is_right_for_a_shell(page):
+    typed = [block for block in BLOCK.findall(page.read_text("utf-8")) if "python train.py" in block]
+    checked = [subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True).stderr for block in typed]
+    assert typed and not any(checked), checked
 
 
 @pytest.mark.parametrize("command", COMMANDS)
