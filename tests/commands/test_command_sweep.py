@@ -127,6 +127,7 @@ def test_the_comparison_is_a_sweep_without_m(tmp_path, summaries):
 
         assert HydraConfig.get().mode == RunMode.MULTIRUN
         mask = cfg.mask._target_.rpartition(".")[2]
+        mask += " matched" * bool(cfg.mask.get("match"))
         jobs.append((cfg.objective._target_.rpartition(".")[2], mask, cfg.paragraphs.forget_text, cfg.seeds.split))
 
     jobs = []
@@ -136,14 +137,14 @@ def test_the_comparison_is_a_sweep_without_m(tmp_path, summaries):
     expected = [
         (objective, mask, text, seed)
         for objective in ("Unlearn", "Edit")
-        for mask in ("AllWeights", "TopAttribution", "RandomWeights")
+        for mask in ("AllWeights", "TopAttribution", "RandomWeights", "RandomWeights matched")
         for text in ("memorized", "own")
         for seed in (0, 1, 2)
     ]
-    assert jobs == expected and len(jobs) == 36
+    assert jobs == expected and len(jobs) == 48
     jobs = []
     command_runs.run_task(task, "train", *overrides, "seed=7", "paragraphs.forget_text=own", directory=tmp_path / "unused")
-    assert [job[2:] for job in jobs] == [("own", 7)] * 6
+    assert [job[2:] for job in jobs] == [("own", 7)] * 8
 
 
 @pytest.mark.slow
