@@ -1,7 +1,8 @@
 """Attribution: one score per weight, how much it matters for the forget set (and not for the retain set).
 
 Every method differentiates the NLL of the objectives (without the bound that `Unlearn` puts on a token's), over the *whole*
-forget set (paper.md, fault 7): for an edit the rows are the original prefixes with their alternatives. Scores are [*shape of the weight], fp32, never negative unless said.
+forget set (paper.md, fault 7): for an edit the rows are the original prefixes with their alternatives. Scores are
+[*shape of the weight], fp32, never negative unless said.
 """
 
 from __future__ import annotations
