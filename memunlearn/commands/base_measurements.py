@@ -27,10 +27,11 @@ from memunlearn.paragraphs.download import cache_root
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
+from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.score import ParagraphScores, score
 
 # Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
-VERSIONS = {"scores": 1, "baseline": 1, "alternatives": 1}
+VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "alternatives": 1}
 LIBRARIES = ("torch", "transformers")
 
 
@@ -73,6 +74,25 @@ class BaseMeasurements:
             _pack_scores,
             _unpack_scores,
         )
+
+    def own(self, paragraphs: ParagraphSet, batch_size: int, description: str) -> ParagraphSet:
+        """See `scoring.own_continuations`."""
+
+        def make(_: Path | None) -> Tensor:
+            em = self.scores(paragraphs, 2 * batch_size, "scoring").em
+            return own_continuations(self.model, paragraphs, em, batch_size, description).continuations
+
+        if not len(paragraphs):
+            return paragraphs
+        said = cached(
+            self.store,
+            "own continuations",
+            self._key("own", VERSIONS["own"], {"rows": _rows(paragraphs)}),
+            make,
+            lambda continuations: {"said": continuations},
+            lambda tensors: tensors["said"],
+        )
+        return paragraphs.with_continuations(said)
 
     def baseline(
         self,

@@ -16,6 +16,7 @@ LARGEST_SEED = 2**32 - 1  # numpy's
 NOT_OURS = ("trainer.", "optimizer.", "hydra.")
 # null is a value of these: no limit.
 LIMITS = ("paragraphs.max_", "objective.max_")
+ANALYSES = "analysis"
 
 
 def check_settings(cfg: DictConfig) -> None:
@@ -23,9 +24,9 @@ def check_settings(cfg: DictConfig) -> None:
 
     A default that is null says nothing about the type, and where the default is text, anything may stand.
     """
-    for name, default in _defaults():
+    for name, default in _defaults(cfg):
         value = OmegaConf.select(cfg, name)
-        if name.startswith(NOT_OURS) or (value is None and name.startswith(LIMITS)):
+        if name.startswith(NOT_OURS) or (value is None and _is_limit(name)):
             continue
         expected = _unlike(value, default)
         if expected:
@@ -47,6 +48,10 @@ def in_place_of_null(group: DictConfig, key: str, value: Any) -> dict[str, Any]:
     return {key: str(value)} if key in group and group[key] is None else {}
 
 
+def _is_limit(name: str) -> bool:
+    return name.startswith(LIMITS) or (name.startswith(f"{ANALYSES}.") and ".max_" in name)
+
+
 def _unlike(value: Any, default: bool | int | float) -> str | None:
     """What the value should have been, or None if it is that."""
     if isinstance(default, bool):
@@ -58,12 +63,15 @@ def _unlike(value: Any, default: bool | int | float) -> str | None:
     return None if isinstance(value, int | float) else "a number"
 
 
-def _defaults() -> Iterator[tuple[str, bool | int | float]]:
+def _defaults(cfg: DictConfig) -> Iterator[tuple[str, bool | int | float]]:
     """(dotted name, value) of every number and switch in the files that this job's config was composed of."""
     job = HydraConfig.get()
     folders = [Path(source.path) for source in job.runtime.config_sources if source.schema == "file"]
     files = {"": f"{job.job.config_name}.yaml"}
-    files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in job.runtime.choices.items() if option}
+    choices = {group: option for group, option in job.runtime.choices.items() if option and group != ANALYSES}
+    files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in choices.items()}
+    # Of this group there can be several, each under its own name.
+    files |= {f"{ANALYSES}.{name}.": f"{ANALYSES}/{name}.yaml" for name in cfg.get(ANALYSES, {})}
     for prefix, name in files.items():
         file = next((folder / name for folder in folders if (folder / name).is_file()), None)
         if file is not None:

@@ -37,7 +37,7 @@ def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> 
         logger = instantiate(cfg.logger, **place)
         logger.log_hyperparams(config)
         return [logger]
-    run_id, group = _identity(config, directory, cfg.resume)
+    run_id, group = _identity(config, directory, cfg.get("resume", False))
     try:
         logger = instantiate(cfg.logger, id=run_id, group=group, resume="allow", _convert_="all", **place)
         logger.experiment.config.update(config, allow_val_change=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
+from memunlearn.paragraphs.array_files import ARRAYS, existing_file, read_array
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.table_files import read_column
 from memunlearn.paragraphs.token_rows import Tokenizer, token_rows, whole_numbers
@@ -22,7 +20,6 @@ from memunlearn.paragraphs.token_rows import Tokenizer, token_rows, whole_number
 PathOrPair = str | PathLike[str] | Mapping[str, str | PathLike[str]]
 """A file, or `{prefix: A.npy, continuation: B.npy}` with rows aligned."""
 
-_MATRICES = (".pt", ".npy")
 _TABLES = (".csv", ".jsonl", ".parquet")
 
 
@@ -57,8 +54,8 @@ def read_paragraphs(
         )
     if isinstance(path, Mapping):
         return ReadResult(_read_pair(path, prefix_length, continuation_length), 0)
-    file = _existing_file(path)
-    if file.suffix in _MATRICES:
+    file = existing_file(path, ARRAYS + _TABLES)
+    if file.suffix in ARRAYS:
         ids = _read_matrix(file)
         _check_width(file, ids.shape[1], length, "paragraphs.prefix_length and paragraphs.continuation_length")
         return ReadResult(ParagraphSet(ids, prefix_length, _origins(file.name, len(ids))), 0)
@@ -82,25 +79,6 @@ def keep_long_enough(ids: Tensor, positions: tuple[int, ...], dropped: int, pref
     return ParagraphSet(ids, prefix_length, tuple(f"{where}:{position}" for position in positions))
 
 
-def _existing_file(path: str | PathLike[str]) -> Path:
-    # A path that is all digits arrives from the command line as a number.
-    file = Path(str(path)).expanduser()
-    try:
-        if file.is_dir():
-            raise UserError(f"{file}: is a folder: give a file of paragraphs")
-        if not file.is_file():
-            raise UserError(f"{file}: no such file: check the path (relative paths start at {Path.cwd()})")
-        if file.suffix not in _MATRICES + _TABLES:
-            raise UserError(f"{file}: cannot tell what it is: its name must end in one of {', '.join(_MATRICES + _TABLES)}")
-        with file.open("rb") as opened:
-            empty = not opened.read(1)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}): check the path and its permissions") from error
-    if empty:
-        raise UserError(f"{file}: is empty: write it again, or give another file")
-    return file
-
-
 def _read_pair(pair: Mapping[str, str | PathLike[str]], prefix_length: int, continuation_length: int) -> ParagraphSet:
     if set(pair) != {"prefix", "continuation"}:
         raise UserError(
@@ -109,10 +87,10 @@ def _read_pair(pair: Mapping[str, str | PathLike[str]], prefix_length: int, cont
         )
     halves, files = [], []
     for key, width in (("prefix", prefix_length), ("continuation", continuation_length)):
-        file = _existing_file(pair[key])
-        if file.suffix not in _MATRICES:
+        file = existing_file(pair[key], ARRAYS + _TABLES)
+        if file.suffix not in ARRAYS:
             raise UserError(
-                f"{file}: a pair is made of {' or '.join(_MATRICES)} files: give one file with whole paragraphs instead"
+                f"{file}: a pair is made of {' or '.join(ARRAYS)} files: give one file with whole paragraphs instead"
             )
         half = _read_matrix(file)
         _check_width(file, half.shape[1], width, f"paragraphs.{key}_length")
@@ -128,43 +106,12 @@ def _read_pair(pair: Mapping[str, str | PathLike[str]], prefix_length: int, cont
 
 def _read_matrix(file: Path) -> Tensor:
     """[N, W] int64 of a .pt or .npy file, never running code that is in it."""
-    values = _load_pt(file) if file.suffix == ".pt" else _load_npy(file)
+    values = read_array(file)
     if values.ndim != 2:
         raise UserError(f"{file}: has the shape {list(values.shape)}: paragraphs are a matrix [N, I], one row each")
     if not len(values):
         raise UserError(f"{file}: has no rows: give a file with at least one paragraph")
     return torch.from_numpy(whole_numbers(values, _origins(file.name, len(values))))
-
-
-def _load_pt(file: Path) -> np.ndarray:
-    try:
-        with warnings.catch_warnings():
-            # torch asks the user to file an issue about pickles that it did not write; the error below says what to do.
-            warnings.simplefilter("ignore")
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{file}: holds more than plain tensors (loading it could run code) or is damaged, so it was not loaded: "
-            "save one tensor [N, I] of ids with torch.save"
-        ) from error
-    except Exception as error:  # torch.load raises whatever the broken part of the file happens to hit
-        raise UserError(
-            f"{file}: is not a torch file that can be read ({type(error).__name__}): save it again with torch.save"
-        ) from error
-    if not isinstance(loaded, Tensor) or loaded.layout is not torch.strided:
-        raise UserError(f"{file}: holds a {type(loaded).__name__}, not one dense tensor [N, I]: save the tensor of ids itself")
-    tensor = loaded.detach()
-    return (tensor.double() if tensor.is_floating_point() else tensor).numpy()
-
-
-def _load_npy(file: Path) -> np.ndarray:
-    try:
-        loaded = np.load(file, allow_pickle=False)
-    except Exception as error:  # numpy, too, raises many kinds on damaged files
-        raise UserError(f"{file}: is not a plain numpy array ({error}): save a numeric array [N, I] with numpy.save") from error
-    if not isinstance(loaded, np.ndarray):
-        raise UserError(f"{file}: holds several arrays: save one array [N, I] with numpy.save")
-    return loaded
 
 
 def _check_width(file: Path, width: int, expected: int, settings: str) -> None:

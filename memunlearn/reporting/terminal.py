@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from memunlearn.reporting.finding import Finding
 from memunlearn.reporting.tables import ALTERNATIVE_METRICS, TERMINAL_METRICS, Metric, Sets, rows_and_clusters, set_names
 
 PREFIX_CHARACTERS = 160
@@ -85,6 +86,16 @@ def print_examples(rows: Sequence[Mapping[str, Any]], console: Console | None = 
             if row.get(key) is not None:
                 texts.add_row(label, Text(visible(row[key], console.encoding)))
         console.print(Padding(texts, (0, 0, 1, 2)))
+
+
+def print_findings(findings: Sequence[Finding], console: Console | None = None) -> None:
+    """What each analysis shows, in its own sentences."""
+    console = console or Console()
+    for finding in findings:
+        console.print(Text(finding.title, style="bold"))
+        for sentence in (*finding.sentences, *finding.notes):
+            console.print(Padding(Text(visible(sentence, console.encoding)), (0, 0, 0, 2)))
+        console.print()
 
 
 def visible(text: str, encoding: str = "utf-8") -> str:

@@ -1,0 +1,175 @@
+"""localize.py: analyses of a model on paragraphs, their tables, figures and one page."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from omegaconf import DictConfig, OmegaConf
+
+from memunlearn.analyses.material import Analysis, Material
+from memunlearn.caching.keys import Key, tensor_digest
+from memunlearn.commands.base_measurements import LIBRARIES, BaseMeasurements, open_store, print_reused
+from memunlearn.commands.environment import environment
+from memunlearn.commands.findings_folder import (
+    LOCALIZATION,
+    PAGE,
+    Kept,
+    keep,
+    localization_result,
+    read_kept,
+    write_findings,
+)
+from memunlearn.commands.inputs import choose_device, load_inputs, quiet_libraries
+from memunlearn.commands.material import describe, make_material
+from memunlearn.commands.settings import check_settings
+from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
+from memunlearn.demo.model import WHAT_IT_IS
+from memunlearn.errors import UserError
+from memunlearn.reporting.terminal import print_findings
+
+SELF_GENERATED = (
+    "The continuations appear to be the model's own output, so EM on them compares the model with itself (self-EM)."
+)
+
+
+@dataclass(frozen=True)
+class Localization:
+    """directory: where localization.json lies. result: its content."""
+
+    directory: Path
+    result: dict[str, Any]
+
+
+def localize(cfg: DictConfig) -> Localization:
+    """Runs the configured analyses. One that cannot be done for these paragraphs does not keep the others from it.
+
+    In a folder that holds findings already, those that were made from the same are kept and not computed again.
+    Raises UserError for everything that the user can mend; where only some analyses failed, after the others are written.
+    """
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    for name in (LOCALIZATION, PAGE):
+        (directory / name).unlink(missing_ok=True)
+    check_settings(cfg)
+    analyses: dict[str, Analysis] = {name: instantiate(one, _convert_="all") for name, one in cfg.analysis.items()}
+    quiet_libraries()
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    device = choose_device(cfg.accelerator)
+    loaded, paragraphs = load_inputs(cfg)
+    torch.nn.Module.to(loaded.model, device)
+    measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
+    material = make_material(cfg, loaded, measurements, paragraphs)
+    print("\n".join(describe(material)), flush=True)
+
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
+    command = shlex.join(["python", "localize.py", *HydraConfig.get().overrides.task])
+    place = environment(device) | {"command": command}
+    loggers = start_tracking(cfg, config, directory)
+    succeeded = False
+    try:
+        common = _common_key(measurements, material)
+        kept, failed = _run(analyses, material, config, common, directory)
+        print_reused(measurements.store)
+        findings = [one.finding for one in kept]
+        result = localization_result(config, place, kept, failed, notes)
+        if kept:
+            write_findings(directory, result, findings)
+            _log(loggers, directory, result)
+        succeeded = not failed
+    finally:
+        finish_tracking(loggers, failed=not succeeded)
+    print_findings(findings)
+    for note in notes:
+        print(note)
+    if kept:
+        print(f"wrote {LOCALIZATION}, {PAGE}, {_count(findings)} to {directory}")
+    if failed:
+        raise UserError("; ".join(f"{name}: {why}" for name, why in failed.items()))
+    return Localization(directory, result)
+
+
+def _run(
+    analyses: Mapping[str, Analysis], material: Material, config: Mapping[str, Any], common: Key, directory: Path
+) -> tuple[list[Kept], dict[str, str]]:
+    """The findings, in order, and for each analysis that could not be done the reason."""
+    kept, failed = [], {}
+    for number, (name, analysis) in enumerate(analyses.items(), start=1):
+        key = {**common, "analysis": name, "version": analysis.version, "options": config["analysis"][name]}
+        if (done := read_kept(directory, name, key)) is not None:
+            print(f"[{number}/{len(analyses)}] {name}: kept, it is in {directory} already", flush=True)
+            kept.append(done)
+            continue
+        print(f"[{number}/{len(analyses)}] {name}", flush=True)
+        started = time.perf_counter()
+        try:
+            finding = analysis(material)
+        except UserError as error:
+            failed[name] = str(error)
+            print(f"{name} was not done: {error}", flush=True)
+            continue
+        kept.append(keep(directory, key, time.perf_counter() - started, finding))
+    return kept, failed
+
+
+def _common_key(measurements: BaseMeasurements, material: Material) -> Key:
+    """Everything but its options that a finding depends on. As in the cache, the device and the batch size are left out."""
+    from importlib.metadata import version
+
+    groups = torch.stack([material.memorized, material.non_memorized])
+    return {
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "model": {"weights": measurements.fingerprint, "architecture": measurements.architecture},
+        "ids": tensor_digest(material.paragraphs.ids),
+        "prefix_length": material.paragraphs.prefix_length,
+        "origin": list(material.paragraphs.origin),
+        "bins": list(material.bins),
+        "groups": tensor_digest(groups),
+        "frequency": tensor_digest(material.frequency),
+        "seed": material.seed,
+    }
+
+
+def _log(loggers: Sequence[Logger], directory: Path, result: Mapping[str, Any]) -> None:
+    """Every key number as `localization/<analysis>/<name>`, and the figures, for W&B and TensorBoard."""
+    numbers = {
+        f"localization/{name}/{key}": value
+        for name, one in result["analyses"].items()
+        for key, value in flat_numbers(one["numbers"]).items()
+    }
+    figures = report_figures(directory)
+    for logger in loggers:
+        logger.log_metrics(numbers, 0)
+        if isinstance(logger, WandbLogger):
+            logger.log_image("figures", list(figures.values()), caption=list(figures))
+        elif isinstance(logger, TensorBoardLogger):
+            import numpy as np
+
+            for name, figure in figures.items():
+                logger.experiment.add_image(f"localization/{name}", np.asarray(figure), 0, dataformats="HWC")
+        logger.save()
+
+
+def flat_numbers(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested numbers under names with slashes; what is no number is left out."""
+    flat: dict[str, float] = {}
+    for key, value in numbers.items():
+        if isinstance(value, Mapping):
+            flat |= flat_numbers(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[f"{prefix}{key}"] = float(value)
+    return flat
+
+
+def _count(findings: Sequence[Any]) -> str:
+    tables, figures = sum(len(one.tables) for one in findings), sum(len(one.charts) for one in findings)
+    return f"{tables} tables in tables/ and {figures} figures in figures/"
