@@ -17,6 +17,7 @@ from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.score import ParagraphScores, reference_states, score
 from memunlearn.statistics.intervals import mean_with_interval
+from memunlearn.statistics.proportions import clustered_share
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,17 @@ def em_p95(em: Tensor) -> int:
 def summarize(measurement: Measurement, seed: int = 0) -> dict[str, Any] | None:
     """The set's entry in result.json: means over rows with 95 % bootstrap intervals over clusters; None for an empty set.
 
-    nll and kl in nats per token; em, longest_run and self_em in tokens, 0..C; memorized and non_memorized are shares, 0..1.
+    nll and kl in nats per token; em, longest_run and self_em in tokens, 0..C; memorized and non_memorized are shares,
+    0..1, with exact intervals (a cluster is one trial).
     """
     scores = measurement.scores
     if not len(scores.em):
         return None
     length = scores.token_nll.shape[1]
-    rows = {
+    clusters = measurement.clusters.numpy()
+    shares = {"memorized": is_memorized(scores.em, length), "non_memorized": is_non_memorized(scores.em, length)}
+    means = {
         "em": scores.em,
-        "memorized": is_memorized(scores.em, length),
-        "non_memorized": is_non_memorized(scores.em, length),
         "longest_run": scores.longest_run,
         "nll": scores.nll,
         "kl": scores.kl,
@@ -134,12 +136,15 @@ def summarize(measurement: Measurement, seed: int = 0) -> dict[str, Any] | None:
         "clusters": len(measurement.clusters.unique()),
         "em_p95": em_p95(scores.em),
     }
-    for name, values in rows.items():
+    for name, hits in shares.items():
+        summary[name], interval = clustered_share(hits.numpy(), clusters)
+        summary[f"{name}_ci"] = list(interval)
+    for name, values in means.items():
         if values is None:
             summary[name] = None
             continue
-        mean, interval = mean_with_interval(values.double().numpy(), measurement.clusters.numpy(), seed)
-        summary[name], summary[f"{name}_ci"] = mean, list(interval)
+        summary[name], interval = mean_with_interval(values.double().numpy(), clusters, seed)
+        summary[f"{name}_ci"] = list(interval)
     return summary
 
 

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from scipy.stats import binomtest
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import beta
 
 from memunlearn.statistics.intervals import CONFIDENCE
 
 
-def share_with_interval(hits: int, n: int) -> tuple[float, tuple[float, float]]:
+def share_with_interval(hits: float, n: int) -> tuple[float, tuple[float, float]]:
     """hits / n and its exact 95 % interval (Clopper and Pearson 1934), for n independent trials: (share, (low, high)).
 
-    0 of 32 allows up to 10.9 %. Raises ValueError unless 0 <= hits <= n and n >= 1.
+    0 of 32 allows up to 10.9 %. hits may be a fraction (see `clustered_share`). Raises ValueError unless 0 <= hits <= n and
+    n >= 1.
     """
     if n < 1 or not 0 <= hits <= n:
         raise ValueError(f"hits and n must hold 0 <= hits <= n and n >= 1, not {hits} of {n}")
-    interval = binomtest(hits, n).proportion_ci(CONFIDENCE, method="exact")
-    return hits / n, (float(interval.low), float(interval.high))
+    tail = (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    return hits / n, (low, high)
+
+
+def clustered_share(hits: ArrayLike, clusters: ArrayLike) -> tuple[float, tuple[float, float]]:
+    """Share of rows that are hits, and its exact 95 % interval with as many independent trials as there are clusters.
+
+    hits: [N] bool; clusters: [N] labels. Near-duplicates count as one trial, the share stays that of the rows (Korn and
+    Graubard 1998, with the number of clusters as effective sample size). Raises ValueError where there are no rows.
+    """
+    rows, labels = np.asarray(hits, dtype=bool), np.asarray(clusters)
+    if not len(rows) or rows.shape != labels.shape:
+        raise ValueError(f"hits and clusters must be equally long, with at least one row, not {rows.shape}, {labels.shape}")
+    trials, share = len(np.unique(labels)), float(rows.mean())
+    return share, share_with_interval(share * trials, trials)[1]

@@ -18,7 +18,7 @@ GROUPS = [folder for folder in CONF.iterdir() if folder.is_dir() and folder.name
 OPTIONS = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in GROUPS}
 # Composing takes a quarter of a second: each round takes the next option of every group, until all have had their turn.
 ROUNDS = [
-    {group: names[turn % len(names)] for group, names in sorted(OPTIONS.items()) if group != "experiment"}
+    {group: names[turn % len(names)] for group, names in sorted(OPTIONS.items()) if group not in ("experiment", "analysis")}
     for turn in range(max(map(len, OPTIONS.values())))
 ]
 
@@ -70,6 +70,23 @@ def test_every_option_composes_and_builds(options):
 def test_evaluate_takes_the_same_inputs(options):
     cfg = composed(*(f"{group}={options[group]}" for group in ("model", "paragraphs", "demo")), name="evaluate")
     assert instantiate(cfg.model) is not None and instantiate(cfg.paragraphs.source) is not None
+
+
+ANALYSES = [name for name in OPTIONS["analysis"] if name != "all"]
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_every_analysis_composes_and_builds(name):
+    cfg = composed(f"analysis={name}", name="localize")
+    assert list(cfg.analysis) == [name]
+    analysis = instantiate(cfg.analysis[name], _convert_="all")
+    assert analysis.version >= 1 and callable(analysis)
+
+
+def test_several_analyses_or_all_of_them_can_be_chosen():
+    assert list(composed("analysis=[em_nll,attention_heads]", name="localize").analysis) == ["em_nll", "attention_heads"]
+    everything = composed("analysis=all", "analysis.em_nll._target_=somewhere", name="localize").analysis
+    assert sorted(everything) == sorted(ANALYSES) and everything.em_nll._target_ == "somewhere"
 
 
 @pytest.mark.parametrize("name", OPTIONS["experiment"])

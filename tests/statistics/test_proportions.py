@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
-from memunlearn.statistics.proportions import share_with_interval
+from memunlearn.statistics.proportions import clustered_share, share_with_interval
 
 
 def test_none_of_32_allows_up_to_11_percent():
@@ -29,3 +29,29 @@ def test_bounds_are_where_the_tails_hold_a_fortieth(n, data):
 def test_impossible_counts_are_refused(hits, n):
     with pytest.raises(ValueError, match=f"{hits} of {n}"):
         share_with_interval(hits, n)
+
+
+@given(n=st.integers(1, 60), data=st.data())
+def test_scipy_says_the_same(n, data):
+    hits = data.draw(st.integers(0, n))
+    interval = binomtest(hits, n).proportion_ci(0.95, method="exact")
+    assert share_with_interval(hits, n)[1] == pytest.approx((interval.low, interval.high))
+
+
+def test_rows_that_are_their_own_clusters_are_so_many_trials():
+    assert clustered_share([True, False, False, True], [4, 2, 7, 9]) == share_with_interval(2, 4)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=40))
+def test_near_duplicates_add_no_certainty(rows):
+    hits, clusters = zip(*rows, strict=True)
+    share, (low, high) = clustered_share(hits, clusters)
+    assert share == pytest.approx(sum(hits) / len(hits)) and 0 <= low <= share <= high <= 1
+    repeated = clustered_share(hits * 5, clusters * 5)
+    assert repeated[1] == pytest.approx((low, high))
+    assert high - low >= (lambda i: i[1] - i[0])(share_with_interval(sum(hits), len(hits))[1]) - 1e-9
+
+
+def test_no_rows_have_no_share():
+    with pytest.raises(ValueError, match="at least one row"):
+        clustered_share([], [])
