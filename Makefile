@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 WANDB_MODE=offline $(VENV)/bin/pyt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check format clean
+.PHONY: help demo paper test test-all check format clean
 
 help: ## List the targets (this is what plain `make` does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,16 @@ help: ## List the targets (this is what plain `make` does)
 demo: $(INSTALLED) ## Unlearn the embedded demo, no download: about two minutes, then a page to open
 	PYTHONUNBUFFERED=1 $(VENV)/bin/python train.py hydra.run.dir=outputs/demo
 	@echo "Open outputs/demo/report.html"
+
+# What the paper was done on. Elsewhere: make paper PAPER_INPUTS="model=local model.name_or_path=DIR paragraphs=files ..."
+PAPER_INPUTS ?= model=gpt_neo_125m paragraphs=pile
+PAPER_FOLDER ?= outputs/paper
+PAPER_SWEEP ?= objective=unlearn_unbounded,edit mask=all,gradient,random paragraphs.forget_text=memorized,own
+
+paper: $(INSTALLED) ## Every figure of the paper and one page, on one GPU; again, it goes on where it stopped
+	$(VENV)/bin/python localize.py hydra.run.dir=$(PAPER_FOLDER)/localization $(PAPER_INPUTS) $(PAPER_ANALYSIS)
+	$(VENV)/bin/python train.py -m experiment=paper $(PAPER_SWEEP) hydra.sweep.dir=$(PAPER_FOLDER)/unlearning $(PAPER_INPUTS)
+	$(VENV)/bin/python -m memunlearn.reporting --paper $(PAPER_FOLDER)
 
 test: $(INSTALLED) ## The quick tests
 	$(PYTEST) -m "not slow"

@@ -2,67 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from memunlearn.caching.keys import Key, digest
+from memunlearn.errors import UserError
 from memunlearn.reporting.charts_matplotlib import picture
 from memunlearn.reporting.files import write_bytes, write_json, write_parquet, write_text
 from memunlearn.reporting.finding import Finding
+from memunlearn.reporting.finding_files import KeptFinding, finding_path, read_finding, write_finding
 from memunlearn.reporting.localization_page import localization_page
 
 LOCALIZATION = "localization.json"
 PAGE = "localization.html"
-_FINDING = TypeAdapter(Finding)
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A finding with what it depends on (sha256 of the key) and the seconds that it took."""
-
-    key: str
-    seconds: float
-    finding: Finding
-
-
-def read_kept(directory: Path, name: str, key: Key) -> Kept | None:
+def read_kept(directory: Path, name: str, key: Key) -> KeptFinding | None:
     """The finding of this analysis in the folder, if it was made from the same; else None (a damaged one is made again)."""
-    path = _kept_path(directory, name)
+    path = finding_path(directory, name)
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text("utf-8"))
-        if content["key"] != digest(key):
-            return None
-        return Kept(content["key"], content["seconds"], _FINDING.validate_python(content["finding"]))
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        print(f"{path} is damaged ({type(error).__name__}): computing {name} again", flush=True)
+        kept = read_finding(path)
+    except UserError as error:
+        print(error, flush=True)
         return None
+    return kept if kept.key == digest(key) else None
 
 
-def keep(directory: Path, key: Key, seconds: float, finding: Finding) -> Kept:
+def keep(directory: Path, key: Key, seconds: float, finding: Finding) -> KeptFinding:
     """Writes the finding and its tables; from here on it need not be computed again in this folder."""
     for name, columns in finding.tables.items():
         write_parquet(directory / "tables" / f"{name}.parquet", columns)
-    kept = Kept(digest(key), seconds, finding)
-    content = {"key": kept.key, "seconds": seconds, "finding": _FINDING.dump_python(finding, mode="json")}
-    write_json(_kept_path(directory, finding.name), content)
+    kept = KeptFinding(digest(key), seconds, finding)
+    write_finding(directory, kept)
     return kept
-
-
-def _kept_path(directory: Path, name: str) -> Path:
-    return directory / "findings" / f"{name}.json"
 
 
 def localization_result(
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
-    kept: Sequence[Kept],
+    kept: Sequence[KeptFinding],
     failed: Mapping[str, str],
     notes: Sequence[str],
 ) -> dict[str, Any]:

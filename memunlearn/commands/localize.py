@@ -23,7 +23,6 @@ from memunlearn.commands.environment import environment
 from memunlearn.commands.findings_folder import (
     LOCALIZATION,
     PAGE,
-    Kept,
     keep,
     localization_result,
     read_kept,
@@ -35,6 +34,7 @@ from memunlearn.commands.settings import check_settings
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
+from memunlearn.reporting.finding_files import KeptFinding
 from memunlearn.reporting.terminal import print_findings
 
 SELF_GENERATED = (
@@ -100,7 +100,7 @@ def localize(cfg: DictConfig) -> Localization:
 
 def _run(
     analyses: Mapping[str, Analysis], material: Material, config: Mapping[str, Any], common: Key, directory: Path
-) -> tuple[list[Kept], dict[str, str]]:
+) -> tuple[list[KeptFinding], dict[str, str]]:
     """The findings, in order, and for each analysis that could not be done the reason."""
     kept, failed = [], {}
     for number, (name, analysis) in enumerate(analyses.items(), start=1):

@@ -1,0 +1,92 @@
+"""`make paper`: the paper's claims, each beside what was measured here, as one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from memunlearn.errors import UserError
+from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, OTHERS, Chart, Distributions, Group
+from memunlearn.reporting.charts_matplotlib import picture
+from memunlearn.reporting.figures import write_pictures
+from memunlearn.reporting.files import write_text
+from memunlearn.reporting.finding import Finding
+from memunlearn.reporting.finding_files import finding_path, read_finding
+from memunlearn.reporting.localization_page import localization_page
+from memunlearn.reporting.sweep_content import SweepContent, content_of, headline_sentences
+from memunlearn.reporting.sweep_runs import read_sweep
+from memunlearn.reporting.sweep_series import distributions
+
+LOCALIZATION, UNLEARNING, PAGE = "localization", "unlearning", "paper.html"
+SET_COLOURS = {"forget": MEMORIZED, "retain": NON_MEMORIZED}
+
+CLAIMS = {
+    "em_nll": "Memorized paragraphs have far lower NLL than non-memorized ones; EM against NLL separates them (section 3).",
+    "token_perturbation": "Memorized continuations are harder to corrupt by changing one prefix token than non-memorized ones; a "
+    "few distinctive, early tokens corrupt the whole continuation, and what the model then says is a valid alternative "
+    "(section 3).",
+    "parameter_gradients": "Parameter gradients of memorized paragraphs are larger in lower layers than those of non-memorized "
+    "ones (section 4).",
+    "activation_gradients": "Activation gradients show the same, and head 2 of layer 1 stands out (section 4).",
+    "activation_patching": "Patching activations between a paragraph and its perturbed twin finds the components that carry the "
+    "impact of the perturbed token (section 5).",
+    "attention_heads": "At the last prefix token, head 2 of layer 1 attends to rare tokens, and is anti-correlated with the other "
+    "heads of its layer (section 5).",
+    "weight_noise": "Gaussian noise on the 0.1 % of the weights with the largest gradients raises the NLL of memorized "
+    "paragraphs first (section 4).",
+    "unlearning": "Unlearning is easier than editing; memorized continuations are harder to unlearn than non-memorized ones; "
+    "the 0.1 % of the weights with the largest gradients do better than a random 0.1 %, and spare the rest compared with all "
+    "weights (section 4).",
+}
+"""The paper's claims by the name of the analysis that bears on them, in our words (Stoehr et al. 2024)."""
+
+
+def write_paper(directory: Path) -> list[Path]:
+    """`paper.html` and `figures/` from `localization/` (localize.py analysis=all) and `unlearning/` (a sweep of
+    experiment=paper) in the folder; returns what was written.
+
+    Raises UserError if either is not there or not complete.
+    """
+    where = directory / LOCALIZATION
+    try:
+        localization = json.loads((where / "localization.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{where} has no localization.json that can be read: run `make paper`, or localize.py there") from error
+    findings = [read_finding(finding_path(where, name)).finding for name in localization["analyses"]]
+    content = content_of(read_sweep(directory / UNLEARNING))
+    findings.append(unlearning_finding(content))
+    pictures = [picture(chart) for finding in findings for chart in finding.charts]
+    write_pictures(directory / "figures", pictures)
+    notes = tuple(dict.fromkeys([*localization["notes"], *content.notes]))
+    html = localization_page(
+        findings, pictures, localization["config"], localization["environment"] | {"command": "make paper"}, notes, CLAIMS
+    )
+    write_text(directory / PAGE, html)
+    return [directory / PAGE, directory / "figures"]
+
+
+def unlearning_finding(content: SweepContent) -> Finding:
+    """The sweep of the paper's protocol: EM after, by setting, and what its comparisons say."""
+    charts = []
+    for place, (name, rows) in enumerate(distributions(content.settings).items()):
+        colour = SET_COLOURS.get(name, OTHERS[place % len(OTHERS)])
+        groups = tuple(Group(row.setting, list(row.em), colour) for row in rows)
+        caption = f"EM of the {name} paragraphs after unlearning or editing, by setting: one point a paragraph and trial."
+        charts.append(
+            Chart(f"unlearning_{name}", caption, caption, (Distributions(f"{name} set", "EM (tokens)", groups),), columns=1)
+        )
+    sentences = [sentence for one in content.comparisons for sentence in headline_sentences(one)]
+    numbers: dict[str, Any] = {
+        row.label: {mean.quantity.label: mean.value for mean in row.means} for row in content.setting_rows
+    }
+    return Finding(
+        "unlearning",
+        "Unlearning and editing, one paragraph at a time",
+        (content.headline, *sentences),
+        "trials (below five seeds: conditional on these runs, and no interval across seeds)",
+        numbers,
+        {},
+        tuple(charts),
+        tuple(f"{run.folder}: {why}" for run, why in content.lost) + content.remarks,
+    )
