@@ -55,13 +55,15 @@ def test_the_page_has_every_claim_that_something_bears_on(paper, capsys):
         assert CLAIMS[name] in page.replace("&#39;", "'"), name
     assert CLAIMS["weight_noise"] not in page
     assert "no evidence about where larger models" in page
-    assert sorted(path.stem for path in (paper / "figures").glob("unlearning_*.png")) >= ["unlearning_forget", "unlearning_retain"]
+    drawn = {path.stem for path in (paper / "figures").glob("unlearning_*.png")}
+    assert {"unlearning_forget", "unlearning_retain"} <= drawn
 
 
 def test_the_sweep_is_the_papers_comparison(paper):
     jobs = [command_runs.read_result(folder) for folder in sorted((paper / "unlearning").iterdir()) if folder.name.isdigit()]
     assert len(jobs) == 12
-    assert {job["config"]["mask"]["_target_"].rpartition(".")[2] for job in jobs} == {"AllWeights", "TopAttribution", "RandomWeights"}
+    masks = {job["config"]["mask"]["_target_"].rpartition(".")[2] for job in jobs}
+    assert masks == {"AllWeights", "TopAttribution", "RandomWeights"}
     assert {job["config"]["paragraphs"]["forget_text"] for job in jobs} == {"memorized", "own"}
     assert all(job["config"]["optimizer"]["lr"] == 1e-5 and job["stopped_because"] == "max_steps" for job in jobs)
 
