@@ -22,22 +22,32 @@ LOCALIZATION, UNLEARNING, PAGE = "localization", "unlearning", "paper.html"
 SET_COLOURS = {"forget": MEMORIZED, "retain": NON_MEMORIZED}
 
 CLAIMS = {
-    "em_nll": "Memorized paragraphs have far lower NLL than non-memorized ones; EM against NLL separates them (section 3).",
-    "token_perturbation": "Memorized continuations are harder to corrupt by changing one prefix token than non-memorized ones; a "
-    "few distinctive, early tokens corrupt the whole continuation, and what the model then says is a valid alternative "
-    "(section 3).",
-    "parameter_gradients": "Parameter gradients of memorized paragraphs are larger in lower layers than those of non-memorized "
-    "ones (section 4).",
-    "activation_gradients": "Activation gradients show the same, and head 2 of layer 1 stands out (section 4).",
-    "activation_patching": "Patching activations between a paragraph and its perturbed twin finds the components that carry the "
-    "impact of the perturbed token (section 5).",
-    "attention_heads": "At the last prefix token, head 2 of layer 1 attends to rare tokens, and is anti-correlated with the other "
-    "heads of its layer (section 5).",
-    "weight_noise": "Gaussian noise on the 0.1 % of the weights with the largest gradients raises the NLL of memorized "
-    "paragraphs first (section 4).",
-    "unlearning": "Unlearning is easier than editing; memorized continuations are harder to unlearn than non-memorized ones; "
-    "the 0.1 % of the weights with the largest gradients do better than a random 0.1 %, and spare the rest compared with all "
-    "weights (section 4).",
+    "em_nll": "Memorized paragraphs have far lower NLL than non-memorized ones; EM against NLL separates them.",
+    "token_perturbation": (
+        "Memorized continuations are harder to corrupt by changing one prefix token than non-memorized ones; a few "
+        "distinctive, early tokens corrupt the whole continuation, and what the model then says is a valid "
+        "alternative."
+    ),
+    "parameter_gradients": (
+        "Parameter gradients of memorized paragraphs are larger in lower layers than those of non-memorized ones."
+    ),
+    "activation_gradients": "Activation gradients show the same, and head 2 of layer 1 stands out.",
+    "activation_patching": (
+        "Patching activations between a paragraph and its perturbed twin finds the components that carry the impact "
+        "of the perturbed token."
+    ),
+    "attention_heads": (
+        "At the last prefix token, head 2 of layer 1 attends to rare tokens, and is anti-correlated with the other "
+        "heads of its layer."
+    ),
+    "weight_noise": (
+        "Gaussian noise on the 0.1 % of the weights with the largest gradients raises the NLL of memorized paragraphs first."
+    ),
+    "unlearning": (
+        "Unlearning is easier than editing; memorized continuations are harder to unlearn than non-memorized ones; "
+        "the 0.1 % of the weights with the largest gradients do better than a random 0.1 %, and spare the rest "
+        "compared with all weights."
+    ),
 }
 """The paper's claims by the name of the analysis that bears on them, in our words (Stoehr et al. 2024)."""
 
