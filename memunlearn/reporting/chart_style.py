@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from memunlearn.reporting.charts import Bars, Chart, Distributions, Group, Heat,
 from memunlearn.reporting.figure_data import BLUE, GREEN, GREY, ORANGE, POINTS_AT_MOST, PURPLE, SKY, VERMILLION
 
 # A marker and a dash for each colour: who does not see the colours tells memorized from non-memorized in every figure.
-LOOKS = {
+LOOKS: dict[str, tuple[Literal["o", "^", "s", "D"], Literal["-", "--", "-.", ":"]]] = {
     VERMILLION: ("o", "-"),
     BLUE: ("^", "--"),
     GREEN: ("o", "-"),
@@ -27,24 +28,34 @@ LOOKS = {
 MISSING = "#d9d9d9"
 """Of a heat map's cells without a value: white would read as 0."""
 WHITE = "#ffffff"
-PALEST, DARKEST = "#f7fbff", "#08306b"
-"""Ends of the scale of magnitudes."""
+MAGNITUDES = ("#f7fbff", "#deebf7", "#c6dbef", "#9dcae1", "#6aaed6", "#4191c6", "#2070b4", "#08509b", "#08306b")
+DIVERGING = (BLUE, WHITE, VERMILLION)
 WHISKER = 1.5
 
 
 def drawn(chart: Chart) -> Chart:
     """The chart with series that differ in more than colour, and with at most POINTS_AT_MOST points a scattered series.
 
-    Where the analysis chose markers or dashes they are kept; where it left all as they are by default, LOOKS decides.
+    Where the analysis left all markers and dashes as they are by default, LOOKS decides; where it chose some, markers still
+    tell colours apart, if that makes no two series of a colour alike.
     """
-    series = [one for panel in chart.panels if isinstance(panel, Lines | Scatter) for one in panel.series]
-    chosen = any(one.marker not in ("o", "none") or one.dash != "-" for one in series)
+    chosen = [
+        (one.colour, one.marker, one.dash if isinstance(panel, Lines) else "")
+        for panel in chart.panels
+        if isinstance(panel, Lines | Scatter)
+        for one in panel.series
+    ]
+    by_default = all(marker in ("o", "none") and dash in ("-", "") for _, marker, dash in chosen)
+    by_colour = {(colour, LOOKS[colour][0] if colour in LOOKS else marker, dash) for colour, marker, dash in chosen}
+    keep = len({look[1:] for look in chosen}) == len(set(chosen)) or len(by_colour) < len(set(chosen))
 
     def told_apart(one: Series) -> Series:
-        if chosen or one.colour not in LOOKS:
+        if one.colour not in LOOKS or (not by_default and keep):
             return one
         marker, dash = LOOKS[one.colour]
-        return dataclasses.replace(one, marker="none" if one.marker == "none" else marker, dash=dash)
+        return dataclasses.replace(
+            one, marker=one.marker if one.marker == "none" else marker, dash=dash if by_default else one.dash
+        )
 
     panels = []
     for panel in chart.panels:
@@ -118,6 +129,11 @@ class Scale:
     high: float
     unit: str
     diverging: bool
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """Evenly from low to high."""
+        return DIVERGING if self.diverging else MAGNITUDES
 
 
 def scales(chart: Chart) -> list[Scale]:

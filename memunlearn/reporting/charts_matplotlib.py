@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memunlearn.reporting.chart_style import (
-    DARKEST,
     MISSING,
-    PALEST,
     WHITE,
     Scale,
     bands,
@@ -21,7 +19,6 @@ from memunlearn.reporting.chart_style import (
     categories,
     drawn,
     finite,
-    group_label,
     longest_line,
     points_of,
     reaches,
@@ -29,8 +26,8 @@ from memunlearn.reporting.chart_style import (
     step_for,
     ticks_across,
 )
-from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, Bars, Chart, Distributions, Heat, Lines, Panel, Scatter, Value
-from memunlearn.reporting.figures import JITTER, Picture, empty_figure, file_bytes, opacity
+from memunlearn.reporting.charts import Bars, Chart, Distributions, Heat, Lines, Panel, Scatter, Value
+from memunlearn.reporting.figures import JITTER, Picture, empty_figure, file_bytes, point_opacity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +62,7 @@ def draw_chart(chart: Chart) -> Figure:
     entries = max(1, len(_legend_labels(chart)))
     across = max(1, int(columns * width / (longest_line(_legend_labels(chart)) * CHARACTER + 0.6)))
     figure = empty_figure(columns * width, sum(heights) + 0.22 * math.ceil(entries / across))
-    grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights).flatten()
+    grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights).flatten().tolist()
     for axes in grid[len(chart.panels) :]:
         axes.set_axis_off()
     for place, (panel, axes) in enumerate(zip(chart.panels, grid, strict=False)):
@@ -107,7 +104,13 @@ def _lines(axes: Axes, panel: Any) -> None:
     for series in panel.series:
         marker = "None" if series.marker == "none" else series.marker
         size = 4 if len(series.x) <= 25 else 2.5
-        style = {"color": series.colour, "linestyle": series.dash, "marker": marker, "markersize": size, "linewidth": 1.4}
+        style: dict[str, Any] = {
+            "color": series.colour,
+            "linestyle": series.dash,
+            "marker": marker,
+            "markersize": size,
+            "linewidth": 1.4,
+        }
         axes.plot(_numbers(series.x), _numbers(series.y), label=_literal(series.label), **style)
         for x, low, high in bands(series):
             if len(x) == 1:
@@ -119,11 +122,12 @@ def _scatter(axes: Axes, panel: Any) -> None:
     for series in panel.series:
         x, y = _numbers(series.x), _numbers(series.y)
         marker = "o" if series.marker == "none" else series.marker
-        faint = opacity(series.x) if series.x else 1
-        style = {"color": series.colour, "marker": marker, "alpha": faint, "linewidths": 0, "s": 16}
+        faint = point_opacity(series.x) if series.x else 1
+        style: dict[str, Any] = {"color": series.colour, "marker": marker, "alpha": faint, "linewidths": 0, "s": 16}
         axes.scatter(x, y, label=_literal(series.label), **style)
         if (far := reaches(series)) is not None:
-            axes.errorbar(x, y, yerr=[_numbers(side) for side in far], fmt="none", ecolor=series.colour, elinewidth=1, alpha=0.6)
+            errors = [_numbers(side) for side in far]
+            axes.errorbar(x, y, yerr=errors, fmt="none", ecolor=series.colour, elinewidth=1, alpha=0.6)
 
 
 def _distributions(axes: Axes, panel: Distributions) -> None:
@@ -133,10 +137,15 @@ def _distributions(axes: Axes, panel: Distributions) -> None:
         if (box := box_of(group)) is None:
             continue
         spread = [place + noise.uniform(-JITTER, JITTER) for _ in points]
-        axes.scatter(spread, points, s=9, color=group.colour, alpha=opacity(points), linewidths=0)
-        stats = {"med": box.median, "q1": box.first, "q3": box.third, "whislo": box.low, "whishi": box.high}
-        line = {"color": group.colour, "linewidth": 1.3}
-        styles = {"boxprops": line, "whiskerprops": line, "capprops": line, "medianprops": {"color": "black", "linewidth": 1.8}}
+        axes.scatter(spread, points, s=9, color=group.colour, alpha=point_opacity(points), linewidths=0)
+        stats: dict[str, Any] = {"med": box.median, "q1": box.first, "q3": box.third, "whislo": box.low, "whishi": box.high}
+        line: dict[str, Any] = {"color": group.colour, "linewidth": 1.3}
+        styles: dict[str, Any] = {
+            "boxprops": line,
+            "whiskerprops": line,
+            "capprops": line,
+            "medianprops": {"color": "black", "linewidth": 1.8},
+        }
         axes.bxp([stats], positions=[place], widths=0.55, showfliers=False, manage_ticks=False, **styles)
     if panel.log_y and any(value > 0 for group in panel.groups for value in group.values):
         axes.set_yscale("log")
@@ -148,7 +157,12 @@ def _bars(axes: Axes, panel: Bars) -> None:
     axes.axhline(0, color="#444444", linewidth=0.8)
     for nth, series in enumerate(panel.series):
         places = [place + (nth - (len(panel.series) - 1) / 2) * width for place in range(len(panel.categories))]
-        style = {"color": series.colour, "edgecolor": WHITE, "linewidth": 0.5, "hatch": HATCHES[nth % len(HATCHES)]}
+        style: dict[str, Any] = {
+            "color": series.colour,
+            "edgecolor": WHITE,
+            "linewidth": 0.5,
+            "hatch": HATCHES[nth % len(HATCHES)],
+        }
         axes.bar(places, _numbers(series.y), width, label=_literal(series.label), **style)
         if (far := reaches(series)) is not None:
             errors = [_numbers(side) for side in far]
@@ -168,15 +182,14 @@ def _heat(axes: Axes, panel: Heat, width: float) -> None:
     if panel.marked:
         rows, columns = zip(*panel.marked, strict=True)
         size = 72 * min(body / len(panel.rows), (width - 1.6) / len(panel.columns))
-        style = {"color": "black", "edgecolors": WHITE, "linewidths": 0.5}
+        style: dict[str, Any] = {"color": "black", "edgecolors": WHITE, "linewidths": 0.5}
         axes.scatter(columns, rows, s=max(4.0, min(6.0, 0.5 * size)) ** 2, **style)
 
 
 def _colour(figure: Figure, axes: Sequence[Axes], scale: Scale, height: float) -> None:
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    ends = (NON_MEMORIZED, WHITE, MEMORIZED) if scale.diverging else None
-    colours = LinearSegmentedColormap.from_list("diverging", ends) if ends else _magnitudes()
+    colours = LinearSegmentedColormap.from_list("cells", scale.colours)
     colours.set_bad(MISSING)
     norm = Normalize(scale.low, scale.high)
     for one in axes:
@@ -184,17 +197,9 @@ def _colour(figure: Figure, axes: Sequence[Axes], scale: Scale, height: float) -
     figure.colorbar(axes[0].images[0], ax=list(axes), label=_wrapped(scale.unit, height - 0.4), aspect=25, pad=0.02)
 
 
-def _magnitudes() -> Any:
-    from matplotlib import colormaps
-    from matplotlib.colors import LinearSegmentedColormap
-
-    middle = [colormaps["Blues"](share / 8)[:3] for share in range(1, 8)]
-    return LinearSegmentedColormap.from_list("magnitudes", [PALEST, *middle, DARKEST])
-
-
 def _label_places(axes: Axes, labels: Sequence[str], room: float) -> None:
     ticks = ticks_across(labels, room, SMALL_CHARACTER)
-    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if ticks.turned else {}
+    turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if ticks.turned else {}
     if ticks.turned and len(ticks.places) * 0.24 > room:
         turned |= {"rotation": 90, "va": "center"}
     axes.set_xticks(ticks.places, [_literal(label) for label in ticks.labels], fontsize="small", **turned)
@@ -227,9 +232,9 @@ def _legend(figure: Figure, grid: Sequence[Axes], chart: Chart, across: int) -> 
         return
     labels = [label for label, _ in entries]
     legend = figure.legend(list(entries.values()), labels, loc="outside upper left", ncols=across, frameon=False)
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
+    for drawn_handle in legend.legend_handles:
+        if drawn_handle is not None:
+            drawn_handle.set_alpha(1)
 
 
 def _legend_labels(chart: Chart) -> list[str]:

@@ -105,7 +105,9 @@ def before_after(points: Sequence[SetPoints], metric: str) -> Figure | None:
             spread = [place + offset + noise.uniform(-JITTER, JITTER) for _ in values]
             # matplotlib leaves labels that start with an underscore out of the legend.
             label = ("before", "after")[when] if place == 0 else "_"
-            axes.scatter(spread, values, s=12, color=colour, marker=marker, alpha=opacity(values), linewidths=0, label=label)
+            axes.scatter(
+                spread, values, s=12, color=colour, marker=marker, alpha=point_opacity(values), linewidths=0, label=label
+            )
             mean_label = "mean" if place == 0 and when == 1 else "_"
             axes.hlines(fmean(values), place + offset - 0.18, place + offset + 0.18, colors="black", label=mean_label)
     axes.set_xticks(range(len(points)), [one.label for one in points])
@@ -130,7 +132,7 @@ def em_nll_scatter(points: Sequence[SetPoints]) -> Figure | None:
 def _scatter(axes: Axes, points: Sequence[SetPoints], when: int) -> None:
     for one, marker in zip(points, "os^DvPX<>" * len(points), strict=False):
         label = one.name if when == 0 else "_"
-        opacity = opacity(one.index)
+        opacity = point_opacity(one.index)
         axes.scatter(
             one.em[when], one.nll[when], s=14, color=one.colour, marker=marker, alpha=opacity, linewidths=0, label=label
         )
@@ -158,7 +160,7 @@ def mask_heat_map(grid: MaskGrid | None) -> Figure | None:
     return figure
 
 
-def opacity(values: Sequence[Any]) -> float:
+def point_opacity(values: Sequence[Any]) -> float:
     """Of so many points: many are paler."""
     return max(0.25, min(0.7, 40 / len(values)))
 
