@@ -16,8 +16,8 @@ from memunlearn.reporting.plots import axis_style, layout_style
 # Pixels.
 CHARACTER, SMALL_CHARACTER, LINE = 7.2, 6.4, 18
 BODY, ROW_OF_CELLS, HEAT_AT_LEAST, HEAT_AT_MOST = 270, 22, 110, 560
-BESIDE, COLOUR_BAR = 44, 78
-SMALL = {"size": 11}
+BESIDE, COLOUR_BAR = 44, 92
+SMALL, LABEL = {"size": 11}, {"size": 13}
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ def plot_layout(chart: Chart, columns: int, width: int) -> PlotLayout:
             [1 - (lower - top) / height, 1 - (upper - top) / height],
         )
         x_axis, y_axis = _axes(panel, ticks[place], domains, lower - upper)
-        x_axis["anchor"], y_axis["anchor"] = f"y{place + 1}", f"x{place + 1}"
+        x_axis["anchor"], y_axis["anchor"] = nth_axis("y", place), nth_axis("x", place)
         if chart.shared and not isinstance(panel, Heat):
             first = shared.setdefault(y_axis.get("type") == "log", place)
             if first != place:
-                y_axis["matches"] = f"y{first + 1}"
+                y_axis["matches"] = nth_axis("y", first)
         if chart.shared and place % columns and panel.kind == chart.panels[place - 1].kind:
             y_axis["title"] = {"text": ""}
-        layout[f"xaxis{place + 1}"], layout[f"yaxis{place + 1}"] = x_axis, y_axis
+        layout[nth_axis("xaxis", place)], layout[nth_axis("yaxis", place)] = x_axis, y_axis
         layout["annotations"].append(_title(titles[place], domains))
     keys: dict[int, str] = {}
     for nth, scale in enumerate(colour_scales):
@@ -77,8 +77,8 @@ def plot_layout(chart: Chart, columns: int, width: int) -> PlotLayout:
         end = right if last else across[scale.panels[0] % columns][1]
         upper, lower = edges[scale.panels[0]][0], edges[scale.panels[-1]][1]
         middle = 1 - ((upper + lower) / 2 - top) / height
-        layout[f"coloraxis{nth + 1}"] = _colour_axis(scale, (end - left) / (right - left), middle, min(lower - upper, 400))
-        keys |= {place: f"coloraxis{nth + 1}" for place in scale.panels}
+        layout[nth_axis("coloraxis", nth)] = _colour_axis(scale, (end - left) / (right - left), middle, min(lower - upper, 400))
+        keys |= {place: nth_axis("coloraxis", nth) for place in scale.panels}
     return PlotLayout(layout, keys)
 
 
@@ -101,18 +101,22 @@ def _across(chart: Chart, columns: int, width: int, colour_scales: Sequence[Scal
 
 
 def _axes(panel: Panel, ticks: Ticks | None, domains: Any, height: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    x: dict[str, Any] = axis_style("", domain=domains[0])
-    y: dict[str, Any] = axis_style("", domain=domains[1], zeroline=False)
-    x["zeroline"] = False
+    common = {"zeroline": False, "exponentformat": "e", "ticklabeloverflow": "allow"}
+    x: dict[str, Any] = axis_style("", domain=domains[0], **common)
+    y: dict[str, Any] = axis_style("", domain=domains[1], **common)
     y_label = panel.row_label if isinstance(panel, Heat) else panel.y_label
-    y["title"] = {"text": _broken(y_label, height, CHARACTER), "standoff": 6}
+    y["title"] = {"text": _broken(y_label, height, CHARACTER), "standoff": 6, "font": LABEL}
     if isinstance(panel, Heat):
         step = step_for(len(panel.rows), height, 15)
         y |= {"tickvals": list(range(0, len(panel.rows), step)), "ticktext": [literal(row) for row in panel.rows[::step]]}
         y |= {"range": [len(panel.rows) - 0.5, -0.5], "showgrid": False, "tickfont": SMALL}
         x |= {"range": [-0.5, len(panel.columns) - 0.5], "showgrid": False}
     if isinstance(panel, Heat | Lines | Scatter):
-        x["title"] = {"text": literal(panel.column_label if isinstance(panel, Heat) else panel.x_label), "standoff": 6}
+        x["title"] = {
+            "text": literal(panel.column_label if isinstance(panel, Heat) else panel.x_label),
+            "standoff": 6,
+            "font": LABEL,
+        }
     if ticks is not None:
         x |= {"tickvals": ticks.places, "ticktext": [literal(label) for label in ticks.labels], "tickfont": SMALL}
         x["tickangle"] = -45 if ticks.turned else 0
@@ -120,6 +124,7 @@ def _axes(panel: Panel, ticks: Ticks | None, domains: Any, height: float) -> tup
         x |= {"range": [-0.6, len(categories(panel)) - 0.4], "showgrid": False}
     if isinstance(panel, Bars) or (isinstance(panel, Lines) and panel.zero):
         y |= {"zeroline": True, "zerolinecolor": "#444444"}
+        y["rangemode"] = "tozero"
     for axis, log in ((x, getattr(panel, "log_x", False)), (y, getattr(panel, "log_y", False))):
         if log:
             axis |= {"type": "log", "exponentformat": "power", "dtick": 1}
@@ -134,13 +139,14 @@ def _title(text: str, domains: Any) -> dict[str, Any]:
 
 def _colour_axis(scale: Scale, x: float, y: float, length: float) -> dict[str, Any]:
     steps = len(scale.colours) - 1
-    title = {"text": _broken(scale.unit, length, SMALL_CHARACTER), "side": "right", "font": {"size": 12}}
+    # An empty line first: plotly does not make room for long numbers between bar and title.
+    title = {"text": "&nbsp;<br>" + _broken(scale.unit, length, SMALL_CHARACTER), "side": "right", "font": {"size": 12}}
     bar = {"x": x, "y": y, "len": length, "lenmode": "pixels", "xanchor": "left", "xpad": 8, "ypad": 0, "thickness": 11}
     return {
         "cmin": scale.low,
         "cmax": scale.high,
         "colorscale": [[nth / steps, colour] for nth, colour in enumerate(scale.colours)],
-        "colorbar": {"title": title, "outlinewidth": 0, "tickfont": SMALL, "nticks": 7, **bar},
+        "colorbar": {"title": title, "outlinewidth": 0, "tickfont": SMALL, "nticks": 7, "exponentformat": "e", **bar},
     }
 
 
@@ -171,11 +177,16 @@ def _legend_height(chart: Chart, width: int) -> float:
         return 6
     # As plotly does it: all entries as wide as the widest, as many in a line as fit.
     across = max(1, int(width / (longest_line(list(labels)) * CHARACTER + 48)))
-    return 20 * math.ceil(len(labels) / across) + 12
+    return 25 * math.ceil(len(labels) / across) + 12
 
 
 def _broken(text: str, room: float, character: float) -> str:
     return "<br>".join(literal(line) for line in textwrap.wrap(text, max(12, int(room / character))))
+
+
+def nth_axis(name: str, place: int) -> str:
+    """As plotly counts: `x`, `x2`, `x3`."""
+    return f"{name}{place + 1}" if place else name
 
 
 def literal(text: str) -> str:

@@ -31,6 +31,8 @@ WHITE = "#ffffff"
 MAGNITUDES = ("#f7fbff", "#deebf7", "#c6dbef", "#9dcae1", "#6aaed6", "#4191c6", "#2070b4", "#08509b", "#08306b")
 DIVERGING = (BLUE, WHITE, VERMILLION)
 WHISKER = 1.5
+LONGEST_LABEL = 30
+"""Characters of a label that is turned."""
 
 
 def drawn(chart: Chart) -> Chart:
@@ -94,8 +96,8 @@ def points_of(group: Group) -> list[float]:
 def group_label(group: Group) -> str:
     """`memorized`, and under it `n = 442`."""
     n = len(finite(group.values))
-    some = f"\n({POINTS_AT_MOST:,} drawn)" if n > POINTS_AT_MOST else ""
-    return f"{group.label}\nn = {n:,}{some}"
+    some = f"\n{POINTS_AT_MOST:,}\u00a0drawn" if n > POINTS_AT_MOST else ""
+    return f"{group.label}\nn\u00a0=\u00a0{n:,}{some}"
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,11 @@ def ticks_across(labels: Sequence[str], room: float, character: float) -> Ticks:
     counted = all(label.strip().lstrip("-").isdigit() for label in labels)
     step = step_for(n, room, (longest_line(labels) + 1.5 if counted else 2.2) * character)
     places = list(range(0, n, step))
-    return Ticks(places, [labels[place].replace("\n", ", ") for place in places], not counted)
+    return Ticks(places, [_cut(labels[place].replace("\n", ", ")) for place in places], not counted)
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
 
 
 def step_for(n: int, room: float, each: float) -> int:

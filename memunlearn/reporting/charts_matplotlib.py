@@ -189,8 +189,8 @@ def _heat(axes: Axes, panel: Heat, width: float) -> None:
 def _colour(figure: Figure, axes: Sequence[Axes], scale: Scale, height: float) -> None:
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    colours = LinearSegmentedColormap.from_list("cells", scale.colours)
-    colours.set_bad(MISSING)
+    colours = LinearSegmentedColormap.from_list("cells", scale.colours).with_extremes(bad=MISSING)
+
     norm = Normalize(scale.low, scale.high)
     for one in axes:
         one.images[0].set(cmap=colours, norm=norm)

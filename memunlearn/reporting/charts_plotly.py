@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from memunlearn.reporting.chart_layout import literal, plot_layout
+from memunlearn.reporting.chart_layout import literal, nth_axis, plot_layout
 from memunlearn.reporting.chart_style import MISSING, WHITE, bands, box_of, drawn, points_of, reaches
 from memunlearn.reporting.charts import Bars, Chart, Distributions, Heat, Lines, Scatter, Series, Value
 from memunlearn.reporting.figure_data import short
@@ -23,7 +23,7 @@ def plot(chart: Chart) -> Plot:
     data: list[dict[str, Any]] = []
     named: set[tuple[str, str]] = set()
     for place, panel in enumerate(chart.panels):
-        axes = {"xaxis": f"x{place + 1}", "yaxis": f"y{place + 1}"}
+        axes = {"xaxis": nth_axis("x", place), "yaxis": nth_axis("y", place)}
         if isinstance(panel, Heat):
             traces = _heat(panel)
         elif isinstance(panel, Distributions):
@@ -34,7 +34,7 @@ def plot(chart: Chart) -> Plot:
     columns = max(1, min(chart.columns, len(chart.panels)))
     wide, narrow = plot_layout(chart, columns, WIDE), plot_layout(chart, 1, NARROW)
     for place, key in wide.colour_axes.items():
-        data[next(i for i, trace in enumerate(data) if trace["xaxis"] == f"x{place + 1}")]["coloraxis"] = key
+        data[next(i for i, trace in enumerate(data) if trace["xaxis"] == nth_axis("x", place))]["coloraxis"] = key
     return {"data": data, "layout": wide.layout, "narrow": narrow.layout}
 
 
@@ -54,6 +54,12 @@ def _series(panel: Lines | Scatter | Bars, named: set[tuple[str, str]]) -> list[
         if isinstance(panel, Lines) and (band := _band(series)):
             traces.append(band | together | {"showlegend": False})
         traces.append(_points(panel, series) | together)
+        if isinstance(panel, Scatter) and together["showlegend"]:
+            # The legend would be as pale as the points.
+            key = {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip"}
+            marker = traces[-1]["marker"] | {"opacity": 1}
+            traces[-1]["showlegend"] = False
+            traces.append(together | key | {"marker": marker})
     return traces
 
 
@@ -115,13 +121,14 @@ def _bars(panel: Bars, series: Series, nth: int) -> dict[str, Any]:
     with_interval = series.low is not None and series.high is not None
     intervals = [_interval(*pair) for pair in zip(series.low or [], series.high or [], strict=True)] if with_interval else []
     labels = [literal(category) for category in panel.categories]
+    pattern = {"shape": PATTERNS[nth % len(PATTERNS)], "fillmode": "overlay", "fgcolor": WHITE, "size": 7}
     trace = {
         "type": "bar",
         "x": list(range(len(labels))),
         "y": _short(series.y),
         "offsetgroup": str(nth),
         "customdata": [list(pair) for pair in zip(labels, intervals or [""] * len(labels), strict=True)],
-        "marker": {"color": series.colour, "pattern": {"shape": PATTERNS[nth % len(PATTERNS)], "fgcolor": WHITE, "size": 7}},
+        "marker": {"color": series.colour, "pattern": pattern},
         "hovertemplate": f"%{{customdata[0]}}<br>{literal(series.label)}<br>%{{y:.4~g}}%{{customdata[1]}}<extra></extra>",
     }
     errors = _error_bars(series)

@@ -26,13 +26,15 @@
   // A figure may bring a second layout, `narrow`, for a phone.
   const phone = window.matchMedia("(max-width: 40rem)");
 
-  function drawFigures(plots) {
+  async function drawFigures(plots) {
     for (const [name, plot] of Object.entries(plots)) {
+      // One at a time: a page of many figures can be read, and scrolled, meanwhile.
+      await new Promise((resume) => setTimeout(resume));
       const figure = document.getElementById(`figure-${name}`);
       const place = element("div", "plot");
       figure.prepend(place);
       const layout = () => (phone.matches && plot.narrow) || plot.layout;
-      Plotly.newPlot(place, plot.data, layout(), { responsive: true, displayModeBar: false });
+      Plotly.newPlot(place, plot.data, layout(), { responsive: true, displayModeBar: false, typesetMath: false });
       if (plot.narrow) phone.addEventListener("change", () => Plotly.react(place, plot.data, layout()));
       figure.classList.add("drawn");
     }
