@@ -42,12 +42,15 @@ def numbers_or_none(values: ArrayLike) -> list[Any]:
     return [number_or_none(value) for value in array] if array.ndim == 1 else [numbers_or_none(part) for part in array]
 
 
-def means_with_intervals(values: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 2000) -> Estimates:
+def means_with_intervals(
+    values: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 2000, sizes: ArrayLike | None = None
+) -> Estimates:
     """Mean over rows of every cell and its 95 % percentile interval from a cluster bootstrap.
 
     values: [N, *cells], NaN where a row has no value (it then counts in no mean of that cell). clusters: [N] labels. A resample
     draws as many clusters as there are, with replacement, each with all of its rows: the same ones for every cell. For one
     cell without NaN this is `intervals.mean_with_interval`, but for the draws, and that it gives no interval for one cluster.
+    sizes: [N, *cells], where each value is itself a mean, of so many: the mean is then over all of those.
     Raises ValueError if values and clusters differ in length.
     """
     rows = np.asarray(values, dtype=np.float64)
@@ -57,19 +60,20 @@ def means_with_intervals(values: ArrayLike, clusters: ArrayLike, seed: int = 0, 
     cells = rows.shape[1:]
     rows = rows.reshape(len(rows), math.prod(cells))
     there = ~np.isnan(rows)
+    each = np.where(there, 1.0 if sizes is None else np.asarray(sizes, dtype=np.float64).reshape(rows.shape), 0.0)
     distinct, cluster_of_row = np.unique(labels, return_inverse=True)
-    sums, sizes = np.zeros((2, len(distinct), rows.shape[1]))
-    np.add.at(sums, cluster_of_row, np.where(there, rows, 0.0))
-    np.add.at(sizes, cluster_of_row, there)
-    number = (sizes > 0).sum(0)
-    value = _ratio(sums.sum(0), sizes.sum(0))
+    sums, counts = np.zeros((2, len(distinct), rows.shape[1]))
+    np.add.at(sums, cluster_of_row, np.where(there, rows, 0.0) * each)
+    np.add.at(counts, cluster_of_row, each)
+    number = (counts > 0).sum(0)
+    value = _ratio(sums.sum(0), counts.sum(0))
     low, high = np.full((2, rows.shape[1]), np.nan)
     enough = number > 1
     if enough.any():
         draws = np.random.default_rng(seed)
         means = np.concatenate(
             [
-                _ratio(weights @ sums[:, enough], weights @ sizes[:, enough])
+                _ratio(weights @ sums[:, enough], weights @ counts[:, enough])
                 for weights in cluster_weights(np.zeros(len(distinct), dtype=np.int64), draws, resamples)
             ]
         )

@@ -31,6 +31,16 @@ def test_missing_values_count_in_no_mean():
     assert found.numbers((1, 1)) == {"value": None, "low": None, "high": None, "rows": 0, "clusters": 0}
 
 
+def test_means_of_means_are_over_what_those_are_of():
+    parts = [RNG.normal(size=size) + cluster for cluster, size in enumerate((4, 1, 7, 2, 3))]
+    means, sizes = [part.mean() for part in parts], [len(part) for part in parts]
+    found = means_with_intervals(means, np.arange(5), resamples=4000, sizes=sizes)
+    everything = np.concatenate(parts), np.repeat(np.arange(5), sizes)
+    mean, (low, high) = mean_with_interval(*everything, resamples=4000)
+    assert found.value == pytest.approx(mean) and found.numbers()["rows"] == 5
+    assert [found.low, found.high] == pytest.approx([low, high], abs=0.15)
+
+
 def test_one_cluster_or_no_row_has_no_interval():
     one = means_with_intervals(VALUES, np.zeros(24)).numbers((0, 1))
     assert one["value"] == pytest.approx(VALUES[:, 0, 1].mean()) and one["low"] is None and one["high"] is None

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from memunlearn.statistics import kendall
 from memunlearn.statistics.kendall import tau_b, tau_within_columns, tau_within_columns_with_interval
 
 RNG = np.random.default_rng(1)
 
 
-def test_tau_b_is_scipys_with_ties():
+@pytest.mark.parametrize("at_once", [300, 2_000_000])
+def test_tau_b_is_scipys_with_ties(at_once, monkeypatch):
+    monkeypatch.setattr(kendall, "PAIRS_AT_ONCE", at_once)
     x, y = RNG.normal(size=(4, 3, 15)), RNG.integers(0, 5, size=(4, 1, 15))
     found = tau_b(x, y)
     for cell in np.ndindex(4, 3):
