@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from memunlearn.reporting.finding import Finding
 from memunlearn.statistics.estimates import means_with_intervals
 from memunlearn.statistics.two_groups import Comparison, auroc
 
-MARKERS = ("o", "s", "D", "^")
+MARKERS: tuple[Literal["o", "s", "D", "^"], ...] = ("o", "s", "D", "^")
 ROC_POINTS = 200
 
 

@@ -107,7 +107,8 @@ class TokenPerturbation:
             )
         if material.paragraphs.prefix_length == 1 and not self.replacements:
             raise UserError(
-                "a prefix of one token has no second-likely replacement: set analysis.token_perturbation.replacements to 1 or more"
+                "a prefix of one token has no second-likely replacement: "
+                "set analysis.token_perturbation.replacements to 1 or more"
             )
         parts = [material.paragraphs.select(groups[0])]
         if len(groups[1]):
@@ -130,7 +131,7 @@ class TokenPerturbation:
 
     def _notes(self, material: Material, perturbed: PerturbedRows, taus: np.ndarray) -> tuple[str, ...]:
         notes = [
-            "Non-memorized rows are scored on what the model itself says after their unperturbed prefix: their drop is in self-EM."
+            "Non-memorized rows are scored on what the model says after their unperturbed prefix: their drop is in self-EM."
         ]
         length = material.paragraphs.continuation_length
         if partly := int((perturbed.perturbations.em_before[perturbed.of("memorized")] < length).sum()):

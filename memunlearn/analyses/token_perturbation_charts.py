@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, Chart, Distrib
 from memunlearn.statistics.estimates import Estimates, numbers_or_none
 
 COLOURS = dict(zip(SETS, (MEMORIZED, NON_MEMORIZED), strict=True))
-MARKERS = dict(zip(SETS, ("o", "s"), strict=True))
+MARKERS: dict[str, Literal["o", "s"]] = {SETS[0]: "o", SETS[1]: "s"}
 ROWS_SHOWN = 30
 ONE_ROW = "a row each"
 

@@ -46,7 +46,7 @@ class HeadAttention:
         return self.rank_sums[list(sets)].sum(0) / torch.where(counts > 0, counts, torch.nan).unsqueeze(1)
 
     def head_correlation(self, sets: Sequence[int]) -> Tensor:
-        """Pearson correlation between the heads of a layer over the occurrences of these sets: [L, H, H], NaN without variance."""
+        """Pearson correlation between the heads of a layer over these sets' occurrences: [L, H, H], NaN without variance."""
         sums = self.co_sums[list(sets)].sum(0)
         scale = sums.diagonal(dim1=1, dim2=2).sqrt()
         return sums / torch.where(scale > 0, scale, torch.nan).unsqueeze(2) / scale.unsqueeze(1)
@@ -83,8 +83,8 @@ def attention_batches(
             ).attentions
         if not layers or any(layer is None for layer in layers):
             raise UserError(
-                f"{type(model).__name__} does not give its attention weights: analysis=attention_heads needs a model with eager "
-                "attention in every layer"
+                f"{type(model).__name__} does not give its attention weights: analysis=attention_heads needs a model with "
+                "eager attention in every layer"
             )
         yield rows, torch.stack([layer[:, :, -1].double().cpu() for layer in layers], dim=1)
 

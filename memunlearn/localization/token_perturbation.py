@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,13 +137,7 @@ def _perturbed_logits(
     if cache is None or not position:
         return continuation_logits(model, sequences, length)
     before = DynamicCache(
-        [
-            (
-                layer.keys[:, :, :position].repeat_interleave(times, 0),
-                layer.values[:, :, :position].repeat_interleave(times, 0),
-            )
-            for layer in cache.layers
-        ]
+        [tuple(part[:, :, :position].repeat_interleave(times, 0) for part in pair) for pair in _keys_and_values(cache)]
     )
     return model(
         input_ids=sequences[:, :-1],
@@ -155,11 +150,17 @@ def _perturbed_logits(
 
 def _agrees(model: PreTrainedModel, ids: Tensor, new: Tensor, cache: DynamicCache, p: int, length: int) -> bool:
     """Whether reusing keys and values up to the last prefix token gives the logits of a plain pass, for one row [1, I]."""
-    first = DynamicCache([(layer.keys[:1], layer.values[:1]) for layer in cache.layers])
+    first = DynamicCache([(keys[:1], values[:1]) for keys, values in _keys_and_values(cache)])
     if int(new) < 0:
         new = (ids[:, p - 1 : p] + 1) % model.config.vocab_size
     plain, reused = (_perturbed_logits(model, ids, new, p - 1, kept, length) for kept in (None, first))
     return torch.allclose(plain, reused, rtol=SAME, atol=SAME)
+
+
+def _keys_and_values(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """[B, heads, tokens, size] each, by layer."""
+    layers: list[Any] = cache.layers
+    return [(layer.keys, layer.values) for layer in layers]
 
 
 def _second_likely(logits: Tensor, tokens: Tensor) -> Tensor:
