@@ -33,7 +33,7 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class ParameterGradients:
+class PooledGradients:
     """[N, cells] float64, on the CPU: each of N paragraphs' own gradient of its NLL, pooled over the weights of a cell.
 
     cells: by layer, then kind, then head: every eligible weight is in exactly one.
@@ -51,8 +51,8 @@ class ParameterGradients:
     def layers(self) -> tuple[int, ...]:
         return tuple(sorted({cell.layer for cell in self.cells}))
 
-    def select(self, rows: Tensor) -> ParameterGradients:
-        return ParameterGradients(self.cells, self.top_mean[rows], self.total[rows], self.mean[rows], self.variance[rows])
+    def select(self, rows: Tensor) -> PooledGradients:
+        return PooledGradients(self.cells, self.top_mean[rows], self.total[rows], self.mean[rows], self.variance[rows])
 
     def layer_total(self) -> Tensor:
         """[N, L]: sum of the magnitudes of a layer's gradients."""
@@ -117,7 +117,7 @@ def _blocks(weights: Sequence[WeightTensor]) -> list[_Block]:
 
 def parameter_gradients(
     model: PreTrainedModel, weights: Sequence[WeightTensor], paragraphs: ParagraphSet, top_share: float = 0.1
-) -> ParameterGradients:
+) -> PooledGradients:
     """One backward pass a paragraph; of its gradient only four numbers a cell are kept.
 
     NLL is the mean over the continuation. At least one weight a cell is pooled, however small `top_share` (0 < share <= 1).
@@ -143,7 +143,7 @@ def parameter_gradients(
         Cell(block.layer, block.kind, head, size) for block, size in zip(blocks, sizes, strict=True) for head in block.heads
     )
     numbers = torch.stack(pooled) if pooled else torch.empty(0, 4, len(cells))
-    return ParameterGradients(cells, *numbers.double().unbind(1))
+    return PooledGradients(cells, *numbers.double().unbind(1))
 
 
 def _across(weights: Sequence[WeightTensor], name: str) -> int:

@@ -73,6 +73,14 @@ def max_t(values: ArrayLike, in_group: ArrayLike, clusters: ArrayLike, permutati
     return MaxT(difference, statistic, p, members, len(means) - members)
 
 
+def mean_over_clusters(values: ArrayLike, clusters: ArrayLike) -> np.ndarray:
+    """[N, cells], [N] labels -> [cells]: what `max_t` compares, each cluster at the mean of its rows. NaN for no rows."""
+    rows = np.asarray(values, dtype=np.float64)
+    if not len(rows):
+        return np.full(rows.shape[1], np.nan)
+    return _cluster_means(rows, np.zeros(len(rows), dtype=bool), np.asarray(clusters))[0].mean(0)
+
+
 def _cluster_means(rows: np.ndarray, group: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """([U, cells], [U] bool): the mean of each cluster's rows within a group, and which group that is."""
     cluster_of_row = np.unique(labels, return_inverse=True)[1]

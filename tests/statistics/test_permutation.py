@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import ttest_ind
 
-from memunlearn.statistics.permutation import max_t
+from memunlearn.statistics.permutation import max_t, mean_over_clusters
 
 CELLS = 12
 
@@ -38,6 +38,8 @@ def test_statistic_is_welchs_t_over_cluster_means():
     group, rest = naive_units(values, in_group, clusters)
     assert (result.group_clusters, result.rest_clusters) == (8, 10)
     np.testing.assert_allclose(result.difference, np.mean(group, 0) - np.mean(rest, 0))
+    np.testing.assert_allclose(mean_over_clusters(values[in_group], clusters[in_group]), np.mean(group, 0))
+    assert np.isnan(mean_over_clusters(np.empty((0, 3)), [])).all()
     np.testing.assert_allclose(result.t, ttest_ind(group, rest, equal_var=False).statistic)
 
 
