@@ -143,7 +143,7 @@ def _panel(curves: NoiseCurves, metric: Metric, name: str, y_label: str) -> Line
         has_band = curves.seeds > 1
         series.append(
             Series(
-                label=f"{choice} weights",
+                label=f"top weights ({name.replace('_', '-')})" if choice == TOP else f"{choice} weights",
                 x=[0.0, *curves.scales],
                 y=[_finite(before), *[_finite(float(np.mean(one))) for one in values]],
                 low=[_finite(before), *[_finite(min(one)) for one in values]] if has_band else None,
