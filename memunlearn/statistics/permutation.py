@@ -68,9 +68,9 @@ def max_t(values: ArrayLike, in_group: ArrayLike, clusters: ArrayLike, permutati
         # The observed assignment is among the permutations: sums in another order must not make it miss itself.
         reached += (highest[:, None] >= np.abs(t) * (1 - ROUNDING)).sum(0)
 
-    result = np.full((3, rows.shape[1]), np.nan)
-    result[:, usable] = observed * spread, t, (1 + reached) / (1 + permutations)
-    return MaxT(*result, members, len(means) - members)
+    difference, statistic, p = (np.full(rows.shape[1], np.nan) for _ in range(3))
+    difference[usable], statistic[usable], p[usable] = observed * spread, t, (1 + reached) / (1 + permutations)
+    return MaxT(difference, statistic, p, members, len(means) - members)
 
 
 def _cluster_means(rows: np.ndarray, group: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
