@@ -22,11 +22,16 @@ SHARE = "% of a paragraph's total gradient"
 def sentences(numbers: Mapping[str, Any]) -> tuple[str, ...]:
     """Most important first."""
     said = [_comparison(numbers)]
-    for key, where in (("lower_half_share", "in the lower half of the layers"), ("prefix_share", "at prefix positions")):
+    for key, where in (("lower_half_share", _lower_half(numbers)), ("prefix_share", "at prefix positions")):
         parts = [f"{_with_interval(group[key])} for {label} text" for label, group in numbers["groups"].items()]
         said.append(f"The share of a paragraph's activation gradient {where} is {' and '.join(parts)}.")
     said += [_distance(numbers)]
     return tuple(sentence for sentence in said if sentence)
+
+
+def _lower_half(numbers: Mapping[str, Any]) -> str:
+    count = numbers["layers_in_lower_half"]
+    return "in layer 0" if count == 1 else f"in the lower half of the layers (0 to {count - 1})"
 
 
 def _comparison(numbers: Mapping[str, Any]) -> str:
@@ -56,7 +61,7 @@ def _distance(numbers: Mapping[str, Any]) -> str:
     if best is None:
         return ""
     interval = "" if best["low"] is None else f" (95 % interval {best['low']:.2f} to {best['high']:.2f})"
-    rows = f"{best['rows']} memorized paragraph{'' if best['rows'] == 1 else 's with one each'}"
+    rows = "1 pair" if best["rows"] == 1 else f"{best['rows']} pairs"
     return (
         f"The gradients of a paragraph and its perturbed twin differ most in {_name(best['layer'], best['component'], None)}: "
         f"mean cosine distance {best['distance']:.2f}{interval}, over {rows}."
@@ -87,11 +92,8 @@ def _components(groups: Groups, numbers: Mapping[str, Any]) -> Chart:
         cells = component_cells(group.gradients.cells)[0]
         share = of_components(group.gradients.cells, group.gradients.share).mean(0)
         panels.append(_heat(f"{label}, {_counted(numbers['groups'][label])}", cells, (100 * share).tolist(), SHARE))
-    caption = " ".join(
-        f"{label.capitalize()} text has {_with_interval(group['lower_half_share'])} of its activation gradient in the lower "
-        "half of the layers."
-        for label, group in numbers["groups"].items()
-    )
+    parts = [f"{_with_interval(group['lower_half_share'])} for {label}" for label, group in numbers["groups"].items()]
+    caption = f"The share of the activation gradient {_lower_half(numbers)} is {' and '.join(parts)} text."
     alt = "Heat maps, layers by components: the share of the activation gradient, for each group."
     return Chart("activation_gradients_shares", caption, alt, tuple(panels), shared=True)
 
@@ -254,15 +256,13 @@ def _counted(group: Mapping[str, Any]) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.1f} %"
+    return f"{100 * value:.2f} %" if value < 0.1 else f"{100 * value:.1f} %"
 
 
-def _with_interval(numbers: Sequence[float | None]) -> str:
-    mean, low, high = numbers
-    assert mean is not None
-    if low is None or high is None:
-        return _percent(mean)
-    return f"{_percent(mean)} (95 % interval {_percent(low)} to {_percent(high)})"
+def _with_interval(numbers: Mapping[str, float]) -> str:
+    if numbers["low"] is None:
+        return _percent(numbers["mean"])
+    return f"{_percent(numbers['mean'])} (95 % interval {_percent(numbers['low'])} to {_percent(numbers['high'])})"
 
 
 def _p(value: float) -> str:

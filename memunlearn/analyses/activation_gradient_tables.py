@@ -72,6 +72,10 @@ def _interval(values: np.ndarray, clusters: np.ndarray, seed: int) -> tuple[floa
     return (mean, low, high) if len(np.unique(clusters)) > 1 else (mean, None, None)
 
 
+def _named(values: np.ndarray, clusters: np.ndarray, seed: int) -> dict[str, float | None]:
+    return dict(zip(("mean", "low", "high"), _interval(values, clusters, seed), strict=True))
+
+
 def cell_table(groups: Groups, seed: int) -> Columns:
     """One row a group and cell; components (head None) have an interval."""
     table: Columns = {name: [] for name in ("set", "layer", "component", "head", "magnitude", "share", "low", "high")}
@@ -145,19 +149,21 @@ def numbers(
 ) -> dict[str, Any]:
     """The key numbers.
 
-    prefix_share, lower_half_share: (mean, low, high) of the shares at prefix positions, and in the lower half of the layers.
+    prefix_share, lower_half_share: mean, low and high of the shares at prefix positions, and in the lower half of the layers.
     magnitude: over components, nats per unit of an activation.
     """
-    result: dict[str, Any] = {"groups": {}, "tests": {}}
+    layers = 1 + max(cell.layer for cell in next(iter(groups.values())).gradients.cells)
+    layers_in_lower_half = max(1, layers // 2)
+    result: dict[str, Any] = {"layers_in_lower_half": layers_in_lower_half, "groups": {}, "tests": {}}
     for label, group in groups.items():
         found, clusters = group.gradients, group.clusters
-        lower = torch.tensor([2 * cell.layer < 1 + max(c.layer for c in found.cells) for cell in found.cells])
+        lower = torch.tensor([cell.layer < layers_in_lower_half for cell in found.cells])
         result["groups"][label] = {
             "rows": len(found.share),
             "clusters": len(np.unique(clusters)),
             "magnitude": float(of_components(found.cells, found.magnitude / _heads(found.cells)).mean()),
-            "prefix_share": _interval(found.position_share[:, :prefix_length].sum(1).numpy(), clusters, seed),
-            "lower_half_share": _interval(found.share[:, lower].sum(1).numpy(), clusters, seed),
+            "prefix_share": _named(found.position_share[:, :prefix_length].sum(1).numpy(), clusters, seed),
+            "lower_half_share": _named(found.share[:, lower].sum(1).numpy(), clusters, seed),
         }
     for family, tested in tested_families.items():
         result["tests"][family] = None if tested.result is None else _largest_excess(tested, groups)
