@@ -124,8 +124,8 @@ class KnownAnswer:
         drawn, clusters = self._drawn(material), len(material.clusters[fresh].unique())
         if clusters <= drawn:
             raise UserError(
-                f"analysis known_answer needs {drawn + 1} non-memorized paragraphs that are no near-duplicates of each other or "
-                f"of others, but there are {clusters}: give more paragraphs, or lower {OPTION}.planted (now {self.planted})"
+                f"analysis known_answer needs {drawn + 1} non-memorized paragraphs that are no near-duplicates of each other "
+                f"or of others, but there are {clusters}: give more paragraphs, or lower {OPTION}.planted (now {self.planted})"
             )
         return fresh
 
@@ -142,7 +142,7 @@ class KnownAnswer:
         return planted, material.paragraphs.select(torch.from_numpy(np.sort(retain)))
 
     def _drawn(self, material: Material) -> int:
-        """Rows a planting: what the model itself said is not new to it, so one more lends its continuation to the row before."""
+        """Rows a planting: what the model said itself is not new to it, so the row before is given each one's continuation."""
         return self.planted + material.self_generated
 
 
