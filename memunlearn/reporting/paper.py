@@ -69,9 +69,8 @@ def write_paper(directory: Path) -> list[Path]:
     pictures = [picture(chart) for finding in findings for chart in finding.charts]
     write_pictures(directory / "figures", pictures)
     notes = tuple(dict.fromkeys([*localization["notes"], *content.notes]))
-    html = localization_page(
-        findings, pictures, localization["config"], localization["environment"] | {"command": "make paper"}, notes, CLAIMS
-    )
+    environment = localization["environment"] | {"command": "make paper"}
+    html = localization_page(findings, pictures, localization["config"], environment, notes, claims=CLAIMS)
     write_text(directory / PAGE, html)
     return [directory / PAGE, directory / "figures"]
 
