@@ -2,7 +2,7 @@
 
 import fake_results
 import pytest
-from browser import DESKTOP, PHONE, chromium_process, open_page  # noqa: F401  pytest finds fixtures by their import
+from browser import DESKTOP, PHONE
 
 from memunlearn.reporting.figures import draw
 from memunlearn.reporting.page import write_report
@@ -43,7 +43,7 @@ def cards(page):
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_the_page_works_without_a_complaint_or_a_network(report, open_page, size, tmp_path):  # noqa: F811
+def test_the_page_works_without_a_complaint_or_a_network(report, open_page, size, tmp_path):
     opened = open_page(report, size)
     page = opened.page
     page.wait_for_selector("#figure-mask .main-svg")
@@ -54,7 +54,7 @@ def test_the_page_works_without_a_complaint_or_a_network(report, open_page, size
     assert opened.complaints == [] and opened.fetched == []
 
 
-def test_the_browser_filters(report, open_page):  # noqa: F811
+def test_the_browser_filters(report, open_page):
     page = open_page(report).page
     assert {name for name, _ in cards(page)} == {"forget"}
     assert page.locator("[name=set] option").all_inner_texts() == ["all sets", "forget (30)", "bystander (15)"]
@@ -67,7 +67,7 @@ def test_the_browser_filters(report, open_page):  # noqa: F811
     assert len(cards(page)) == len(set(cards(page))) == 45 and page.inner_text("#found") == "45 paragraphs found"
 
 
-def test_the_browser_searches_every_text(report, open_page):  # noqa: F811
+def test_the_browser_searches_every_text(report, open_page):
     page = open_page(report).page
     for words in ("PREFIX <SCRIPT>", "original <s", "before <script>", "after <script>", "asked <script>", "onerror=alert(2)"):
         page.fill("[name=search]", words)
@@ -82,7 +82,7 @@ def test_the_browser_searches_every_text(report, open_page):  # noqa: F811
 
 
 @pytest.mark.parametrize("key", ["em_before", "em_after", "nll_before", "nll_after", "kl", "index"])
-def test_the_browser_sorts(report, rows, open_page, key):  # noqa: F811
+def test_the_browser_sorts(report, rows, open_page, key):
     page = open_page(report).page
     page.select_option("[name=set]", "")
     page.select_option("[name=sort]", key)
@@ -98,7 +98,7 @@ def test_the_browser_sorts(report, rows, open_page, key):  # noqa: F811
         assert cards(page) == [(row["set"], row["index"]) for row in expected]
 
 
-def test_html_in_a_paragraph_shows_literally(report, open_page):  # noqa: F811
+def test_html_in_a_paragraph_shows_literally(report, open_page):
     opened = open_page(report)
     opened.page.fill("[name=search]", "alert(1)")
     card = opened.page.locator("article.paragraph")
@@ -118,7 +118,7 @@ def test_html_in_a_paragraph_shows_literally(report, open_page):  # noqa: F811
     assert opened.complaints == [] and opened.fetched == []
 
 
-def test_tokens_are_coloured_by_their_nll(report, open_page):  # noqa: F811
+def test_tokens_are_coloured_by_their_nll(report, open_page):
     page = open_page(report).page
     page.fill("[name=search]", "alert(1)")
     colours = page.locator(".token").evaluate_all("all => all.map(one => getComputedStyle(one).backgroundColor)")
@@ -126,7 +126,7 @@ def test_tokens_are_coloured_by_their_nll(report, open_page):  # noqa: F811
     assert page.locator(".token").first.get_attribute("title") == "NLL 0 before, 60 after"
 
 
-def test_a_script_that_got_in_would_not_run(report, open_page, tmp_path):  # noqa: F811
+def test_a_script_that_got_in_would_not_run(report, open_page, tmp_path):
     """The second line of defence: escaping is the first."""
     broken = tmp_path / "broken.html"
     broken.write_text(report.read_text("utf-8").replace("<h1>", "<script>document.title = 'run'</script><h1>"), "utf-8")
@@ -135,7 +135,7 @@ def test_a_script_that_got_in_would_not_run(report, open_page, tmp_path):  # noq
     assert len(opened.complaints) == 1 and "Content Security Policy" in opened.complaints[0]
 
 
-def test_without_scripts_numbers_pictures_and_texts_are_there(report, open_page):  # noqa: F811
+def test_without_scripts_numbers_pictures_and_texts_are_there(report, open_page):
     opened = open_page(report, scripts=False)
     page = opened.page
     assert page.locator("figure img:visible").count() == 5 and not page.locator("#browser").is_visible()
@@ -143,7 +143,7 @@ def test_without_scripts_numbers_pictures_and_texts_are_there(report, open_page)
     assert f"after {ATTACK}" in page.inner_text("table.texts") and "stopped after 37 steps" in page.inner_text("body")
 
 
-def test_on_paper_the_pictures_and_the_table_stand_in(report, open_page):  # noqa: F811
+def test_on_paper_the_pictures_and_the_table_stand_in(report, open_page):
     page = open_page(report).page
     page.wait_for_selector("#figure-mask .main-svg")
     page.emulate_media(media="print")

@@ -2,7 +2,7 @@
 
 import fake_sweeps
 import pytest
-from browser import DESKTOP, PHONE, chromium_process, open_page  # noqa: F401  pytest finds fixtures by their import
+from browser import DESKTOP, PHONE
 
 from memunlearn.reporting.sweep_summary import write_summary
 
@@ -18,7 +18,7 @@ def page(tmp_path_factory):
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_it_opens_without_a_complaint_and_fits(page, open_page, size):  # noqa: F811
+def test_it_opens_without_a_complaint_and_fits(page, open_page, size):
     opened = open_page(page, size)
     opened.page.wait_for_selector(".js-plotly-plot svg")
     assert opened.complaints == [] and opened.fetched == []
@@ -26,13 +26,13 @@ def test_it_opens_without_a_complaint_and_fits(page, open_page, size):  # noqa: 
     assert page.stat().st_size < 8_000_000
 
 
-def test_every_figure_is_drawn(page, open_page):  # noqa: F811
+def test_every_figure_is_drawn(page, open_page):
     opened = open_page(page)
     opened.page.wait_for_selector(".js-plotly-plot svg")
     assert opened.page.locator(".plot").count() > 3 and opened.page.locator(".plot:not(.js-plotly-plot)").count() == 0
 
 
-def test_a_failure_is_shown_literally(page, open_page):  # noqa: F811
+def test_a_failure_is_shown_literally(page, open_page):
     opened = open_page(page)
     assert opened.page.get_by_text(HOSTILE, exact=False).first.is_visible()
     assert opened.complaints == []
