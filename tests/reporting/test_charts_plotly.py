@@ -28,6 +28,7 @@ def test_lines_have_their_values_and_bands_with_gaps():
     band, first, broken_band, second = traces(panel)
     assert first["y"] == pytest.approx(panel.series[0].y, rel=1e-5) and first["line"]["color"] == MEMORIZED
     assert band["x"] == [*range(50), *range(49, -1, -1)] and band["y"][:50] == pytest.approx(panel.series[0].low, rel=1e-5)
+    assert band["y"][:49:-1] == pytest.approx(panel.series[0].high, rel=1e-5)
     assert second["y"][3] is None and second["x"] == list(range(10)) and broken_band["x"].count(None) == 2
     assert second["text"][3] == second["text"][7] == "" and " to " in second["text"][0]
 
@@ -100,6 +101,13 @@ def test_panels_do_not_overlap_and_stand_below_each_other_on_a_phone():
             assert 0 <= x[0] < x[1] <= 1.0001 and -0.0001 <= y[0] < y[1] <= 1.0001
             for other_x, other_y in boxes[:place]:
                 assert x[0] >= other_x[1] or x[1] <= other_x[0] or y[0] >= other_y[1] or y[1] <= other_y[0]
+
+
+def test_colour_bars_have_room_between_maps():
+    layout = plot(fake_charts.chart(fake_charts.heat(), fake_charts.heat()))["layout"]
+    gap = layout["xaxis2"]["domain"][0] - layout["xaxis"]["domain"][1]
+    pixels = 900 - layout["margin"]["l"] - layout["margin"]["r"]
+    assert gap * pixels > 120 and layout["coloraxis"]["colorbar"]["x"] == layout["xaxis"]["domain"][1]
 
 
 def test_every_label_is_literal():

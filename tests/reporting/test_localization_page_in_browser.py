@@ -2,7 +2,7 @@
 
 import fake_charts
 import pytest
-from browser import DESKTOP, PHONE, chromium_process, open_page  # noqa: F401  pytest finds fixtures by their import
+from browser import DESKTOP, PHONE
 
 from memunlearn.reporting.charts_matplotlib import picture
 from memunlearn.reporting.files import write_text
@@ -22,7 +22,7 @@ def file(tmp_path_factory):
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_every_figure_is_drawn_without_a_complaint_or_a_network(file, open_page, size):  # noqa: F811
+def test_every_figure_is_drawn_without_a_complaint_or_a_network(file, open_page, size):
     opened = open_page(file, size)
     page = opened.page
     page.wait_for_selector(f"#figure-{LAST} .main-svg")
@@ -32,7 +32,7 @@ def test_every_figure_is_drawn_without_a_complaint_or_a_network(file, open_page,
 
 
 @pytest.mark.parametrize(("size", "columns"), [(DESKTOP, 2), (PHONE, 1)], ids=["desktop", "phone"])
-def test_panels_stand_below_each_other_on_a_phone(file, open_page, size, columns):  # noqa: F811
+def test_panels_stand_below_each_other_on_a_phone(file, open_page, size, columns):
     page = open_page(file, size).page
     page.wait_for_selector(f"#figure-{LAST} .main-svg")
     maps = page.locator(f"#figure-{LAST} .heatmaplayer image").all()
@@ -40,7 +40,7 @@ def test_panels_stand_below_each_other_on_a_phone(file, open_page, size, columns
     assert len(boxes) == 4 and len({round(box["x"]) for box in boxes}) == columns
 
 
-def test_a_turned_phone_gets_the_other_layout(file, open_page):  # noqa: F811
+def test_a_turned_phone_gets_the_other_layout(file, open_page):
     page = open_page(file).page
     page.wait_for_selector(f"#figure-{LAST} .main-svg")
     wide = page.locator(f"#figure-{LAST} .plot").bounding_box()["height"]
@@ -48,7 +48,7 @@ def test_a_turned_phone_gets_the_other_layout(file, open_page):  # noqa: F811
     page.wait_for_function(f"document.querySelector('#figure-{LAST} .plot').layout.height > {wide + 200}")
 
 
-def test_labels_are_literal(file, open_page):  # noqa: F811
+def test_labels_are_literal(file, open_page):
     page = open_page(file).page
     page.wait_for_selector("#figure-only-bars .main-svg")
     shown = page.locator("#figure-only-bars .legendtext").all_text_contents()
@@ -57,7 +57,7 @@ def test_labels_are_literal(file, open_page):  # noqa: F811
     assert fake_charts.HOSTILE in page.locator("figcaption").first.inner_text()
 
 
-def test_without_scripts_and_on_paper_the_pictures_stand_in(file, open_page):  # noqa: F811
+def test_without_scripts_and_on_paper_the_pictures_stand_in(file, open_page):
     still = open_page(file, scripts=False).page
     assert still.locator("figure img:visible").count() == len(fake_charts.charts())
     page = open_page(file).page
