@@ -16,7 +16,7 @@ from memunlearn.models.architectures import KINDS
 from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, Chart, Heat, Lines, Series
 
 COLOURS = {"memorized": MEMORIZED, "non-memorized": NON_MEMORIZED}
-SHARE = "% of a paragraph's total gradient"
+SHARE = "% of the gradient"
 
 
 def sentences(numbers: Mapping[str, Any]) -> tuple[str, ...]:
@@ -105,7 +105,9 @@ def _raw(groups: Groups, numbers: Mapping[str, Any]) -> Chart:
         cells, component = component_cells(found.cells)
         heads = component.bincount()[component]
         values = of_components(found.cells, found.magnitude / heads).mean(0)
-        panels.append(_heat(f"{label}, {_counted(numbers['groups'][label])}", cells, values.tolist(), "nats per unit"))
+        panels.append(
+            _heat(f"{label}, {_counted(numbers['groups'][label])}", cells, values.tolist(), "nats per unit of activation")
+        )
     means = " and ".join(f"{group['magnitude']:.2g} for {label} text" for label, group in numbers["groups"].items())
     caption = f"Mean absolute gradient of NLL by activation, not divided by the paragraph's total: {means} over all components."
     alt = "Heat maps, layers by components: the mean absolute activation gradient, for each group."
@@ -149,7 +151,7 @@ def _compared(cells: Sequence[Cell], family: Tested, title: str, columns: str) -
     difference, p = family.result.difference[at], family.result.p[at]
     significant = {cell for cell, value in zip(cells, p, strict=True) if value < SIGNIFICANT}
     values = [100 * float(d) if np.isfinite(d) else None for d in difference]
-    return len(significant), _heat(title, cells, values, "percentage points of the gradient", columns, significant)
+    return len(significant), _heat(title, cells, values, "percentage points", columns, significant)
 
 
 def _heat(

@@ -128,10 +128,10 @@ def _means(found: PatchingEffects, clusters: np.ndarray, seed: int) -> list[Row]
 
 
 def _strongest(means: list[Row], position: str) -> dict[str, Row]:
-    """By direction: the cell with the largest mean effect at this position."""
+    """By direction: the cell with the largest mean effect at this position, the first of those that differ by rounding only."""
     return {
         direction: max(
-            (r for r in means if (r["position"], r["direction"]) == (position, direction)), key=lambda r: r["effect"]
+            (r for r in means if (r["position"], r["direction"]) == (position, direction)), key=lambda r: round(r["effect"], 4)
         )
         for direction in DIRECTIONS
     }
@@ -191,7 +191,7 @@ def _charts(
                     rows=[str(layer) for layer in layers],
                     columns=[kind if head is None else f"{kind} {head}" for kind, head in columns],
                     values=[[effect.get((layer, *column)) for column in columns] for layer in layers],
-                    unit="share of the NLL change at the impact token",
+                    unit="share of the NLL's change",
                     diverging=True,
                 )
             )
@@ -204,7 +204,7 @@ def _charts(
             alt="Four heat maps, layers by components: patching the twin into the original and the original into the twin, at "
             "the intervention token and at the token that predicts the impact token.",
             panels=tuple(panels),
-            columns=2,
+            columns=1 if per_head else 2,
             shared=True,
         ),
     )
@@ -240,6 +240,7 @@ def _notes(counts: dict[str, int], min_difference: float) -> tuple[str, ...]:
     notes = [
         "The intervention token is the replaced prefix token; the impact token is the first continuation token that the "
         "perturbed prefix gets wrong, and its position is the one that predicts it. Both runs are given the true continuation.",
+        "A layer's mlp_in and mlp_out have the same effect, since the first determines the second.",
         "The strongest cell is chosen by the same rows that give its interval, which is therefore on the narrow side.",
     ]
     without, left_out = counts["memorized"] - counts["with_twin"], counts["with_twin"] - counts["rows"]

@@ -1,11 +1,14 @@
 """What the analysis of activation gradients says of a tiny material, and of ones with hardly anything in them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_architectures as tiny
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from tiny_material import C, P, tiny_material
 
 from memunlearn.analyses.activation_gradients import ActivationGradients
@@ -13,6 +16,7 @@ from memunlearn.errors import UserError
 from memunlearn.localization.activation_gradients import activation_gradients
 from memunlearn.statistics.permutation import max_t
 
+CONF = Path(__file__).parents[2] / "conf" / "analysis"
 QUICK = ActivationGradients(permutations=99)
 
 
@@ -162,3 +166,9 @@ def test_the_same_seed_gives_the_same_numbers_and_caps_hold():
 def test_options_out_of_range(option):
     with pytest.raises(UserError, match=f"analysis.activation_gradients.{option}=0"):
         ActivationGradients(**{option: 0})
+
+
+def test_the_config_builds_the_analysis_with_its_defaults():
+    config = OmegaConf.load(CONF / "activation_gradients.yaml")
+    assert instantiate(config) == ActivationGradients()
+    assert set(config) - {"_target_"} == {field.name for field in fields(ActivationGradients)}

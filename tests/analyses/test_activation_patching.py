@@ -1,11 +1,14 @@
 """What the analysis of activation patching says of a tiny material, and of ones with hardly anything in them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_architectures as tiny
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from tiny_material import tiny_material
 
 from memunlearn.analyses.activation_patching import ActivationPatching
@@ -14,6 +17,7 @@ from memunlearn.localization.activation_patching import activation_patching
 from memunlearn.localization.twins import twins_of
 from memunlearn.statistics.intervals import mean_with_interval
 
+CONF = Path(__file__).parents[2] / "conf" / "analysis"
 SMALL = {"min_difference": 1e-6}
 
 
@@ -41,7 +45,7 @@ def test_tables_numbers_and_charts_say_what_the_computation_found():
             assert position in panel.title and direction in panel.title
             assert np.array(panel.values).flatten() == pytest.approx([r["effect"] for r in rows])
             best = finding.numbers["strongest"][position][direction]
-            assert best["effect"] == max(r["effect"] for r in rows)
+            assert best["effect"] == pytest.approx(max(r["effect"] for r in rows), abs=1e-4)
             _, interval = mean_with_interval(effects[:, i, j, [r["effect"] for r in rows].index(best["effect"])], clusters)
             assert [best["low"], best["high"]] == pytest.approx(interval, rel=1e-3, abs=1e-4)
     per_row = finding.tables["activation_patching_rows"]
@@ -131,3 +135,28 @@ def test_what_cannot_be_done_is_said_in_one_line():
 def test_options_out_of_range(options):
     with pytest.raises(UserError, match=f"analysis.activation_patching.{next(iter(options))}="):
         ActivationPatching(**options)
+
+
+def test_intervals_are_over_the_clusters_of_the_rows_that_were_kept():
+    material = tiny_material(memorized=6, others=0)
+    material = replace(material, clusters=torch.tensor([3, 3, 3, 8, 8, 8]))
+    real = material.alternatives
+
+    def without_the_first_two(rows, replacements):
+        found = real(rows, replacements)
+        return replace(found, found=found.found & (torch.arange(len(rows)) > 1))
+
+    memorized = material.paragraphs
+    twins = twins_of(memorized, without_the_first_two(memorized, 1))
+    every = activation_patching(material.model, material.weights, twins, False, 1e-6, material.batch_size)
+    threshold = float((every.corrupted - every.clean)[0]) + 1e-9  # row 2 goes, too
+    finding = ActivationPatching(min_difference=threshold)(replace(material, alternatives=without_the_first_two))
+    found = activation_patching(material.model, material.weights, twins, False, threshold, material.batch_size)
+    assert not found.kept[0] and int(found.kept.sum()) >= 2
+    assert finding.numbers["clusters"] == 1 and all(row["low"] is None for row in cells_of(finding))
+
+
+def test_the_config_builds_the_analysis_with_its_defaults():
+    config = OmegaConf.load(CONF / "activation_patching.yaml")
+    assert instantiate(config) == ActivationPatching()
+    assert set(config) - {"_target_"} == {field.name for field in fields(ActivationPatching)}
