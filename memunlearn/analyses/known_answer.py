@@ -43,7 +43,7 @@ class KnownAnswer:
     planted: int = 1
     retain: int = 24
     fraction: float = 0.02
-    levels: Sequence[float] = (0.3, 0.15, 0.1)
+    levels: Sequence[float] = (0.4, 0.3, 0.2)
     learning_rate: float = 2e-3
     max_steps: int = 400
     keep_weight: float = 0.3
