@@ -40,13 +40,13 @@ class KnownAnswer:
     version: ClassVar[int] = 1
     plants: Sequence[str] = PLANTS
     seeds: int = 5
-    planted: int = 2
-    retain: int = 32
+    planted: int = 1
+    retain: int = 24
     fraction: float = 0.02
-    levels: Sequence[float] = (0.2, 0.14, 0.1)
-    learning_rate: float = 3e-3
+    levels: Sequence[float] = (0.4, 0.3, 0.2)
+    learning_rate: float = 2e-3
     max_steps: int = 400
-    keep_weight: float = 1.0
+    keep_weight: float = 0.3
     keep_batch: int = 2
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class KnownAnswer:
         for name in ("fraction", "learning_rate", "keep_weight"):
             _require(name, getattr(self, name), _is_number(getattr(self, name)), "set a number")
         _require("fraction", self.fraction, 0 < self.fraction < 1, "set a share of the weights between 0 and 1, such as 0.02")
-        _require("learning_rate", self.learning_rate, self.learning_rate > 0, "set a number above 0, such as 3e-3")
+        _require("learning_rate", self.learning_rate, self.learning_rate > 0, "set a number above 0, such as 2e-3")
         _require("keep_weight", self.keep_weight, self.keep_weight >= 0, "set 0 or more")
         for name, plural in (
             ("plants", "one or more of " + ", ".join(PLANTS)),

@@ -153,7 +153,9 @@ def _panel(measure: Measure, label: str, plant: str, compared: Sequence[Compared
     chance: list[float | None] = [one.k / one.eligible] * len(levels)
     series.append(Series("chance", levels, chance, NEUTRAL, marker="none", dash="--"))
     x_label = "remaining loss of the planted paragraphs (nats per token)"
-    return Lines(_capital(IN_WORDS[plant]), x_label, label, tuple(series), log_x=True, log_y=measure == "auprc")
+    all_levels = {one.level for one in compared}
+    log_x = max(all_levels) >= 10 * min(all_levels)
+    return Lines(_capital(IN_WORDS[plant]), x_label, label, tuple(series), log_x=log_x, log_y=measure == "auprc")
 
 
 def share(value: float | None) -> str:
