@@ -53,6 +53,44 @@ def activation_sites(weights: Sequence[WeightTensor]) -> list[ActivationSite]:
     return sites
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A component of one layer, or one head of it. kind: one of KINDS. head: None where the whole component is meant."""
+
+    layer: int
+    kind: str
+    head: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Where each feature of every site belongs.
+
+    labels: by layer, kind, head. of_feature: by site name, int64 [features], positions in labels (a gated MLP has two sites
+    of one cell).
+    """
+
+    labels: tuple[Cell, ...]
+    of_feature: Mapping[str, Tensor]
+
+
+def activation_cells(sites: Sequence[ActivationSite], per_head: bool = True) -> Cells:
+    """The cells of these sites; with per_head False one a layer and kind."""
+    named = {
+        site.name: [
+            (site.layer, int(kind), int(head) if per_head else -1)
+            for kind, head in zip(site.kinds.tolist(), site.heads.tolist(), strict=True)
+        ]
+        for site in sites
+    }
+    order = sorted({label for labels in named.values() for label in labels})
+    place = {label: i for i, label in enumerate(order)}
+    return Cells(
+        tuple(Cell(layer, KINDS[kind], None if head < 0 else head) for layer, kind, head in order),
+        {name: torch.tensor([place[label] for label in labels]) for name, labels in named.items()},
+    )
+
+
 @contextmanager
 def recorded(model: nn.Module, sites: Sequence[ActivationSite]) -> Iterator[dict[str, Tensor]]:
     """A dict that each forward pass fills anew: by site name the activations [B, T, features], part of the graph.

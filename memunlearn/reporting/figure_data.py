@@ -40,6 +40,11 @@ def curve_points(curve: Sequence[Mapping[str, float]], key: str) -> list[tuple[f
     return [(step, value) for step, value in held if math.isfinite(value)]
 
 
+def short(value: float | None) -> float | None:
+    """Six digits are more than a screen shows. None where it is not a finite number."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+
 @dataclass(frozen=True)
 class SetPoints:
     """The rows of one set that are drawn: `rows` is how many it has, the lists [n <= POINTS_AT_MOST] are in step."""

@@ -53,7 +53,7 @@ def draw(
         "em_nll": em_nll_scatter(points),
         "mask": mask_heat_map(grid),
     }
-    return [Picture(name, _file(one, "png"), _file(one, "pdf")) for name, one in drawn.items() if one is not None]
+    return [Picture(name, file_bytes(one, "png"), file_bytes(one, "pdf")) for name, one in drawn.items() if one is not None]
 
 
 def write_pictures(directory: Path, pictures: Sequence[Picture]) -> None:
@@ -73,7 +73,7 @@ def training_curves(curve: Sequence[Mapping[str, float]]) -> Figure | None:
     """
     if not any(curve_points(curve, series.key) for series in (*TOKEN_SERIES, KL_SERIES)):
         return None
-    figure = _figure(width=7.0, height=5.0)
+    figure = empty_figure(width=7.0, height=5.0)
     tokens, kl = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     for axes, drawn, label in ((tokens, TOKEN_SERIES, "tokens"), (kl, (KL_SERIES,), "nats per token")):
         for series in drawn:
@@ -96,7 +96,7 @@ def before_after(points: Sequence[SetPoints], metric: str) -> Figure | None:
     """`em` or `nll` of every paragraph before and after, a strip per set with its mean. None where there are no rows."""
     if not points:
         return None
-    figure = _figure(width=max(7.0, 1.3 * len(points)), height=4.0)
+    figure = empty_figure(width=max(7.0, 1.3 * len(points)), height=4.0)
     axes = figure.subplots()
     noise = random.Random(0)
     for when, offset, colour, marker in ((0, -0.2, BLUE, "o"), (1, 0.2, VERMILLION, "^")):
@@ -105,7 +105,9 @@ def before_after(points: Sequence[SetPoints], metric: str) -> Figure | None:
             spread = [place + offset + noise.uniform(-JITTER, JITTER) for _ in values]
             # matplotlib leaves labels that start with an underscore out of the legend.
             label = ("before", "after")[when] if place == 0 else "_"
-            axes.scatter(spread, values, s=12, color=colour, marker=marker, alpha=_opacity(values), linewidths=0, label=label)
+            axes.scatter(
+                spread, values, s=12, color=colour, marker=marker, alpha=point_opacity(values), linewidths=0, label=label
+            )
             mean_label = "mean" if place == 0 and when == 1 else "_"
             axes.hlines(fmean(values), place + offset - 0.18, place + offset + 0.18, colors="black", label=mean_label)
     axes.set_xticks(range(len(points)), [one.label for one in points])
@@ -120,7 +122,7 @@ def em_nll_scatter(points: Sequence[SetPoints]) -> Figure | None:
     """EM (tokens) and NLL (nats per token) of every paragraph, before and after side by side, a colour per set."""
     if not points:
         return None
-    figure = _figure(width=7.0, height=3.8)
+    figure = empty_figure(width=7.0, height=3.8)
     for when, axes in enumerate(figure.subplots(1, 2, sharex=True, sharey=True)):
         _scatter(axes, points, when)
     _legend_above(figure)
@@ -130,7 +132,7 @@ def em_nll_scatter(points: Sequence[SetPoints]) -> Figure | None:
 def _scatter(axes: Axes, points: Sequence[SetPoints], when: int) -> None:
     for one, marker in zip(points, "os^DvPX<>" * len(points), strict=False):
         label = one.name if when == 0 else "_"
-        opacity = _opacity(one.index)
+        opacity = point_opacity(one.index)
         axes.scatter(
             one.em[when], one.nll[when], s=14, color=one.colour, marker=marker, alpha=opacity, linewidths=0, label=label
         )
@@ -146,7 +148,7 @@ def mask_heat_map(grid: MaskGrid | None) -> Figure | None:
     """Share of each component's weights that were chosen, a row per layer. None where the run did not record it."""
     if grid is None or (shares := grid.shares) is None:
         return None
-    figure = _figure(width=6.0, height=1.6 + 0.3 * len(grid.layers))
+    figure = empty_figure(width=6.0, height=1.6 + 0.3 * len(grid.layers))
     axes = figure.subplots()
     drawn = axes.imshow(
         [[float("nan") if s is None else s for s in row] for row in shares], cmap="Blues", vmin=0, aspect="auto"
@@ -158,7 +160,8 @@ def mask_heat_map(grid: MaskGrid | None) -> Figure | None:
     return figure
 
 
-def _opacity(values: Sequence[float]) -> float:
+def point_opacity(values: Sequence[Any]) -> float:
+    """Of so many points: many are paler."""
     return max(0.25, min(0.7, 40 / len(values)))
 
 
@@ -168,13 +171,15 @@ def _legend_above(figure: Figure) -> None:
             handle.set_alpha(1)
 
 
-def _figure(width: float, height: float) -> Figure:
+def empty_figure(width: float, height: float) -> Figure:
+    """In inches; outside of pyplot, so that no state is left behind."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _file(figure: Figure, kind: str) -> bytes:
+def file_bytes(figure: Figure, kind: str) -> bytes:
+    """`png` or `pdf`."""
     import matplotlib
 
     buffer = io.BytesIO()

@@ -1,5 +1,5 @@
 "use strict";
-// The page of a run: draws its figures with plotly, and lets its paragraphs be filtered, searched and sorted.
+// The pages of a run and of the analyses: draws figures with plotly, and lets paragraphs be filtered, searched and sorted.
 // Texts of paragraphs reach the page as text nodes only, never as HTML.
 (() => {
   const AT_ONCE = 20; // paragraphs that are added to the page at a time
@@ -23,12 +23,19 @@
     return made;
   }
 
-  function drawFigures(plots) {
+  // A figure may bring a second layout, `narrow`, for a phone.
+  const phone = window.matchMedia("(max-width: 40rem)");
+
+  async function drawFigures(plots) {
     for (const [name, plot] of Object.entries(plots)) {
+      // One at a time: a page of many figures can be read, and scrolled, meanwhile.
+      await new Promise((resume) => setTimeout(resume));
       const figure = document.getElementById(`figure-${name}`);
       const place = element("div", "plot");
       figure.prepend(place);
-      Plotly.newPlot(place, plot.data, plot.layout, { responsive: true, displayModeBar: false });
+      const layout = () => (phone.matches && plot.narrow) || plot.layout;
+      Plotly.newPlot(place, plot.data, layout(), { responsive: true, displayModeBar: false, typesetMath: false });
+      if (plot.narrow) phone.addEventListener("change", () => Plotly.react(place, plot.data, layout()));
       figure.classList.add("drawn");
     }
   }

@@ -82,21 +82,12 @@ def report(
     pictures: Sequence[Picture] = (),
 ) -> str:
     """The page as HTML; arguments as in write_report."""
-    import jinja2
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
-    )
-    template = environment.from_string(_file("page.html.jinja"))
-    scripts = [get_plotlyjs(), _file("page.js")]
     drawn, browser, table = plots(result, curve, paragraphs), browser_rows(paragraphs), table_rows(paragraphs)
     where = result.get("environment") or {}
-    return template.render(
-        css=Markup(_file("page.css")),
-        scripts=[Markup(script) for script in scripts],
-        script_sources=" ".join(_content_security_hash(script) for script in scripts),
+    return rendered(
+        "page.html.jinja",
         notes=notes,
         sentence=result_sentence(result),
         pooled=one_paragraph_at_a_time(result),
@@ -109,7 +100,7 @@ def report(
         mask_sentence=_mask_sentence(result.get("mask")),
         grid=mask_grid(result.get("mask")),
         browser=browser,
-        browser_data=Markup(_printable(embedded_json(browser.rows))),
+        browser_data=Markup(printable(embedded_json(browser.rows))),
         table=table,
         table_rows=[_table_row(row) for row in table.rows],
         columns=_table_columns(table.rows),
@@ -120,7 +111,25 @@ def report(
     )
 
 
-def _file(name: str) -> str:
+def rendered(template: str, **values: Any) -> str:
+    """A page from its template, in which every text is escaped; with the style sheet, plotly and `page.js` in it."""
+    import jinja2
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=printable
+    )
+    scripts = [get_plotlyjs(), _page_file("page.js")]
+    return environment.from_string(_page_file(template)).render(
+        css=Markup(_page_file("page.css")),
+        scripts=[Markup(script) for script in scripts],
+        script_sources=" ".join(_content_security_hash(script) for script in scripts),
+        **values,
+    )
+
+
+def _page_file(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
@@ -193,15 +202,17 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, value in (result.get("environment") or {}).items():
         if name == "command":  # stands by itself, above
             continue
-        facts.append((str(name), _fact(value)))
+        facts.append((str(name), fact_text(value)))
     return facts
 
 
-def _fact(value: Any) -> str:
+def fact_text(value: Any) -> str:
+    """A value of `environment` in a line."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_fact(one)}" for key, one in value.items())
+        return ", ".join(f"{key} {fact_text(one)}" for key, one in value.items())
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _printable(value: Any) -> Any:
+def printable(value: Any) -> Any:
+    """A text without what HTML forbids; anything else as it is."""
     return FORBIDDEN_IN_HTML.sub("\ufffd", value) if type(value) is str else value

@@ -17,7 +17,7 @@ from memunlearn.reporting.figure_data import (
     set_points,
 )
 
-DASHES = {"-": "solid", "--": "dash", "-.": "dashdot"}
+DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 SYMBOLS = {"o": "circle", "^": "triangle-up", "s": "square", "D": "diamond"}
 GRID = "#e6e6e6"
 Plot = dict[str, Any]
@@ -59,11 +59,11 @@ def _training(curve: Sequence[Mapping[str, float]]) -> Plot | None:
             )
     if not traces:
         return None
-    layout = _layout(
+    layout = layout_style(
         430,
-        xaxis=_axis("training step", anchor="y2"),
-        yaxis=_axis("tokens", domain=[0.44, 1], rangemode="tozero"),
-        yaxis2=_axis("nats per token", domain=[0, 0.36], rangemode="tozero"),
+        xaxis=axis_style("training step", anchor="y2"),
+        yaxis=axis_style("tokens", domain=[0.44, 1], rangemode="tozero"),
+        yaxis2=axis_style("nats per token", domain=[0, 0.36], rangemode="tozero"),
     )
     return {"data": traces, "layout": layout}
 
@@ -96,8 +96,8 @@ def _before_after(points: Sequence[SetPoints], metric: str) -> Plot | None:
     ]
     title = "EM (leading tokens right)" if metric == "em" else "NLL (nats per token)"
     top = max(value for trace in traces for value in trace["y"]) or 1
-    axis = _axis(title, range=[-0.03 * top, 1.05 * top], zeroline=True)
-    layout = _layout(360, boxmode="group", xaxis={"fixedrange": True}, yaxis=axis)
+    axis = axis_style(title, range=[-0.03 * top, 1.05 * top], zeroline=True)
+    layout = layout_style(360, boxmode="group", xaxis={"fixedrange": True}, yaxis=axis)
     return {"data": traces, "layout": layout}
 
 
@@ -122,11 +122,11 @@ def _scatter(points: Sequence[SetPoints]) -> Plot | None:
         for when, (label, axis) in enumerate((("before", "x"), ("after", "x2")))
         for place, one in enumerate(points)
     ]
-    layout = _layout(
+    layout = layout_style(
         360,
-        xaxis=_axis("EM, before", domain=[0, 0.48]),
-        xaxis2=_axis("EM, after", domain=[0.52, 1], matches="x"),
-        yaxis=_axis("NLL (nats per token)", rangemode="tozero"),
+        xaxis=axis_style("EM, before", domain=[0, 0.48]),
+        xaxis2=axis_style("EM, after", domain=[0.52, 1], matches="x"),
+        yaxis=axis_style("NLL (nats per token)", rangemode="tozero"),
     )
     return {"data": traces, "layout": layout}
 
@@ -150,19 +150,21 @@ def _mask(grid: MaskGrid | None) -> Plot | None:
         "colorbar": {"title": {"text": "%"}, "thickness": 12, "outlinewidth": 0},
         "hovertemplate": "layer %{y}, %{customdata}: %{text}, %{z:.3g} %<extra></extra>",
     }
-    rows = _axis("layer", type="category", autorange="reversed")
+    rows = axis_style("layer", type="category", autorange="reversed")
     columns = {"type": "category", "fixedrange": True, "side": "top", "tickangle": 0}
     margin = {"l": 55, "r": 10, "t": 50, "b": 10}
-    return {"data": [trace], "layout": _layout(80 + 30 * len(grid.layers), xaxis=columns, yaxis=rows, margin=margin)}
+    return {"data": [trace], "layout": layout_style(80 + 30 * len(grid.layers), xaxis=columns, yaxis=rows, margin=margin)}
 
 
-def _axis(title: str, **more: Any) -> dict[str, Any]:
+def axis_style(title: str, **more: Any) -> dict[str, Any]:
+    """An axis of any of the page's figures."""
     # A fixed range leaves a finger on a phone free to scroll the page.
     axis = {"gridcolor": GRID, "zerolinecolor": GRID, "fixedrange": True, "automargin": True}
     return {"title": {"text": title}, **axis, **more}
 
 
-def _layout(height: int, **more: Any) -> dict[str, Any]:
+def layout_style(height: int, **more: Any) -> dict[str, Any]:
+    """The layout of any of the page's figures. height: in pixels."""
     return {
         "height": height,
         "margin": {"l": 55, "r": 10, "t": 30, "b": 45},

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memunlearn.reporting.figure_data import short
 from memunlearn.reporting.sweep_content import SweepContent
 from memunlearn.reporting.sweep_differences import Quantity
 from memunlearn.reporting.sweep_series import (
@@ -70,8 +71,8 @@ def _path_plot(drawn: Sequence[Path], key: str, label: str) -> dict[str, Any]:
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "x": [_short(getattr(check, key)) for check in checks],
-                "y": [_short(check.forget_em) for check in checks],
+                "x": [short(getattr(check, key)) for check in checks],
+                "y": [short(check.forget_em) for check in checks],
                 "customdata": [check.step for check in checks],
                 "name": setting,
                 "legendgroup": setting,
@@ -100,7 +101,7 @@ def _difference_plot(quantity: Quantity, rows: Sequence[DifferenceRow]) -> dict[
             "type": "scatter",
             "mode": "markers",
             "name": "seeds",
-            "x": [_short(point) for _, point in drawn],
+            "x": [short(point) for _, point in drawn],
             "y": [label for label, _ in drawn],
             "marker": {"color": "#0072B2", "size": 6, "opacity": 0.45},
             "hovertemplate": "%{x}<extra></extra>",
@@ -109,14 +110,14 @@ def _difference_plot(quantity: Quantity, rows: Sequence[DifferenceRow]) -> dict[
             "type": "scatter",
             "mode": "markers",
             "name": "mean and 95 % interval" if any(row.interval for row in rows) else "mean (fewer than 5 seeds: no interval)",
-            "x": [_short(row.mean) for row in rows],
+            "x": [short(row.mean) for row in rows],
             "y": labels,
             "marker": {"color": "#D55E00", "size": 9, "symbol": "diamond"},
             "error_x": {
                 "type": "data",
                 "symmetric": False,
-                "array": [_short(high - row.mean) for row, (_, high) in zip(rows, bars, strict=True)],
-                "arrayminus": [_short(row.mean - low) for row, (low, _) in zip(rows, bars, strict=True)],
+                "array": [short(high - row.mean) for row, (_, high) in zip(rows, bars, strict=True)],
+                "arrayminus": [short(row.mean - low) for row, (low, _) in zip(rows, bars, strict=True)],
                 "color": "#D55E00",
             },
             "hovertemplate": "mean %{x}<extra></extra>",
@@ -193,8 +194,3 @@ def _wrapped(label: str) -> str:
 def _height(labels: Sequence[str]) -> int:
     """Of as many rows as there are labels, in pixels."""
     return len(labels) * max(ROW_HEIGHT, *(LINE_HEIGHT * (label.count("<br>") + 1) for label in labels))
-
-
-def _short(value: float | None) -> float | None:
-    """Six digits are more than a screen shows."""
-    return None if value is None else float(f"{value:.6g}")

@@ -4,9 +4,10 @@ import command_runs
 import pytest
 from tiny_demo import once, shared_folder, tiny_cache, tiny_folder  # noqa: F401  pytest finds fixtures by their import
 
-from memunlearn.reporting import figures
+from memunlearn.reporting import charts_matplotlib, figures
 
-draw = figures._file
+DRAWING = (figures, charts_matplotlib)
+draw = figures.file_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -17,13 +18,15 @@ def _cache(tiny_cache):  # noqa: F811
 @pytest.fixture(autouse=True)
 def _no_drawing(monkeypatch):
     """Drawing a report's figures takes a third of a tiny run; only the run of `gradient_run` draws."""
-    monkeypatch.setattr(figures, "_file", lambda *arguments: b"")
+    for module in DRAWING:
+        monkeypatch.setattr(module, "file_bytes", lambda *arguments: b"")
 
 
 @pytest.fixture
 def drawing(_no_drawing, monkeypatch):
     """Figures are drawn after all."""
-    monkeypatch.setattr(figures, "_file", draw)
+    for module in DRAWING:
+        monkeypatch.setattr(module, "file_bytes", draw)
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
-"""One browser a worker for all tests of pages: a fixture that each file imported would be another one in each."""
+"""The browser of the pages' tests: one for all files, since playwright starts only once in a process."""
 
-from browser import chromium_process, open_page  # noqa: F401  pytest finds fixtures by their import
+from browser import chromium_process, open_page
+
+__all__ = ["chromium_process", "open_page"]

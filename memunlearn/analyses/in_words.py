@@ -1,0 +1,51 @@
+"""Numbers of a finding as parts of a sentence: nothing is claimed that the interval does not bear out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from memunlearn.statistics.two_groups import Comparison
+
+TOO_FEW = "too few clusters for an interval, so chance is not ruled out"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, never in powers of ten: `0.042`, `12.3`, `1,250`."""
+    if value is None:
+        return "unknown"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    digits = 3 if value == 0 else max(0, 2 - int(f"{abs(value):e}".partition("e")[2]))
+    text = f"{value:.{min(digits, 8)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def with_interval(numbers: Mapping[str, Any], unit: str = "") -> str:
+    """`3.2 tokens (95 % interval 2.9 to 3.5)`; numbers: `value`, `low` and `high`, None where there is no interval."""
+    said = f"{number(numbers['value'])} {unit}".strip()
+    if numbers["low"] is None:
+        return said
+    return f"{said} (95 % interval {number(numbers['low'])} to {number(numbers['high'])})"
+
+
+def direction(comparison: Comparison, above: str, below: str, level: str = "no difference is seen") -> str:
+    """`above` or `below` if the interval excludes 0, else `level`; where there is no interval, that it cannot be told."""
+    if comparison.value is None:
+        return "there is nothing to compare"
+    if comparison.low is None or comparison.high is None:
+        return TOO_FEW
+    if comparison.low > 0:
+        return above
+    return below if comparison.high < 0 else level
+
+
+def p_value(value: float | None) -> str:
+    """`p = 0.003`, `p < 0.001`, or nothing known."""
+    if value is None:
+        return "no p-value"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

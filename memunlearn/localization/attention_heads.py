@@ -1,0 +1,155 @@
+"""What the last prefix token attends to: every head's attention over the prefix (paper, section 5).
+
+Only positions that a head can see count: a local layer whose window is shorter than the prefix gives the ones before it no
+attention by construction, not by choice. They are told by it: exactly 0 from every head of the layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from memunlearn.errors import UserError
+from memunlearn.reporting.progress import track
+from memunlearn.statistics.kendall import tau_b
+
+
+@dataclass(frozen=True, eq=False)
+class HeadAttention:
+    """Attention of the last prefix token in N paragraphs of S sets, by layer and head; all fp64, on the CPU.
+
+    tau: [N, L, H], Kendall's tau-b between attention and corpus frequency over the occurrences in a prefix (one attention and
+        one frequency a position, tokens that occur twice are two occurrences with tied frequencies); NaN where there is none.
+    entropy: [N, L, H], nats, of the attention over the whole prefix.
+    rank_sums, rank_counts: [S, L, H, P] and [S, L, P]: attention summed over the occurrences of a dense frequency rank within
+        their prefix (0: its rarest tokens), and how many occurrences those are.
+    co_sums: [S, L, H, H], sums over occurrences of the products of two heads' attentions, less each row's mean.
+    visible: [L] int64, how many of the P positions a layer can see.
+    """
+
+    tau: Tensor
+    entropy: Tensor
+    rank_sums: Tensor
+    rank_counts: Tensor
+    co_sums: Tensor
+    visible: Tensor
+
+    def by_rank(self, sets: Sequence[int]) -> Tensor:
+        """Mean attention per occurrence by rank, over these sets: [L, H, P], NaN where a rank has no occurrence."""
+        counts = self.rank_counts[list(sets)].sum(0)
+        return self.rank_sums[list(sets)].sum(0) / torch.where(counts > 0, counts, torch.nan).unsqueeze(1)
+
+    def head_correlation(self, sets: Sequence[int]) -> Tensor:
+        """Pearson correlation between the heads of a layer over these sets' occurrences: [L, H, H], NaN without variance."""
+        sums = self.co_sums[list(sets)].sum(0)
+        scale = sums.diagonal(dim1=1, dim2=2).sqrt()
+        return sums / torch.where(scale > 0, scale, torch.nan).unsqueeze(2) / scale.unsqueeze(1)
+
+
+@contextmanager
+def eager_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Within it the model computes its attention weights explicitly, so that it can tell them; afterwards as before."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+@torch.no_grad()
+def attention_batches(
+    model: PreTrainedModel, prefixes: Tensor, batch_size: int = 16, description: str = "reading attention"
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows [B] and the attention [B, L, H, P] fp64 of their last token over prefixes [N, P], batch by batch, on the CPU.
+
+    Raises UserError if the model does not give attention weights.
+    """
+    for rows in track(torch.arange(len(prefixes)).split(batch_size), description) if len(prefixes) else ():
+        inputs = prefixes[rows].to(model.device)
+        with eager_attention(model):
+            layers = model(
+                input_ids=inputs,
+                attention_mask=torch.ones_like(inputs),
+                output_attentions=True,
+                use_cache=False,
+                logits_to_keep=1,
+            ).attentions
+        if not layers or any(layer is None for layer in layers):
+            raise UserError(
+                f"{type(model).__name__} does not give its attention weights: analysis=attention_heads needs a model with "
+                "eager attention in every layer"
+            )
+        yield rows, torch.stack([layer[:, :, -1].double().cpu() for layer in layers], dim=1)
+
+
+def attention_heads(
+    model: PreTrainedModel, prefixes: Tensor, frequency: Tensor, sets: Tensor, batch_size: int = 16
+) -> HeadAttention:
+    """One pass over the prefixes [N, P]. frequency: [V], how often each token occurs in a corpus; sets: [N] int64, 0 .. S - 1.
+
+    Keeps sums and a number a paragraph and head. Raises UserError if there is no prefix, or no attention weights.
+    """
+    if not len(prefixes):
+        raise UserError("there is no paragraph whose attention could be read")
+    n, p = prefixes.shape
+    occurrences = frequency[prefixes].double()
+    ranks = frequency_ranks(occurrences)
+    found: dict[str, Tensor] = {}
+    for rows, attention in attention_batches(model, prefixes, batch_size):
+        layers, heads = attention.shape[1:3]
+        if not found:
+            s = int(sets.max()) + 1
+            found = {
+                "tau": torch.empty(n, layers, heads, dtype=torch.float64),
+                "entropy": torch.empty(n, layers, heads, dtype=torch.float64),
+                "rank_sums": torch.zeros(s, layers, heads, p, dtype=torch.float64),
+                "rank_counts": torch.zeros(s, layers, p, dtype=torch.float64),
+                "co_sums": torch.zeros(s, layers, heads, heads, dtype=torch.float64),
+                "visible": torch.zeros(layers, dtype=torch.int64),
+            }
+        seen = (attention > 0).any(2)  # [B, L, P]
+        only_seen = torch.where(seen.unsqueeze(2), attention, torch.nan)
+        found["tau"][rows] = torch.from_numpy(tau_b(only_seen, occurrences[rows][:, None, None]))
+        found["entropy"][rows] = torch.special.entr(attention).sum(-1)
+        of_rank = torch.nn.functional.one_hot(ranks[rows], p).double()  # [B, P, ranks]
+        found["rank_sums"].index_add_(0, sets[rows], attention @ of_rank.unsqueeze(1))
+        found["rank_counts"].index_add_(0, sets[rows], seen.double() @ of_rank)
+        centred = (only_seen - only_seen.nanmean(-1, keepdim=True)).nan_to_num(nan=0.0)
+        found["co_sums"].index_add_(0, sets[rows], centred @ centred.transpose(2, 3))
+        found["visible"] = torch.maximum(found["visible"], seen.sum(2).amax(0))
+    return HeadAttention(**found)
+
+
+def frequency_ranks(occurrences: Tensor) -> Tensor:
+    """Dense rank within its row of each frequency [N, P], 0 for the lowest, ties sharing a rank: [N, P] int64."""
+    return torch.from_numpy(rankdata(occurrences.numpy(), method="dense", axis=1)).long() - 1
+
+
+def attention_of_head(
+    model: PreTrainedModel, prefixes: Tensor, layer: int, head: int, batch_size: int = 16
+) -> tuple[Tensor, Tensor]:
+    """Attention of one head, and the mean of the other heads of its layer: [N, P] fp64 each; NaN where the layer cannot see.
+
+    The others are NaN where the layer has no other head.
+    """
+    own, others = torch.empty(2, *prefixes.shape, dtype=torch.float64)
+    for rows, attention in attention_batches(model, prefixes, batch_size, f"reading head {head} of layer {layer}"):
+        of_layer = attention[:, layer]
+        of_layer = torch.where((of_layer > 0).any(1, keepdim=True), of_layer, torch.nan)
+        own[rows] = of_layer[:, head]
+        others[rows] = (of_layer.sum(1) - of_layer[:, head]) / (of_layer.shape[1] - 1 or torch.nan)
+    return own, others
+
+
+def all_attention(model: PreTrainedModel, prefixes: Tensor, batch_size: int = 16) -> Tensor:
+    """[N, L, H, P] fp64, NaN where a layer cannot see: everything at once, for a limited number of rows."""
+    parts = [attention for _, attention in attention_batches(model, prefixes, batch_size, "reading attention at positions")]
+    attention = torch.cat(parts)
+    return torch.where((attention > 0).any(2, keepdim=True), attention, torch.nan)

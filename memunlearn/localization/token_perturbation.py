@@ -1,0 +1,173 @@
+"""One prefix token replaced at a time: how much of a continuation survives (paper, section 3, "perturbing the prefix")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from memunlearn.objectives.losses import token_nll
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.reporting.progress import track
+from memunlearn.scoring.alternatives import draw_replacements
+from memunlearn.scoring.forward import continuation_logits
+from memunlearn.scoring.greedy import greedy_continuations
+from memunlearn.scoring.metrics import leading_run, token_hits
+
+RANDOM, SECOND_LIKELY = "random", "second_likely"
+# A pass that reuses keys and values adds in another order; a mistake (a wrong window, a wrong position) is far above this.
+SAME = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Perturbations:
+    """N paragraphs, each with R replacements of the token at each of P prefix positions, one at a time.
+
+    kinds: R times `random` or `second_likely`. tokens: [N, P, R] int64, what stands there instead; -1: nothing (the first token
+    is not predicted, so there is no second-likely one). em_before [N], em [N, P, R]: EM of the given continuation, 0..C.
+    nll_before, nll: the same for NLL, nats per token. All fp32 but the tokens, on the CPU; NaN where there is no replacement.
+    """
+
+    kinds: tuple[str, ...]
+    tokens: Tensor
+    em_before: Tensor
+    nll_before: Tensor
+    em: Tensor
+    nll: Tensor
+
+    @property
+    def em_drop(self) -> Tensor:
+        """[N, P, R]: EM before minus EM after."""
+        return self.em_before[:, None, None] - self.em
+
+    @property
+    def nll_rise(self) -> Tensor:
+        """[N, P, R], nats per token: NLL after minus NLL before."""
+        return self.nll - self.nll_before[:, None, None]
+
+    def worst(self) -> tuple[Tensor, Tensor]:
+        """Position and number of the replacement that leaves the lowest EM (of several: the highest NLL): [N] int64 each."""
+        em = self.em.flatten(1).nan_to_num(nan=torch.inf)
+        lowest = em == em.amin(1, keepdim=True)
+        best = torch.where(lowest, self.nll.flatten(1), -torch.inf).argmax(1)
+        return best // len(self.kinds), best % len(self.kinds)
+
+    def perturbed_prefixes(self, prefixes: Tensor, position: Tensor, replacement: Tensor) -> Tensor:
+        """The prefixes [N, P], each with the replacement of this number [N] at this position [N]."""
+        rows = torch.arange(len(prefixes))
+        perturbed = prefixes.clone()
+        perturbed[rows, position] = self.tokens[rows, position, replacement]
+        return perturbed
+
+
+@torch.no_grad()
+def perturb_tokens(
+    model: PreTrainedModel,
+    paragraphs: ParagraphSet,
+    replacements: int = 1,
+    second_likely: bool = True,
+    seed: int = 0,
+    batch_size: int = 16,
+    reuse: bool = True,
+) -> Perturbations:
+    """Scores of the paragraphs' continuations with every prefix position perturbed (0 too), in one pass a replacement.
+
+    replacements: random tokens a position, seeded, never the token that stands there, never EOS (paper.md, fault 10).
+    second_likely: also the model's most likely token there other than the one that stands there.
+    reuse: keys and values before a replaced token stay as they are, so only what comes after them is computed; used if the
+    model agrees with its plain pass that way. batch_size: sequences a pass.
+    """
+    n, p = paragraphs.prefixes.shape
+    length, kinds = paragraphs.continuation_length, (RANDOM,) * replacements + (SECOND_LIKELY,) * second_likely
+    tokens = torch.full((n, p, len(kinds)), -1)
+    if n and replacements:
+        ends = model.config.eos_token_id
+        never = [] if ends is None else [ends] if isinstance(ends, int) else ends
+        tokens[..., :replacements] = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed)
+    em, nll = torch.full((2, n, p, len(kinds)), torch.nan)
+    em_before, nll_before = torch.empty(2, n)
+    for rows in track(torch.arange(n).split(max(1, batch_size // len(kinds))), "perturbing prefixes") if n else ():
+        ids = paragraphs.ids[rows].to(model.device)
+        cache = DynamicCache() if reuse else None
+        logits = model(
+            input_ids=ids[:, :-1],
+            attention_mask=torch.ones_like(ids[:, :-1]),
+            past_key_values=cache,
+            use_cache=reuse,
+            logits_to_keep=ids.shape[1] - 1 if second_likely else length,
+        ).logits
+        em_before[rows], nll_before[rows] = _scores(logits[:, -length:], ids[:, p:])
+        if second_likely:
+            tokens[rows, 1:, -1] = _second_likely(logits[:, : p - 1], ids[:, 1:p]).cpu()
+        del logits
+        if cache is not None and not int(rows[0]):
+            reuse = _agrees(model, ids[:1], tokens[rows[:1], p - 1, :1].to(ids), cache, p, length)
+        for position in range(p):
+            there = (tokens[rows[0], position] >= 0).nonzero().flatten()
+            if not len(there):
+                continue
+            new = tokens[rows][:, position, there].to(ids)
+            kept = cache if reuse else None
+            logits = _perturbed_logits(model, ids, new, position, kept, length)
+            labels = ids[:, p:].repeat_interleave(len(there), 0)
+            scores = _scores(logits, labels)
+            for all_scores, found in zip((em, nll), scores, strict=True):
+                all_scores[rows[:, None], position, there[None, :]] = found.reshape(len(rows), len(there))
+    return Perturbations(kinds, tokens, em_before, nll_before, em, nll)
+
+
+def decode_worst(
+    model: PreTrainedModel, paragraphs: ParagraphSet, perturbations: Perturbations, batch_size: int = 16
+) -> Tensor:
+    """What the model says after each row's worst perturbation, greedily: [N, C] int64 (the alternative)."""
+    prefixes = perturbations.perturbed_prefixes(paragraphs.prefixes, *perturbations.worst())
+    return greedy_continuations(model, prefixes, paragraphs.continuation_length, batch_size, "decoding alternatives")
+
+
+def _perturbed_logits(
+    model: PreTrainedModel, ids: Tensor, new: Tensor, position: int, cache: DynamicCache | None, length: int
+) -> Tensor:
+    """Logits [B * R, C, V] of ids [B, I] with each of new [B, R] at the position; cache: of the unperturbed ids."""
+    times = new.shape[1]
+    sequences = ids[:, (position if cache is not None else 0) :].repeat_interleave(times, 0)
+    sequences[:, 0 if cache is not None else position] = new.flatten()
+    if cache is None or not position:
+        return continuation_logits(model, sequences, length)
+    before = DynamicCache(
+        [tuple(part[:, :, :position].repeat_interleave(times, 0) for part in pair) for pair in _keys_and_values(cache)]
+    )
+    return model(
+        input_ids=sequences[:, :-1],
+        attention_mask=torch.ones(len(sequences), ids.shape[1] - 1, dtype=torch.int64, device=ids.device),
+        past_key_values=before,
+        use_cache=True,
+        logits_to_keep=length,
+    ).logits
+
+
+def _agrees(model: PreTrainedModel, ids: Tensor, new: Tensor, cache: DynamicCache, p: int, length: int) -> bool:
+    """Whether reusing keys and values up to the last prefix token gives the logits of a plain pass, for one row [1, I]."""
+    first = DynamicCache([(keys[:1], values[:1]) for keys, values in _keys_and_values(cache)])
+    if int(new) < 0:
+        new = (ids[:, p - 1 : p] + 1) % model.config.vocab_size
+    plain, reused = (_perturbed_logits(model, ids, new, p - 1, kept, length) for kept in (None, first))
+    return torch.allclose(plain, reused, rtol=SAME, atol=SAME)
+
+
+def _keys_and_values(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """[B, heads, tokens, size] each, by layer."""
+    layers: list[Any] = cache.layers
+    return [(layer.keys, layer.values) for layer in layers]
+
+
+def _second_likely(logits: Tensor, tokens: Tensor) -> Tensor:
+    """The most likely token at each position but the one that stands there: logits [B, T, V], tokens [B, T] -> [B, T]."""
+    return logits.scatter(-1, tokens.unsqueeze(-1), -torch.inf).argmax(-1)
+
+
+def _scores(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """EM and NLL, [B] each, on the CPU."""
+    return leading_run(token_hits(logits, labels)).float().cpu(), token_nll(logits, labels).mean(1).cpu()

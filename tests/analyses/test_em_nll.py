@@ -1,0 +1,93 @@
+"""The scatter shows every row in its bin; AUROC is scipy's; a missing group is said, not a crash."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from scipy.stats import mannwhitneyu
+from tiny_material import C, tiny_material
+
+from memunlearn.analyses.em_nll import EMNLL
+from memunlearn.errors import UserError
+from memunlearn.reporting.charts import BIN_COLOURS, MEMORIZED, NON_MEMORIZED
+
+
+def test_numbers_and_table_are_those_of_the_scores():
+    material = tiny_material(memorized=4, others=12)
+    finding = EMNLL()(material)
+    nll = material.scores.nll.double()
+    first, second = nll[material.memorized].numpy(), nll[material.non_memorized].numpy()
+    by_scipy = mannwhitneyu(-first, -second).statistic / (len(first) * len(second))
+    assert finding.numbers["auroc"]["value"] == pytest.approx(by_scipy)
+    table = finding.tables["em_nll"]
+    assert table["em"] == material.scores.em.tolist() and table["nll"] == pytest.approx(nll.tolist())
+    assert table["longest_run"] == material.scores.longest_run.tolist()
+    assert table["bin"] == list(material.bins) and table["origin"][3] == "tiny:3"
+    top = finding.numbers["bins"][str(C)]
+    assert top["em"]["value"] == C and top["n"] == 4 and top["nll"]["value"] == pytest.approx(first.mean(), rel=1e-5)
+    assert top["nll"]["low"] <= top["nll"]["value"] <= top["nll"]["high"]
+    assert sum(found["n"] for found in finding.numbers["bins"].values()) == 16
+    json.dumps([finding.numbers, finding.tables])
+
+
+def test_the_figures_use_the_colours_of_bins():
+    finding = EMNLL()(tiny_material(memorized=4, others=12))
+    scatter = finding.charts[0].panels[0]
+    assert scatter.series[0].colour == NON_MEMORIZED == BIN_COLOURS[0] and scatter.series[-1].colour == MEMORIZED
+    assert sum(len(series.x) for series in scatter.series) == 16
+    roc = finding.charts[1].panels[0].series[0]
+    assert (roc.x[0], roc.y[0], roc.x[-1], roc.y[-1]) == (0, 0, 1, 1)
+
+
+def test_it_says_whose_text_the_continuations_are():
+    material = tiny_material()
+    assert "own text, not the model's output; 4 of 9 rows are recited whole" in EMNLL()(material).sentences[2]
+    assert "model's own output" in EMNLL()(replace(material, self_generated=True)).sentences[2]
+
+
+def test_the_verdict_follows_the_numbers():
+    material = tiny_material(memorized=4, others=5)
+    ranks = torch.arange(9.0)
+
+    def sentence(nll):
+        scores = replace(material.scores, token_nll=nll[:, None].expand(9, C) + 0.5)
+        flat = replace(material, scores=scores, non_memorized=~material.memorized)
+        return EMNLL()(flat).sentences[0]
+
+    assert "100 % of pairs" in sentence(ranks) and sentence(ranks).endswith("NLL tells them apart.")
+    assert sentence(-ranks + 9).endswith("it is the higher one.")
+    assert sentence(torch.tensor([0, 8, 2, 7, 1, 6, 3, 5, 4.0])).endswith("no better than chance.")
+
+
+@pytest.mark.parametrize(("memorized", "others"), [(3, 0), (0, 4), (1, 0), (1, 1), (1, 6)])
+def test_few_rows_and_missing_groups_are_said(memorized, others):
+    finding = EMNLL()(tiny_material(memorized=memorized, others=others))
+    if memorized and others:
+        assert finding.numbers["auroc"]["value"] is not None and "chance is not ruled out" in finding.sentences[0]
+    else:
+        assert finding.numbers["auroc"]["value"] is None and finding.notes and len(finding.charts) == 1
+    json.dumps(finding.numbers)
+
+
+def test_no_paragraph_is_a_clear_error():
+    material = tiny_material()
+    none = torch.empty(0, dtype=torch.int64)
+    empty = replace(
+        material,
+        paragraphs=material.paragraphs.select(none),
+        scores=material.scores.select(none),
+        clusters=none,
+        bins=[],
+        memorized=none.bool(),
+        non_memorized=none.bool(),
+    )
+    with pytest.raises(UserError, match="no paragraph"):
+        EMNLL()(empty)
+
+
+def test_bins_of_the_source_are_in_order_of_em():
+    material = tiny_material(memorized=4, others=5)
+    finding = EMNLL()(replace(material, bins=["z recited"] * 4 + ["a other"] * 5))
+    assert list(finding.numbers["bins"]) == ["a other", "z recited"]
+    assert [series.colour for series in finding.charts[0].panels[0].series] == [NON_MEMORIZED, MEMORIZED]

@@ -1,0 +1,235 @@
+"""analysis=known_answer on a tiny model: what it plants, what it says, and what it refuses."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from tiny_material import C, tiny_material
+
+from memunlearn.analyses.known_answer import KnownAnswer
+from memunlearn.analyses.known_answer_comparison import Planting, compare
+from memunlearn.analyses.known_answer_report import charts, sentences
+from memunlearn.errors import UserError
+from memunlearn.localization.known_answer import METHODS, Answer
+from memunlearn.statistics.retrieval import Retrieval
+
+CONF = Path(__file__).parents[2] / "conf" / "analysis" / "known_answer.yaml"
+QUICK = {
+    "plants": ("mlp",),
+    "seeds": 2,
+    "planted": 1,
+    "levels": (1.8, 1.4),
+    "learning_rate": 3e-2,
+    "max_steps": 80,
+    "keep_weight": 0.1,
+}
+
+
+def quick(**options):
+    return KnownAnswer(**(QUICK | options))
+
+
+def test_config_has_every_option_with_its_default():
+    config = OmegaConf.load(CONF)
+    assert instantiate(config) == KnownAnswer(**{k: v for k, v in config.items() if k != "_target_"})
+    fields = {field.name: field.default for field in dataclasses.fields(KnownAnswer)}
+    made = {key: tuple(value) if OmegaConf.is_list(value) else value for key, value in config.items() if key != "_target_"}
+    assert made == fields
+    assert CONF.read_text().startswith("# @package analysis.known_answer\n")
+
+
+@pytest.fixture(scope="module")
+def material():
+    return tiny_material()
+
+
+@pytest.fixture(scope="module")
+def finding(material):
+    return quick(plants=("mlp", "scattered"), fraction=0.1)(material)
+
+
+def test_table_has_a_row_for_everything(finding):
+    table = finding.tables["known_answer"]
+    rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+    assert len(rows) == 2 * 2 * 3 * len(METHODS)
+    keys = {(row["plant"], row["seed"], row["level"], row["attribution"]) for row in rows}
+    assert len(keys) == len(rows)
+    for row in rows:
+        assert row["state"] == ("unplanted" if row["level"] is None else "planted")
+        assert row["chance"] == row["k"] / row["eligible"]
+        assert 0 <= row["recall_at_k"] <= 1 and 0 < row["auprc"] <= 1
+        if row["level"] is not None:
+            assert row["planted_em_lowest"] == C and row["planted_nll"] <= row["level"] and row["steps"] > 0
+        else:
+            assert row["planted_em"] <= C / 5 and row["steps"] == 0
+    json.dumps([finding.tables, finding.numbers])
+
+
+def test_numbers_are_means_over_seeds_paired(finding):
+    table = finding.tables["known_answer"]
+    rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+
+    def auprc(level, attribution):
+        return {
+            r["seed"]: r["auprc"] for r in rows if (r["plant"], r["level"], r["attribution"]) == ("mlp", level, attribution)
+        }
+
+    planted, null, random = auprc(1.4, "fisher"), auprc(None, "fisher"), auprc(1.4, "random")
+    level = finding.numbers["plants"]["mlp"]["levels"]["1.4"]
+    numbers = level["attributions"]["fisher"]
+    assert level["planted"] == 2 and level["em"] == C
+    assert numbers["auprc"] == pytest.approx(sum(planted.values()) / 2)
+    assert numbers["auprc_unplanted"] == pytest.approx(sum(null.values()) / 2)
+    assert numbers["auprc_over_unplanted"] == pytest.approx(sum(planted[s] - null[s] for s in planted) / 2)
+    assert numbers["auprc_over_random"] == pytest.approx(sum(planted[s] - random[s] for s in planted) / 2)
+    assert numbers["auprc_ci"] is None and numbers["finds"] is None
+
+
+def test_two_seeds_are_no_verdict(finding):
+    assert finding.sentences[0].startswith("Too few plantings for a verdict")
+    assert any("does not choose" in sentence for sentence in finding.sentences)
+    assert {chart.name for chart in finding.charts} == {"known_answer_auprc", "known_answer_recall_at_k"}
+    assert "too few seeds" in finding.charts[0].caption
+
+
+def test_the_same_seed_gives_the_same_numbers(material):
+    one, same = (quick(seeds=1)(material).tables for _ in range(2))
+    assert one == same
+    other = quick(seeds=1)(dataclasses.replace(material, seed=1)).tables
+    assert other != one
+
+
+def test_the_base_model_is_left_as_it_is(material):
+    before = {name: value.clone() for name, value in material.model.state_dict().items()}
+    flags = [parameter.requires_grad for parameter in material.model.parameters()]
+    quick(seeds=1)(material)
+    assert all(torch.equal(value, before[name]) for name, value in material.model.state_dict().items())
+    assert [parameter.requires_grad for parameter in material.model.parameters()] == flags
+
+
+def test_what_cannot_be_planted_is_told(material):
+    finding = quick(seeds=1, max_steps=2)(material)
+    assert finding.sentences[0].startswith("No paragraph could be planted")
+    table = finding.tables["known_answer"]
+    failed = [i for i, state in enumerate(table["state"]) if state == "not planted"]
+    assert len(failed) == 2 * len(METHODS) and all(table["auprc"][i] is None and table["steps"][i] == 2 for i in failed)
+    assert sum(note.startswith("Not planted: one layer's MLP (layer") for note in finding.notes) == 2
+    assert finding.numbers["plants"]["mlp"]["levels"]["1.4"]["planted"] == 0
+    json.dumps(finding.numbers)
+
+
+def test_planted_rows_are_non_memorized_and_apart_from_retain(material):
+    analysis = quick(planted=2)
+    fresh = analysis._fresh(material)
+    assert fresh.tolist() == material.non_memorized.tolist()
+    for seed in range(5):
+        planted, retain = analysis._rows(material, fresh, torch_numpy(seed))
+        assert len(planted) == 2 and len(retain) == int(fresh.sum()) - 2
+        assert not set(planted.origin) & set(retain.origin)
+    together = dataclasses.replace(material, clusters=torch.tensor([0, 1, 2, 3, 3, 5, 5, 6, 7]))
+    assert analysis._fresh(together).tolist() == [False] * 5 + [True] * 4
+    planted, retain = analysis._rows(together, analysis._fresh(together), torch_numpy(0))
+    place = {origin: int(cluster) for origin, cluster in zip(together.paragraphs.origin, together.clusters, strict=True)}
+    assert len({place[origin] for origin in planted.origin}) == 2
+    assert not {place[origin] for origin in planted.origin} & {place[origin] for origin in retain.origin}
+
+
+def torch_numpy(seed):
+    import numpy as np
+
+    return np.random.default_rng(seed)
+
+
+def test_the_models_own_output_is_made_new(material):
+    own = dataclasses.replace(material, self_generated=True)
+    analysis = quick(planted=2)
+    planted, retain = analysis._rows(own, analysis._fresh(own), torch_numpy(0))
+    whole = {tuple(ids) for ids in own.paragraphs.ids.tolist()}
+    assert len(planted) == 2 and not {tuple(ids) for ids in planted.ids.tolist()} & whole
+    assert {tuple(ids) for ids in planted.continuations.tolist()} <= {
+        tuple(ids) for ids in own.paragraphs.continuations.tolist()
+    }
+
+
+@pytest.mark.parametrize("memorized, others", [(3, 0), (0, 1), (1, 0)])
+def test_too_few_non_memorized_rows(memorized, others):
+    with pytest.raises(UserError, match="analysis.known_answer.planted"):
+        quick()(tiny_material(memorized=memorized, others=others))
+
+
+def test_no_memorized_row_is_needed():
+    finding = quick(seeds=1)(tiny_material(memorized=0, others=4))
+    assert set(finding.tables["known_answer"]["state"]) == {"planted", "unplanted"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seeds": 0},
+        {"planted": 1.5},
+        {"retain": 0},
+        {"fraction": 0},
+        {"fraction": True},
+        {"levels": []},
+        {"levels": [0.1, -1]},
+        {"levels": 0.1},
+        {"plants": ["neuron"]},
+        {"plants": "mlp"},
+        {"learning_rate": 0},
+        {"keep_weight": -1},
+        {"max_steps": 0},
+        {"keep_batch": 0},
+    ],
+)
+def test_options_are_checked(options):
+    with pytest.raises(UserError, match=rf"analysis\.known_answer\.{next(iter(options))}"):
+        KnownAnswer(**options)
+
+
+def made_up(values, level=0.1, null=0.02, random=0.01):
+    """Plantings of one plant: the attributions' AUPRC by seed."""
+    plantings = []
+    for seed in range(len(next(iter(values.values())))):
+        for at in (None, level):
+            found = {
+                name: Retrieval(
+                    random + 0.001 * (seed % 2) if name == "random" else null if at is None else values[name][seed],
+                    0.1,
+                    10,
+                    1000,
+                )
+                for name in METHODS
+            }
+            answer = Answer("mlp", at, at is not None, 3, torch.tensor([C]), torch.tensor([0.05]), 1.0, found)
+            plantings.append(Planting(seed, "layer 1", 10, 1000, answer))
+    return plantings
+
+
+def test_a_verdict_follows_the_intervals():
+    high, low = [0.5, 0.6, 0.55, 0.4, 0.5], [0.02, 0.021, 0.019, 0.02, 0.02]
+    once = [0.9, 0.02, 0.02, 0.02, 0.02]
+    plantings = made_up({"gradient": high, "gradient_x_weight": low, "contrastive": once, "fisher": high})
+    compared = compare(plantings, ("mlp",), (0.1,))
+    assert [one.attribution for one in compared if one.finds] == ["gradient", "fisher"]
+    said = sentences(compared, plantings)
+    assert "gradient finds one layer's MLP at 1 of 1 tested levels; fisher finds" in said[0]
+    assert said[0].endswith("gradient_x_weight and contrastive find none.")
+    assert "AUPRC at 0.1 nats per token over 5 seeds: gradient 0.51 [0.42, 0.6] (unplanted 0.02)" in said[1]
+    assert "95 % intervals over 5 planting seeds" in charts(compared, plantings)[0].caption
+
+
+def test_none_finds_them_is_a_result():
+    low = [0.02, 0.021, 0.019, 0.02, 0.02]
+    plantings = made_up(dict.fromkeys(METHODS, low))
+    assert sentences(compare(plantings, ("mlp",), (0.1,)), plantings)[0].startswith("None of the attributions finds any plant")
+
+
+def test_more_than_random_is_not_enough():
+    """What the unplanted model says of these weights, too, is no find."""
+    same = [0.5, 0.51, 0.49, 0.5, 0.5]
+    plantings = made_up(dict.fromkeys(METHODS, same), null=0.5)
+    assert not any(one.finds for one in compare(plantings, ("mlp",), (0.1,)))

@@ -1,0 +1,116 @@
+"""Attention statistics against an explicit forward with output_attentions, scipy, numpy and sums written out."""
+
+import numpy as np
+import pytest
+import tiny_architectures as tiny
+import torch
+from scipy.stats import entropy, kendalltau
+
+from memunlearn.errors import UserError
+from memunlearn.localization.attention_heads import (
+    HeadAttention,
+    all_attention,
+    attention_heads,
+    attention_of_head,
+    eager_attention,
+    frequency_ranks,
+)
+
+P = 9
+SETS = torch.tensor([0, 0, 1, 1, 1, 2])
+FREQUENCY = torch.randint(1, 6, (tiny.VOCABULARY,), generator=torch.Generator().manual_seed(8))  # many ties
+
+
+def prefixes() -> torch.Tensor:
+    ids = tiny.some_ids(rows=6, length=P)
+    ids[:, 5] = ids[:, 2]  # a token that occurs twice
+    return ids
+
+
+def plain_attention(model, ids) -> np.ndarray:
+    with torch.no_grad():
+        layers = model(ids, output_attentions=True).attentions
+    return np.stack([layer[:, :, -1].double().numpy() for layer in layers], 1)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_every_number_is_that_of_a_naive_version(family):
+    model, ids = tiny.tiny_model(family), prefixes()
+    attention, occurrences = plain_attention(model, ids), FREQUENCY[ids].numpy()
+    found = attention_heads(model, ids, FREQUENCY, SETS, batch_size=4)
+    np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
+    first = [P - 4 if family == "gpt_neo" and layer == 1 else 0 for layer in range(tiny.LAYERS)]  # window 4
+    assert found.visible.tolist() == [P - start for start in first]
+    for layer, start in enumerate(first):
+        for head in range(tiny.HEADS):
+            for row in range(6):
+                there = attention[row, layer, head, start:]
+                tau = kendalltau(there, occurrences[row, start:]).statistic
+                assert found.tau[row, layer, head].item() == pytest.approx(tau)
+                assert found.entropy[row, layer, head].item() == pytest.approx(entropy(attention[row, layer, head]), abs=1e-6)
+        for sets in ([0], [1], [0, 1, 2]):
+            member = np.isin(SETS.numpy(), sets)
+            values = attention[member, layer, :, start:]
+            centred = (values - values.mean(-1, keepdims=True)).transpose(1, 0, 2).reshape(tiny.HEADS, -1)
+            np.testing.assert_allclose(found.head_correlation(sets)[layer].numpy(), np.corrcoef(centred), rtol=1e-4, atol=1e-6)
+            by_rank = {}
+            for row in np.flatnonzero(member):
+                distinct = sorted(set(occurrences[row].tolist()))
+                for position in range(start, P):
+                    rank = distinct.index(occurrences[row, position])
+                    by_rank.setdefault(rank, []).append(attention[row, layer, :, position])
+            for rank in range(P):
+                mean = np.mean(by_rank[rank], 0) if rank in by_rank else np.full(tiny.HEADS, np.nan)
+                np.testing.assert_allclose(found.by_rank(sets)[layer, :, rank].numpy(), mean, rtol=1e-6)
+
+
+def test_a_window_is_seen_in_the_attention_and_in_the_config():
+    model = tiny.tiny_model("gpt_neo")
+    assert model.config.attention_layers == ["global", "local"] and model.config.window_size == 4
+    attention = all_attention(model, prefixes())
+    assert attention[:, 1, :, : P - 4].isnan().all() and not attention[:, 1, :, P - 4 :].isnan().any()
+    assert not attention[:, 0].isnan().any()
+
+
+def test_ties_share_a_rank():
+    assert frequency_ranks(torch.tensor([[5.0, 1, 5, 9, 1], [2, 2, 2, 2, 2]])).tolist() == [[1, 0, 1, 2, 0], [0] * 5]
+
+
+def test_one_head_and_the_others():
+    model, ids = tiny.tiny_model("gpt_neo"), prefixes()
+    attention = plain_attention(model, ids)
+    own, others = attention_of_head(model, ids, 0, 2, batch_size=4)
+    np.testing.assert_allclose(own.numpy(), attention[:, 0, 2], rtol=1e-6)
+    np.testing.assert_allclose(others.numpy(), attention[:, 0, [0, 1, 3]].mean(1), rtol=1e-6)
+    own, others = attention_of_head(model, ids, 1, 0)
+    assert own[:, : P - 4].isnan().all() and others[:, : P - 4].isnan().all() and not own[:, P - 4 :].isnan().any()
+
+
+def test_the_model_is_as_it_was():
+    model = tiny.tiny_model("llama")
+    model.set_attn_implementation("sdpa")
+    eager = attention_heads(model, prefixes(), FREQUENCY, SETS)
+    assert model.config._attn_implementation == "sdpa"
+    model.set_attn_implementation("eager")
+    np.testing.assert_allclose(eager.entropy, attention_heads(model, prefixes(), FREQUENCY, SETS).entropy, rtol=1e-5)
+    model.set_attn_implementation("sdpa")
+    with pytest.raises(RuntimeError), eager_attention(model):
+        raise RuntimeError
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_batches_do_not_matter():
+    model = tiny.tiny_model("gpt2")
+    one, two = (attention_heads(model, prefixes(), FREQUENCY, SETS, batch_size=size) for size in (1, 6))
+    for name in HeadAttention.__dataclass_fields__:
+        torch.testing.assert_close(getattr(one, name), getattr(two, name), rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def test_no_attention_weights_is_a_clear_error(monkeypatch):
+    model = tiny.tiny_model("gpt2")
+    monkeypatch.setattr(model, "set_attn_implementation", lambda name: None)
+    model.config._attn_implementation = "sdpa"
+    with pytest.raises(UserError, match="attention weights"):
+        attention_heads(model, prefixes(), FREQUENCY, SETS)
+    with pytest.raises(UserError, match="no paragraph"):
+        attention_heads(model, prefixes()[:0], FREQUENCY, SETS[:0])

@@ -1,0 +1,106 @@
+"""What the attributions find of a plant, against attributions whose answer is known."""
+
+import numpy as np
+import pytest
+import tiny_architectures as tiny
+import torch
+
+from memunlearn.localization.known_answer import METHODS, RANDOM, find, known_answer, planted_positions
+from memunlearn.localization.planting import Recipe
+from memunlearn.localization.weight_attribution import nll_gradient
+from memunlearn.masks.plants import draw_plant
+from memunlearn.models import eligible_weights
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.scoring.score import reference_states, score
+
+P, C = 4, 6
+RECIPE = Recipe(levels=(1.6, 1.2), learning_rate=3e-2, max_steps=60, keep_weight=0.1, keep_batch=2)
+
+
+def rows_of(seed, rows):
+    return ParagraphSet(tiny.some_ids(seed, rows, P + C), P, tuple(f"row {i}" for i in range(rows)))
+
+
+NEW, RETAIN = rows_of(1, 1), rows_of(2, 5)
+
+
+def plants_of(weights, *names):
+    return {name: draw_plant(name, weights, 0.1, 1).mask.indices for name in names}
+
+
+def answers_of(model, plants, recipe=RECIPE):
+    reference = reference_states(model, RETAIN)[1]
+    return list(known_answer(model, eligible_weights(model), plants, NEW, RETAIN, reference, recipe, 2, 5))
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_an_oracle_finds_everything_and_its_opposite_nothing(family):
+    model = tiny.tiny_model(family)
+    weights = eligible_weights(model)
+    plants = plants_of(weights, "scattered", "mlp", "head")
+    truths = {name: planted_positions(indices, weights) for name, indices in plants.items()}
+
+    def oracle(indices, sign):
+        def scores(model, names, forget, retain, batch_size, seed):
+            made = {name: torch.zeros(model.get_parameter(name).shape) for name in names}
+            for name, flat in indices.items():
+                made[name].flatten()[slice(None) if flat is None else flat] = sign
+            return made
+
+        return scores
+
+    for name, indices in plants.items():
+        methods = {"oracle": oracle(indices, 1.0), "opposite": oracle(indices, -1.0)}
+        found = find(model, weights, {name: truths[name]}, NEW, RETAIN, 2, 0, methods)[name]
+        assert (found["oracle"].auprc, found["oracle"].recall_at_k) == (1.0, 1.0)
+        k = found["oracle"].k
+        assert k == len(truths[name]) and found["oracle"].of == sum(weight.size for weight in weights)
+        assert found["opposite"].recall_at_k == 0 and found["opposite"].auprc == pytest.approx(found["opposite"].chance)
+
+
+def test_gradient_is_ranked_as_it_is():
+    model = tiny.tiny_model("gpt2")
+    weights = eligible_weights(model)
+    names = [weight.name for weight in weights]
+    truth = planted_positions(plants_of(weights, "head")["head"], weights)
+    found = find(model, weights, {"head": truth}, NEW, RETAIN, 2, 0)["head"]
+    assert set(found) == set(METHODS)
+    flat = torch.cat([nll_gradient(model, names, NEW, 2)[name].abs().flatten() for name in names])
+    top = set(flat.topk(len(truth)).indices.tolist())
+    assert found["gradient"].recall_at_k == pytest.approx(len(top & set(truth.tolist())) / len(truth))
+
+
+def test_random_scores_are_at_chance():
+    model = tiny.tiny_model("gpt_neo")
+    weights = eligible_weights(model)
+    truth = planted_positions(plants_of(weights, "mlp")["mlp"], weights)
+    random = {RANDOM: METHODS[RANDOM]}
+    found = [find(model, weights, {"mlp": truth}, NEW, RETAIN, 2, seed, random)["mlp"][RANDOM] for seed in range(5)]
+    assert np.mean([one.auprc for one in found]) == pytest.approx(found[0].chance, rel=0.1)
+    assert np.mean([one.recall_at_k for one in found]) == pytest.approx(found[0].chance, rel=0.1)
+    assert found[0] != found[1]
+
+
+def test_null_and_levels_of_every_plant():
+    model = tiny.tiny_model("gpt_neo")
+    answers = answers_of(model, plants_of(eligible_weights(model), "scattered", "mlp"))
+    assert [(one.plant, one.level) for one in answers] == [
+        (plant, level) for plant in ("scattered", "mlp") for level in (None, 1.6, 1.2)
+    ]
+    base = score(model, NEW)
+    for one in answers:
+        assert set(one.found) == set(METHODS) and one.retain_nll > 0
+        if one.level is None:
+            assert torch.equal(one.em, base.em) and torch.equal(one.nll, base.nll) and not one.reached
+        else:
+            assert one.reached and one.em.tolist() == [C]
+    unplanted, planted = answers[0].found, answers[2].found
+    assert all(planted[name] != unplanted[name] for name in METHODS)
+
+
+def test_what_was_not_planted_is_not_scored():
+    model = tiny.tiny_model("gpt_neo")
+    weights = eligible_weights(model)
+    answers = answers_of(model, {"few": {weights[0].name: torch.tensor([1, 2])}}, Recipe((0.5,), 1e-2, 3, 0.1, 2))
+    assert answers[0].found and answers[0].level is None
+    assert not answers[1].reached and not answers[1].found and answers[1].retain_nll is None and answers[1].steps == 3
