@@ -212,9 +212,9 @@ def _sentences(
     tau = everyone.tau.numbers(named)
     verdict = direction(
         Comparison(tau["value"], tau["low"], tau["high"]),
-        "so no head prefers rare tokens",
+        "so even this one prefers frequent tokens",
         "so it prefers rare tokens",
-        "so no preference for rare tokens is seen in any head",
+        "so no preference for rare tokens is seen in it",
     )
     within = numbers["rare_token_head"].get("tau_within_positions", {"value": None, "low": None, "high": None})
     first = (
