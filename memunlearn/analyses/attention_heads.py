@@ -70,7 +70,8 @@ class AttentionHeads:
         attention = all_attention(material.model, prefixes[few], material.batch_size).numpy() if len(few) else None
         frequency = material.frequency[prefixes].double()
         within = {
-            name: self._within(attention, frequency[few].numpy(), clusters[few], sets[few], name, found) for name in GROUPS
+            name: self._within(attention, frequency[few].numpy(), clusters[few.numpy()], sets[few], name, found)
+            for name in GROUPS
         }
         groups = group_rows(found, sets, clusters, within, material.seed)
         named = groups["all"].rare_head
@@ -109,7 +110,7 @@ class AttentionHeads:
             }
             if attention is not None:
                 at_positions = tau_within_columns_with_interval(
-                    attention[:, layer, head], frequency[few].numpy(), clusters[few], material.seed
+                    attention[:, layer, head], frequency[few].numpy(), clusters[few.numpy()], material.seed
                 )
                 numbers["rare_token_head"]["tau_within_positions"] = at_positions.numbers()
             curves = self._curves(material, prefixes, frequency, sets, clusters, named)
@@ -211,9 +212,9 @@ def _sentences(
     tau = everyone.tau.numbers(named)
     verdict = direction(
         Comparison(tau["value"], tau["low"], tau["high"]),
-        "so no head prefers rare tokens",
+        "so even this one prefers frequent tokens",
         "so it prefers rare tokens",
-        "so no preference for rare tokens is seen in any head",
+        "so no preference for rare tokens is seen in it",
     )
     within = numbers["rare_token_head"].get("tau_within_positions", {"value": None, "low": None, "high": None})
     first = (

@@ -57,7 +57,7 @@ def describe_charts(
         charts.append(
             Chart(
                 name="attention_heads_correlation",
-                caption=f"Correlation of attention between the heads of layer {named[0]}, over all occurrences: {sentences[1]}",
+                caption=f"Heads of layer {named[0]} against each other, over occurrences. Head {named[1]}: {sentences[1]}",
                 alt=f"Heat maps of heads by heads of layer {named[0]}, one a group of rows.",
                 panels=tuple(
                     _heat(name, group.correlation[named[0]], "Pearson correlation", [], diverging=True, row_label="head")

@@ -59,6 +59,8 @@ class EMNLL:
             charts.append(_roc(-nll[compared], memorized[compared], told_apart))
         missing = [name for name, group in (("memorized", memorized), ("non-memorized", non_memorized)) if not group.any()]
         notes = [f"No row is {name}: there is no AUROC." for name in missing]
+        if area.low is not None and area.value in (0.0, 1.0):
+            notes.append("The groups do not overlap at all here: resampling these rows cannot show how far they might.")
         return Finding(
             name="em_nll",
             title="EM and NLL of all paragraphs",

@@ -12,7 +12,7 @@ def token_frequency(seed=3) -> torch.Tensor:
 
 
 def model_whose_heads_follow_rarity(family: str, strengths: dict[tuple[int, int], float], seed=0):
-    """A gpt_neo or gpt2 whose heads (layer, head) attend to rare tokens the more the higher their strength; below 0: frequent."""
+    """A gpt_neo or gpt2 whose heads (layer, head) attend to rare tokens the more the higher their strength (< 0: frequent)."""
     model = tiny.tiny_model(family, seed)
     frequency = token_frequency().double()
     rarity = (frequency.mean() - frequency) / frequency.std()

@@ -61,7 +61,7 @@ def test_every_number_is_that_of_a_naive_version(family):
                     by_rank.setdefault(rank, []).append(attention[row, layer, :, position])
             for rank in range(P):
                 mean = np.mean(by_rank[rank], 0) if rank in by_rank else np.full(tiny.HEADS, np.nan)
-                np.testing.assert_allclose(found.by_rank(sets)[layer, :, rank].numpy(), mean, rtol=1e-6)
+                np.testing.assert_allclose(found.by_rank(sets)[layer, :, rank].numpy(), mean, rtol=1e-4)
 
 
 def test_a_window_is_seen_in_the_attention_and_in_the_config():

@@ -29,6 +29,7 @@ def test_numbers_and_table_are_those_of_the_scores():
     assert top["nll"]["low"] <= top["nll"]["value"] <= top["nll"]["high"]
     assert sum(found["n"] for found in finding.numbers["bins"].values()) == 16
     json.dumps([finding.numbers, finding.tables])
+    assert any("do not overlap" in note for note in finding.notes) == (by_scipy in (0, 1))
 
 
 def test_the_figures_use_the_colours_of_bins():
