@@ -1,4 +1,4 @@
-"""Every `python train.py` and `python evaluate.py` in the pages composes: a renamed setting cannot leave them wrong."""
+"""Every `python train.py`, `evaluate.py` and `localize.py` in the pages composes: a renamed setting cannot leave them wrong."""
 
 import importlib.util
 import re
@@ -16,6 +16,7 @@ from memunlearn.commands.hydra_app import INSTEAD
 
 PAGES = [command_runs.ROOT / "README.md", *sorted((command_runs.ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SCRIPTS = tuple(f"python {name}.py" for name in ("train", "evaluate", "localize"))
 # Plugins that a page may choose, and the package that brings them.
 PLUGINS = {"hydra/launcher": "hydra_plugins.hydra_submitit_launcher", "hydra/sweeper": "hydra_plugins.hydra_optuna_sweeper"}
 
@@ -24,7 +25,7 @@ def commands(page):
     """The command lines in a page's code blocks, each as a list of arguments."""
     for block in BLOCK.findall(page.read_text("utf-8")):
         for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith(("python train.py", "python evaluate.py")):
+            if line.startswith(SCRIPTS):
                 yield shlex.split(line, comments=True)
 
 
@@ -50,7 +51,7 @@ def values(override):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_is_to_be_typed_is_right_for_a_shell(page):
-    typed = [block for block in BLOCK.findall(page.read_text("utf-8")) if "python train.py" in block]
+    typed = [block for block in BLOCK.findall(page.read_text("utf-8")) if any(one in block for one in SCRIPTS)]
     checked = [subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True).stderr for block in typed]
     assert typed and not any(checked), checked
 
@@ -81,6 +82,7 @@ def test_the_pages_have_commands_of_every_kind():
         "hydra/launcher",
         "paragraphs.forget=FORGET.pt",
         "evaluate.py model=local",
+        "localize.py analysis=[em_nll,attention_heads]",
     ):
         assert any(words in one for one in found), words
 
