@@ -1,4 +1,4 @@
-"""The README's notebook example, run as it stands there on the tiny demo."""
+"""The notebook examples of README and docs, run as they stand there on the tiny demo."""
 
 import contextlib
 import io
@@ -11,8 +11,8 @@ import torch
 import memunlearn
 
 
-def example():
-    blocks = re.findall(r"```python\n(.*?)```", (command_runs.ROOT / "README.md").read_text(), re.DOTALL)
+def example(page="README.md"):
+    blocks = re.findall(r"```python\n(.*?)```", (command_runs.ROOT / page).read_text(), re.DOTALL)
     (block,) = [block for block in blocks if "import memunlearn as mu" in block]
     assert block.count("mu.Demo()") == 1
     return block
@@ -37,6 +37,19 @@ def test_the_readmes_notebook_example_runs_and_unlearns():
     assert all(torch.equal(fresh[name], parameter) for name, parameter in model.named_parameters())
 
 
+def test_the_example_of_localization_runs_and_prints_what_it_says():
+    names = {"tiny_demo": tiny_demo.tiny_demo}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(example("docs/localization.md").replace("mu.Demo()", "tiny_demo()"), "localization.md", "exec"), names)
+    gradients, effects, memorized = (names[name] for name in ("gradients", "effects", "memorized"))
+    assert len(memorized) == tiny_demo.SIZES["memorized"]
+    assert gradients.layer_total().shape == (len(memorized), tiny_demo.SIZES["layers"])
+    assert effects.effects.shape[1:] == (2, 2, len(effects.cells)) and bool(effects.kept.any())
+    assert printed.getvalue().count("tensor([") >= 2
+
+
 def test_every_name_of_the_package_can_be_had():
     assert all(getattr(memunlearn, name) is not None for name in memunlearn.__all__)
-    assert set(re.findall(r"mu\.(\w+)", example())) <= set(memunlearn.__all__)
+    for page in ("README.md", "docs/localization.md"):
+        assert set(re.findall(r"mu\.(\w+)", example(page))) <= set(memunlearn.__all__)
