@@ -24,9 +24,10 @@ PAPER_INPUTS ?= model=gpt_neo_125m paragraphs=pile
 PAPER_FOLDER ?= outputs/paper
 PAPER_SWEEP ?= objective=unlearn_unbounded,edit mask=all,gradient,random paragraphs.forget_text=memorized,own
 
+# What could not be done is said in the page; only with nothing to show does it stop.
 paper: $(INSTALLED) ## Every figure of the paper and one page, on one GPU; again, it goes on where it stopped
-	$(VENV)/bin/python localize.py hydra.run.dir=$(PAPER_FOLDER)/localization $(PAPER_INPUTS) $(PAPER_ANALYSIS)
-	$(VENV)/bin/python train.py -m experiment=paper $(PAPER_SWEEP) hydra.sweep.dir=$(PAPER_FOLDER)/unlearning $(PAPER_INPUTS)
+	$(VENV)/bin/python localize.py hydra.run.dir=$(PAPER_FOLDER)/localization $(PAPER_INPUTS) || test -f $(PAPER_FOLDER)/localization/localization.json
+	$(VENV)/bin/python train.py -m experiment=paper $(PAPER_SWEEP) hydra.sweep.dir=$(PAPER_FOLDER)/unlearning $(PAPER_INPUTS) || test -f $(PAPER_FOLDER)/unlearning/sweep.parquet
 	$(VENV)/bin/python -m memunlearn.reporting --paper $(PAPER_FOLDER)
 
 test: $(INSTALLED) ## The quick tests

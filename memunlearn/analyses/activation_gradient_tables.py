@@ -13,7 +13,7 @@ from torch import Tensor
 from memunlearn.localization.activation_gradients import ActivationGradients, GradientDistances, component_cells
 from memunlearn.localization.activations import Cell
 from memunlearn.statistics.intervals import mean_with_interval
-from memunlearn.statistics.permutation import MaxT, max_t
+from memunlearn.statistics.permutation import MaxT, max_t, mean_over_clusters
 
 Columns = dict[str, list[Any]]
 SIGNIFICANT = 0.05
@@ -174,7 +174,10 @@ def numbers(
 
 
 def _largest_excess(tested: Tested, groups: Groups) -> dict[str, Any]:
-    """The cell where the memorized share exceeds the other most, measured by t, and how many do with p below 0.05."""
+    """The cell where the memorized share exceeds the other most, measured by t, and how many do with p below 0.05.
+
+    Its shares are means over clusters, as the test has them.
+    """
     assert tested.result is not None
     t, p = np.nan_to_num(tested.result.t), np.nan_to_num(tested.result.p, nan=1.0)
     best = int(t.argmax())
@@ -183,7 +186,7 @@ def _largest_excess(tested: Tested, groups: Groups) -> dict[str, Any]:
     for label, group in groups.items():
         found = group.gradients
         whole = found.share if tested.cells == found.cells else of_components(found.cells, found.share)
-        shares[label] = float(whole[:, best].mean())
+        shares[label] = float(mean_over_clusters(whole.numpy(), group.clusters)[best])
     return {
         "layer": cell.layer,
         "component": cell.kind,

@@ -16,6 +16,8 @@ from memunlearn.localization.activation_gradients import GradientDistances, acti
 from memunlearn.localization.twins import twins_of
 from memunlearn.reporting.finding import Finding
 
+PERMUTATIONS_AT_LEAST = 20
+
 
 @dataclass(frozen=True)
 class ActivationGradients:
@@ -26,14 +28,19 @@ class ActivationGradients:
     max_non_memorized: rows at most (None: all), drawn with the seed. permutations: of clusters, for the p-values.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     replacements: int = 1
     max_memorized: int | None = None
     max_non_memorized: int | None = None
     permutations: int = 2000
 
     def __post_init__(self) -> None:
-        for option in ("replacements", "max_memorized", "max_non_memorized", "permutations"):
+        if self.permutations < PERMUTATIONS_AT_LEAST:
+            raise UserError(
+                f"analysis.activation_gradients.permutations={self.permutations}: set at least {PERMUTATIONS_AT_LEAST}, or no "
+                "p-value can be below 0.05"
+            )
+        for option in ("replacements", "max_memorized", "max_non_memorized"):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise UserError(f"analysis.activation_gradients.{option}={value} must be 1 or more")
@@ -90,7 +97,7 @@ class ActivationGradients:
             none = torch.empty(0, dtype=torch.int64)
             return GradientDistances((), torch.empty(0, 0, dtype=torch.float64)), none
         paragraphs = material.paragraphs.select(positions)
-        twins = twins_of(paragraphs, material.alternatives(paragraphs, self.replacements))
+        twins = twins_of(paragraphs, material.alternatives(paragraphs, self.replacements), material.scores.em[positions])
         return gradient_distances(material.model, material.weights, twins, material.batch_size), positions[twins.rows]
 
 

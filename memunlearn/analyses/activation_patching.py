@@ -32,7 +32,7 @@ class ActivationPatching:
     must raise the NLL of the impact token; rows below it are left out, and counted.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     replacements: int = 1
     max_memorized: int | None = None
     per_head: bool = False
@@ -55,7 +55,7 @@ class ActivationPatching:
                 "paragraphs.bystander, or leave this analysis out"
             )
         paragraphs = material.paragraphs.select(rows)
-        twins = twins_of(paragraphs, material.alternatives(paragraphs, self.replacements))
+        twins = twins_of(paragraphs, material.alternatives(paragraphs, self.replacements), material.scores.em[rows])
         if not len(twins):
             raise UserError(
                 f"activation_patching: no single replaced prefix token changes any of {len(rows)} memorized paragraphs: try "
@@ -155,18 +155,28 @@ def _interval(row: Row) -> str:
 def _sentence(position: str, best: dict[str, Row]) -> str:
     token = "token" if position == "intervention" else "token's prediction"
     into_original, into_twin = (best[direction] for direction in DIRECTIONS)
-    sure = [row for row in (into_original, into_twin) if row["low"] is None or row["low"] > 0]
-    if not sure:
+    if not _sure(into_original):
+        undone = f"; {_undone(into_original, into_twin)}" if _sure(into_twin) else ""
         return (
             f"At the {position} {token} no single cell's activations carry the effect of the perturbation: the largest mean, "
-            f"{_name(into_original)}, is {_percent(into_original['effect'])} of it ({_interval(into_original)})."
+            f"{_name(into_original)}, is {_percent(into_original['effect'])} of it ({_interval(into_original)}){undone}."
         )
-    same = _name(into_original) == _name(into_twin)
+    undone = _undone(into_original, into_twin) if _sure(into_twin) else "patching the original into the twin undoes none of it"
     return (
         f"At the {position} {token} the twin's {_name(into_original)} patched into the original does most, "
-        f"{_percent(into_original['effect'])} of the damage ({_interval(into_original)}); the original's "
-        f"{'same cell' if same else _name(into_twin)} patched into the twin undoes {'' if same else 'most, '}"
-        f"{_percent(into_twin['effect'])} of it ({_interval(into_twin)})."
+        f"{_percent(into_original['effect'])} of the damage ({_interval(into_original)}); {undone}."
+    )
+
+
+def _sure(row: Row) -> bool:
+    return row["low"] is None or row["low"] > 0
+
+
+def _undone(into_original: Row, into_twin: Row) -> str:
+    same = _name(into_original) == _name(into_twin)
+    return (
+        f"the original's {'same cell' if same else _name(into_twin)} patched into the twin undoes {'' if same else 'most, '}"
+        f"{_percent(into_twin['effect'])} of it ({_interval(into_twin)})"
     )
 
 

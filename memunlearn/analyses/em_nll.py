@@ -112,7 +112,7 @@ def _whose_text(material: Material) -> str:
     share = f"{recited:,} of {rows(len(material.paragraphs))} are recited whole (EM {length})"
     if material.self_generated:
         return f"The continuations appear to be the model's own output, so that EM compares it with itself (self-EM); {share}."
-    return f"The continuations are the paragraphs' own text, not the model's output; {share}."
+    return f"The continuations are taken for the paragraphs' own text, as they were given; {share}."
 
 
 def _thinned(member: np.ndarray) -> np.ndarray:

@@ -178,7 +178,7 @@ def _risen(curves: NoiseCurves, choice: str, at: int) -> str:
     by_seed = zip(*(curves.rises(choice, name, at) for name in curves.sets), strict=True)
     more = [memorized > non_memorized for memorized, non_memorized in by_seed]
     if all(more) or not any(more):
-        return f"{said}: {'memorized' if all(more) else 'non-memorized'} text suffers more in every seed"
+        return f"{said}: {'memorized' if all(more) else 'non-memorized'} text suffers more in {_seeds(curves)}"
     return f"{said}: which of them suffers more depends on the seed"
 
 
@@ -189,12 +189,16 @@ def _verdict(curves: NoiseCurves, others: Sequence[str], at: int) -> str:
     for choice in others:
         random = curves.over_seeds("em", choice, "memorized", at)
         if max(top) < min(random):
-            said.append(f"the top weights do more harm than {choice} ones in every seed")
+            said.append(f"the top weights do more harm than {choice} ones in {_seeds(curves)}")
         elif min(top) > max(random):
-            said.append(f"the top weights do less harm than {choice} ones in every seed")
+            said.append(f"the top weights do less harm than {choice} ones in {_seeds(curves)}")
         else:
             said.append(f"no difference between top and {choice} weights beyond that of seeds")
     return "; ".join(said)
+
+
+def _seeds(curves: NoiseCurves) -> str:
+    return "every seed" if curves.seeds > 1 else "the one seed that was drawn"
 
 
 def _minus(after: float | None, before: float | None) -> float | None:

@@ -9,7 +9,8 @@ from typing import Any
 from memunlearn.caching.keys import Key, digest
 from memunlearn.errors import UserError
 from memunlearn.reporting.charts_matplotlib import picture
-from memunlearn.reporting.files import write_bytes, write_json, write_parquet, write_text
+from memunlearn.reporting.figures import write_pictures
+from memunlearn.reporting.files import write_json, write_parquet, write_text
 from memunlearn.reporting.finding import Finding
 from memunlearn.reporting.finding_files import KeptFinding, finding_path, read_finding, write_finding
 from memunlearn.reporting.localization_page import localization_page
@@ -32,9 +33,7 @@ def read_kept(directory: Path, name: str, key: Key) -> KeptFinding | None:
 
 
 def keep(directory: Path, key: Key, seconds: float, finding: Finding) -> KeptFinding:
-    """Writes the finding and its tables; from here on it need not be computed again in this folder."""
-    for name, columns in finding.tables.items():
-        write_parquet(directory / "tables" / f"{name}.parquet", columns)
+    """Writes the finding; from here on it need not be computed again in this folder."""
     kept = KeptFinding(digest(key), seconds, finding)
     write_finding(directory, kept)
     return kept
@@ -72,11 +71,15 @@ def localization_result(
 
 
 def write_findings(directory: Path, result: Mapping[str, Any], findings: Sequence[Finding]) -> None:
-    """PNG and PDF of every chart, the page, and last the numbers: where they are, everything is."""
+    """Tables and figures, in place of all that were there, the page, and last the numbers: where they are, everything is."""
+    tables = {name: columns for finding in findings for name, columns in finding.tables.items()}
+    for old in (directory / "tables").glob("*.parquet"):
+        if old.stem not in tables:
+            old.unlink()
+    for name, columns in tables.items():
+        write_parquet(directory / "tables" / f"{name}.parquet", columns)
     pictures = [picture(chart) for finding in findings for chart in finding.charts]
-    for one in pictures:
-        write_bytes(directory / "figures" / f"{one.name}.png", one.png)
-        write_bytes(directory / "figures" / f"{one.name}.pdf", one.pdf)
+    write_pictures(directory / "figures", pictures)
     page = localization_page(findings, pictures, result["config"], result["environment"], result["notes"])
     write_text(directory / PAGE, page)
     write_json(directory / LOCALIZATION, result)

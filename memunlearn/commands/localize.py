@@ -17,8 +17,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.analyses.material import Analysis, Material
-from memunlearn.caching.keys import Key, tensor_digest
-from memunlearn.commands.base_measurements import LIBRARIES, BaseMeasurements, open_store, print_reused
+from memunlearn.caching.keys import Key, digest, tensor_digest
+from memunlearn.commands.base_measurements import LIBRARIES, VERSIONS, BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
 from memunlearn.commands.findings_folder import (
     LOCALIZATION,
@@ -34,6 +34,7 @@ from memunlearn.commands.settings import check_settings
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
+from memunlearn.localization.weight_attribution import Contrastive, Fisher, Gradient, GradientTimesWeight
 from memunlearn.reporting.finding_files import KeptFinding
 from memunlearn.reporting.terminal import print_findings
 
@@ -78,14 +79,14 @@ def localize(cfg: DictConfig) -> Localization:
     succeeded = False
     try:
         common = _common_key(measurements, material)
-        kept, failed = _run(analyses, material, config, common, directory)
+        kept, failed, broken = _run(analyses, material, config, common, directory)
         print_reused(measurements.store)
         findings = [one.finding for one in kept]
         result = localization_result(config, place, kept, failed, notes)
         if kept:
             write_findings(directory, result, findings)
             _log(loggers, directory, result)
-        succeeded = not failed
+        succeeded = not failed and broken is None
     finally:
         finish_tracking(loggers, failed=not succeeded)
     print_findings(findings)
@@ -93,6 +94,8 @@ def localize(cfg: DictConfig) -> Localization:
         print(note)
     if kept:
         print(f"wrote {LOCALIZATION}, {PAGE}, {_count(findings)} to {directory}")
+    if broken is not None:
+        raise broken
     if failed:
         raise UserError("; ".join(f"{name}: {why}" for name, why in failed.items()))
     return Localization(directory, result)
@@ -100,12 +103,13 @@ def localize(cfg: DictConfig) -> Localization:
 
 def _run(
     analyses: Mapping[str, Analysis], material: Material, config: Mapping[str, Any], common: Key, directory: Path
-) -> tuple[list[KeptFinding], dict[str, str]]:
-    """The findings, in order, and for each analysis that could not be done the reason."""
+) -> tuple[list[KeptFinding], dict[str, str], Exception | None]:
+    """The findings, in order; for each analysis that could not be done the reason; what ended the loop, if anything did."""
     kept, failed = [], {}
     for number, (name, analysis) in enumerate(analyses.items(), start=1):
         key = {**common, "analysis": name, "version": analysis.version, "options": config["analysis"][name]}
-        if (done := read_kept(directory, name, key)) is not None:
+        done = read_kept(directory, name, key) if _versioned(analysis) else None
+        if done is not None:
             print(f"[{number}/{len(analyses)}] {name}: kept, it is in {directory} already", flush=True)
             kept.append(done)
             continue
@@ -117,8 +121,17 @@ def _run(
             failed[name] = str(error)
             print(f"{name} was not done: {error}", flush=True)
             continue
+        except Exception as error:  # a fault, or no memory: what the others have found is written before it is passed on
+            failed[name] = f"{type(error).__name__}: {error}"
+            return kept, failed, error
         kept.append(keep(directory, key, time.perf_counter() - started, finding))
-    return kept, failed
+    return kept, failed, None
+
+
+def _versioned(analysis: Analysis) -> bool:
+    """Whether a key can tell when its numbers would come out differently: not with an attribution of a user's own."""
+    attribution = getattr(analysis, "attribution", None)
+    return attribution is None or hasattr(attribution, "version")
 
 
 def _common_key(measurements: BaseMeasurements, material: Material) -> Key:
@@ -126,7 +139,12 @@ def _common_key(measurements: BaseMeasurements, material: Material) -> Key:
     from importlib.metadata import version
 
     groups = torch.stack([material.memorized, material.non_memorized])
+    vocabulary = {} if material.tokenizer is None else material.tokenizer.get_vocab()
     return {
+        "measurements": VERSIONS,
+        "attributions": {method.__name__: method.version for method in (Gradient, GradientTimesWeight, Contrastive, Fisher)},
+        "tokenizer": digest(vocabulary),
+        "self_generated": material.self_generated,
         "libraries": {name: version(name) for name in LIBRARIES},
         "model": {"weights": measurements.fingerprint, "architecture": measurements.architecture},
         "ids": tensor_digest(material.paragraphs.ids),

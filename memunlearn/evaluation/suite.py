@@ -116,7 +116,7 @@ def summarize(measurement: Measurement, seed: int = 0) -> dict[str, Any] | None:
     """The set's entry in result.json: means over rows with 95 % bootstrap intervals over clusters; None for an empty set.
 
     nll and kl in nats per token; em, longest_run and self_em in tokens, 0..C; memorized and non_memorized are shares,
-    0..1, with exact intervals (a cluster is one trial).
+    0..1, with the interval of `clustered_share`.
     """
     scores = measurement.scores
     if not len(scores.em):

@@ -110,7 +110,7 @@ def gradient_distances(
         original, perturbed = (_gradients(model, sites, side.select(rows)) for side in (twins.original, twins.perturbed))
         dot, ours, theirs = torch.zeros(3, len(rows), len(cells.labels), 1, dtype=torch.float64)
         for name, of_feature in cells.of_feature.items():
-            a, b = original[name].double(), perturbed[name].double()
+            a, b = original[name], perturbed[name]
             for total, product in ((dot, a * b), (ours, a.square()), (theirs, b.square())):
                 _add_to_cells(total, of_feature, product.sum(1, keepdim=True))
         distances.append((1 - dot / (ours * theirs).sqrt()).squeeze(2))
@@ -157,7 +157,7 @@ def _add_to_cells(total: Tensor, of_feature: Tensor, values: Tensor) -> None:
     # A product with the cells' indicators: unlike index_add_, it gives the same sums on a GPU every time.
     cells, place = of_feature.unique(return_inverse=True)
     indicator = functional.one_hot(place, len(cells)).to(values)
-    total[:, cells] += (values @ indicator).transpose(1, 2).double().cpu()
+    total[:, cells] += (values @ indicator).transpose(1, 2).cpu().double()
 
 
 def _features(cells: Cells) -> Tensor:

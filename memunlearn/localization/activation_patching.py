@@ -127,4 +127,4 @@ def patched_nll(
 def _last_token_nll(model: PreTrainedModel, ids: Tensor, past: object | None = None) -> Tensor:
     """[B] float64 on the CPU: NLL of the last token of ids [B, T], given those before it (and what `past` holds)."""
     logits = model(input_ids=ids[:, :-1], past_key_values=past, use_cache=past is not None, logits_to_keep=1).logits
-    return token_nll(logits, ids[:, -1:]).flatten().double().cpu()
+    return token_nll(logits, ids[:, -1:]).flatten().cpu().double()

@@ -35,14 +35,16 @@ class Twins:
         return self.original.prefix_length + self.impact - 1
 
 
-def twins_of(paragraphs: ParagraphSet, alternatives: Alternatives) -> Twins:
-    """The pairs of those paragraphs that the perturbation changes: the others (no alternative found, or EM still C) have none.
+def twins_of(paragraphs: ParagraphSet, alternatives: Alternatives, em: Tensor | None = None) -> Twins:
+    """The pairs of those paragraphs whose EM the perturbation lowers; the others have none.
 
-    alternatives: of exactly these paragraphs. Raises ValueError where they are of others, or a perturbation changes nothing.
+    alternatives: of exactly these paragraphs. em: [N], their EM without it (None: C, all are memorized). Raises ValueError
+    where they are of others, or a perturbation changes nothing.
     """
     if not torch.equal(alternatives.paragraphs.prefixes, paragraphs.prefixes):
         raise ValueError("these alternatives belong to other paragraphs, or stand in another order")
-    rows = (alternatives.found & (alternatives.em < paragraphs.continuation_length)).nonzero().flatten()
+    before = torch.full((len(paragraphs),), paragraphs.continuation_length) if em is None else em
+    rows = (alternatives.found & (alternatives.em < before)).nonzero().flatten()
     original, position, token = paragraphs.select(rows), alternatives.position[rows], alternatives.token[rows]
     ids = original.ids.clone()
     ids[torch.arange(len(rows)), position] = token

@@ -43,7 +43,7 @@ def weight_spread(model: nn.Module, weights: Sequence[WeightTensor]) -> float:
     """
     count, total, squares = 0, 0.0, 0.0
     for weight in weights:
-        values = model.get_parameter(weight.name).detach()
+        values = model.get_parameter(weight.name).detach().cpu()
         count += values.numel()
         total += float(values.sum(dtype=torch.float64))
         squares += float(values.norm(dtype=torch.float64) ** 2)

@@ -89,10 +89,10 @@ class Heat:
 
 @dataclass(frozen=True)
 class Group:
-    """Values of one box or violin, such as one number a paragraph."""
+    """Values of one box or violin, such as one number a paragraph; None is not drawn."""
 
     label: str
-    values: list[float]
+    values: list[Value]
     colour: str
 
 

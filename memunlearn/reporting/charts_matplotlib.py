@@ -147,7 +147,7 @@ def _distributions(axes: Axes, panel: Distributions) -> None:
             "medianprops": {"color": "black", "linewidth": 1.8},
         }
         axes.bxp([stats], positions=[place], widths=0.55, showfliers=False, manage_ticks=False, **styles)
-    if panel.log_y and any(value > 0 for group in panel.groups for value in group.values):
+    if panel.log_y and any(value > 0 for group in panel.groups for value in finite(group.values)):
         axes.set_yscale("log")
     axes.set_xlim(-0.6, len(panel.groups) - 0.4)
 

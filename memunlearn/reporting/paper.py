@@ -68,7 +68,8 @@ def write_paper(directory: Path) -> list[Path]:
     findings.append(unlearning_finding(content))
     pictures = [picture(chart) for finding in findings for chart in finding.charts]
     write_pictures(directory / "figures", pictures)
-    notes = tuple(dict.fromkeys([*localization["notes"], *content.notes]))
+    missing = [f"{name} was not done: {why}" for name, why in localization["failed"].items()]
+    notes = tuple(dict.fromkeys([*localization["notes"], *content.notes, *missing]))
     environment = localization["environment"] | {"command": "make paper"}
     html = localization_page(findings, pictures, localization["config"], environment, notes, claims=CLAIMS)
     write_text(directory / PAGE, html)

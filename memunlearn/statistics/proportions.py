@@ -1,4 +1,4 @@
-"""Shares with exact intervals: none of 32 is not the same as none."""
+"""Shares with intervals that hold for few trials: none of 32 is not the same as none."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from scipy.stats import beta
 from memunlearn.statistics.intervals import CONFIDENCE
 
 
-def share_with_interval(hits: float, n: int) -> tuple[float, tuple[float, float]]:
+def share_with_interval(hits: float, n: float) -> tuple[float, tuple[float, float]]:
     """hits / n and its exact 95 % interval (Clopper and Pearson 1934), for n independent trials: (share, (low, high)).
 
-    0 of 32 allows up to 10.9 %. hits may be a fraction (see `clustered_share`). Raises ValueError unless 0 <= hits <= n and
-    n >= 1.
+    0 of 32 allows up to 10.9 %. hits and n may be fractions (see `clustered_share`). Raises ValueError unless
+    0 <= hits <= n and n >= 1.
     """
     if n < 1 or not 0 <= hits <= n:
         raise ValueError(f"hits and n must hold 0 <= hits <= n and n >= 1, not {hits} of {n}")
@@ -24,13 +24,15 @@ def share_with_interval(hits: float, n: int) -> tuple[float, tuple[float, float]
 
 
 def clustered_share(hits: ArrayLike, clusters: ArrayLike) -> tuple[float, tuple[float, float]]:
-    """Share of rows that are hits, and its exact 95 % interval with as many independent trials as there are clusters.
+    """Share of rows that are hits, and its 95 % interval: exact where each row is a cluster of its own.
 
-    hits: [N] bool; clusters: [N] labels. Near-duplicates count as one trial, the share stays that of the rows (Korn and
-    Graubard 1998, with the number of clusters as effective sample size). Raises ValueError where there are no rows.
+    hits: [N] bool; clusters: [N] labels. Otherwise Clopper and Pearson's with an effective sample size (Korn and Graubard
+    1998), N^2 / (sum of squared cluster sizes): that of a mean over rows whose clusters are hit or missed whole. Raises
+    ValueError where there are no rows.
     """
     rows, labels = np.asarray(hits, dtype=bool), np.asarray(clusters)
     if not len(rows) or rows.shape != labels.shape:
         raise ValueError(f"hits and clusters must be equally long, with at least one row, not {rows.shape}, {labels.shape}")
-    trials, share = len(np.unique(labels)), float(rows.mean())
+    sizes = np.unique(labels, return_counts=True)[1].astype(np.float64)
+    share, trials = float(rows.mean()), float(len(rows) ** 2 / np.square(sizes).sum())
     return share, share_with_interval(share * trials, trials)[1]

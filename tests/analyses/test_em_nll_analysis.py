@@ -43,7 +43,7 @@ def test_the_figures_use_the_colours_of_bins():
 
 def test_it_says_whose_text_the_continuations_are():
     material = tiny_material()
-    assert "own text, not the model's output; 4 of 9 rows are recited whole" in EMNLL()(material).sentences[2]
+    assert "own text, as they were given; 4 of 9 rows are recited whole" in EMNLL()(material).sentences[2]
     assert "model's own output" in EMNLL()(replace(material, self_generated=True)).sentences[2]
 
 

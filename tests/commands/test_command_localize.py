@@ -81,6 +81,44 @@ def test_what_was_made_from_something_else_is_computed_anew(tmp_path, change):
     assert again.code == 0 and "kept" not in again.out
 
 
+def test_tables_and_figures_are_those_of_what_is_reported(tmp_path, drawing):
+    """Whatever was deleted, or was left by another run in the same folder."""
+    assert localize(*QUICK, directory=tmp_path).code == 0
+    (tmp_path / "tables" / "em_nll.parquet").unlink()
+    assert localize("analysis=em_nll", directory=tmp_path).code == 0
+    (one,) = read(tmp_path)["analyses"].values()
+    assert sorted(path.stem for path in (tmp_path / "tables").iterdir()) == sorted(one["tables"])
+    assert sorted(path.stem for path in (tmp_path / "figures").glob("*.png")) == sorted(one["figures"])
+
+
+def test_a_fault_in_one_analysis_does_not_lose_what_the_others_found(tmp_path, monkeypatch):
+    from memunlearn.analyses.attention_heads import AttentionHeads
+
+    def broken(self, material):
+        raise torch.OutOfMemoryError("not enough")
+
+    monkeypatch.setattr(AttentionHeads, "__call__", broken)
+    assert "out of memory" in localize(*QUICK, directory=tmp_path).the_error()
+    result = read(tmp_path)
+    assert list(result["analyses"]) == ["em_nll"] and "not enough" in result["failed"]["attention_heads"]
+
+
+def test_an_attribution_of_a_users_own_is_never_taken_for_the_same(tmp_path):
+    own = "analysis.weight_noise.attribution._target_=test_command_localize.Own"
+    options = ("analysis=weight_noise", own, "analysis.weight_noise.scales=[2]", "analysis.weight_noise.seeds=1")
+    for _ in range(2):
+        ended = localize(*options, directory=tmp_path)
+        assert ended.code == 0 and "kept" not in ended.out, ended.err
+
+
+class Own:
+    """An attribution without a version."""
+
+    def __call__(self, model, names, forget, retain, batch_size, seed):
+        weights = dict(model.named_parameters())
+        return {name: weights[name].detach().abs() for name in names}
+
+
 def test_a_damaged_finding_is_computed_anew_and_said(tmp_path):
     assert localize("analysis=em_nll", directory=tmp_path).code == 0
     kept = tmp_path / "findings" / "em_nll.json"

@@ -16,11 +16,11 @@ STAND_IN = (*tiny_demo.OVERRIDES, "protocol.trials=2", "protocol.steps=1", "prot
 def recipe():
     """The commands of the Makefile's target `paper`, as lists of words; variables that it sets are filled in."""
     makefile = (command_runs.ROOT / "Makefile").read_text()
-    variables = dict(re.findall(r"^(PAPER_\w+) \?= (.*)$", makefile, re.MULTILINE)) | {"PAPER_INPUTS": "", "PAPER_ANALYSIS": ""}
+    variables = dict(re.findall(r"^(PAPER_\w+) \?= (.*)$", makefile, re.MULTILINE)) | {"PAPER_INPUTS": ""}
     body = re.search(r"^paper:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
     for name, value in variables.items():
         body = body.replace(f"$({name})", value)
-    return [shlex.split(line)[1:] for line in body.strip().splitlines()]
+    return [shlex.split(line.partition(" || ")[0])[1:] for line in body.strip().splitlines()]
 
 
 @pytest.fixture

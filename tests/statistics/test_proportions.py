@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,18 @@ def test_near_duplicates_add_no_certainty(rows):
     repeated = clustered_share(hits * 5, clusters * 5)
     assert repeated[1] == pytest.approx((low, high))
     assert high - low >= (lambda i: i[1] - i[0])(share_with_interval(sum(hits), len(hits))[1]) - 1e-9
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_clusters_of_unequal_size_are_covered(p):
+    """71 clusters, one of them with 49 rows, each hit or missed whole: taking them for 71 trials covers 0.7 to 0.8."""
+    sizes = np.array([49, 40, 30, 25, 20, 15, *[10] * 10, *[5] * 20, *[2] * 35])
+    clusters, draw = np.repeat(np.arange(len(sizes)), sizes), np.random.default_rng(0)
+    covered = 0
+    for _ in range(300):
+        low, high = clustered_share((draw.random(len(sizes)) < p)[clusters], clusters)[1]
+        covered += low <= p <= high
+    assert covered / 300 > 0.93
 
 
 def test_no_rows_have_no_share():
