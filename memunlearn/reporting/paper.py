@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from memunlearn.reporting.files import write_text
 from memunlearn.reporting.finding import Finding
 from memunlearn.reporting.finding_files import finding_path, read_finding
 from memunlearn.reporting.localization_page import localization_page
-from memunlearn.reporting.sweep_content import SweepContent, content_of, headline_sentences
+from memunlearn.reporting.sweep_comparisons import END, Comparison
+from memunlearn.reporting.sweep_content import SweepContent, content_of
+from memunlearn.reporting.sweep_differences import FORGET_EM, sentence
 from memunlearn.reporting.sweep_runs import read_sweep
 from memunlearn.reporting.sweep_series import distributions
 
@@ -86,17 +89,32 @@ def unlearning_finding(content: SweepContent) -> Finding:
         charts.append(
             Chart(f"unlearning_{name}", caption, caption, (Distributions(f"{name} set", "EM (tokens)", groups),), columns=1)
         )
-    sentences = [sentence for one in content.comparisons for sentence in headline_sentences(one)]
     numbers: dict[str, Any] = {
         row.label: {mean.quantity.label: mean.value for mean in row.means} for row in content.setting_rows
     }
     return Finding(
         "unlearning",
         "Unlearning and editing, one paragraph at a time",
-        (content.headline, *sentences),
+        (content.headline, *_sentences(content.comparisons)),
         "trials (below five seeds: conditional on these runs, and no interval across seeds)",
         numbers,
         {},
         tuple(charts),
-        tuple(f"{run.folder}: {why}" for run, why in content.lost) + content.remarks,
+        (
+            f"Every other difference, and each run's page: {UNLEARNING}/sweep.html.",
+            *(f"{run.folder}: {why}" for run, why in content.lost),
+            *content.remarks,
+        ),
     )
+
+
+def _sentences(comparisons: Sequence[Comparison]) -> list[str]:
+    """For each comparison what it says of forget EM at the end; the rest is on the sweep's own page."""
+    return [
+        f"{comparison.title[0].upper()}{comparison.title[1:]}{f' ({comparison.held})' if comparison.held else ''}: "
+        f"{said[0].lower()}{said[1:]}"
+        for comparison in comparisons
+        for one in comparison.differences
+        if (one.moment, one.quantity) == (END, FORGET_EM)
+        for said in [sentence(one, comparison.a, comparison.b)]
+    ]

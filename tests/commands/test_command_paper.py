@@ -55,6 +55,7 @@ def test_the_page_has_every_claim_that_something_bears_on(paper, capsys):
         assert CLAIMS[name] in page.replace("&#39;", "'"), name
     assert CLAIMS["weight_noise"] not in page
     assert "no evidence about where larger models" in page
+    assert "Unlearn versus edit (gradient): at the end of the runs, forget EM" in page
     drawn = {path.stem for path in (paper / "figures").glob("unlearning_*.png")}
     assert {"unlearning_forget", "unlearning_retain"} <= drawn
 
