@@ -50,7 +50,8 @@ def _how(result: Mapping[str, Any]) -> str:
         return "One paragraph at a time, with the model restored between trials"
     reason = STOPPED_BECAUSE.get(result.get("stopped_because", ""), "for a reason that was not recorded")
     steps = result.get("steps", "unknown")
-    return f"Training stopped after {steps} step{'' if steps == 1 else 's'} because {reason}"
+    said = f"Training stopped after {steps} step{'' if steps == 1 else 's'} because {reason}"
+    return f"{said}, and no check was better than the base model, which was kept" if result.get("kept_step") == 0 else said
 
 
 def _went(metric: Metric, before: SetStats, after: SetStats) -> str:

@@ -155,10 +155,11 @@ class StopAndKeep(lightning.Callback):
         if self.rule.rank(check, self.length) < self.rule.rank(self.best, self.length):
             self.best = check
             self.best_deltas = {name: delta.detach().clone() for name, delta in delta_parameters(module.model).items()}
-        if self.rule.forgotten(check, self.length):
-            self.stopped_because = "forget_em"
-        elif self.rule.hurt(check):
+        # A state that forgot and was hurt is not kept (see rank): to call that the target reached would mislead.
+        if self.rule.hurt(check):
             self.stopped_because = "max_kl"
+        elif self.rule.forgotten(check, self.length):
+            self.stopped_because = "forget_em"
         else:
             return
         trainer.should_stop = True

@@ -12,6 +12,14 @@ def test_the_sentence_says_what_happened():
     )
 
 
+def test_where_no_check_was_kept_it_says_so():
+    sentence = result_sentence(fake_results.result(steps=1, stopped_because="max_kl", kept_step=0))
+    assert sentence.startswith(
+        "Training stopped after 1 step because the KL limit was reached, and no check was better than the base model, which "
+        "was kept: over 64 rows"
+    )
+
+
 def test_edits_name_the_alternative():
     sentence = result_sentence(fake_results.result(edit=True))
     assert "the alternative is recited for 44.2 tokens (before: 1.2)" in sentence

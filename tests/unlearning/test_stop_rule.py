@@ -119,7 +119,7 @@ def naive_choice(rule, base_check, watcher):
         candidates.append(check)
         done = check.forget_em <= rule.forget_em and max(check.forget_em_p95, check.forget_longest_run) <= C / 5
         if done or check.retain_val_kl > rule.max_kl:
-            why = "forget_em" if done else "max_kl"
+            why = "max_kl" if check.retain_val_kl > rule.max_kl else "forget_em"
             break
     else:
         why = "max_steps"
@@ -171,12 +171,14 @@ def test_a_check_is_what_loops_over_rows_say(reciting, sets, preparation):
     assert first == naive_check(base, base, sets, 0)
 
 
-def test_the_base_model_is_kept_where_the_first_step_hurts(reciting, sets, preparation):
+@pytest.mark.parametrize("forget_em", [0.0, float(C)])
+def test_the_base_model_is_kept_where_the_first_step_hurts(reciting, sets, preparation, forget_em):
+    """Also where that step forgets: what is not kept did not reach the target."""
     base, before = bake(reciting), bits(reciting)
-    rule = StopRule(every=1, forget_em=0.0, max_kl=0.01, max_steps=9)
+    rule = StopRule(every=1, forget_em=forget_em, max_kl=0.01, max_steps=9)
     trained, watcher = watched_run(reciting, base, sets, preparation, rule, lr=5.0)
     assert (trained.kept_step, trained.steps, trained.stopped_because) == (0, 1, "max_kl")
-    assert watcher.checks[1].retain_val_kl > 0.01
+    assert watcher.checks[1].retain_val_kl > 0.01 and (watcher.checks[1].forget_em <= rule.forget_em) == (forget_em > 0)
     assert all(not delta.any() for delta in trained.patch.deltas.values())
     assert same(bits(reciting), before) and same(bits(bake(reciting)), before)
 
