@@ -37,13 +37,13 @@ class KnownAnswer:
     keep_batch: as in `Recipe`.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     plants: Sequence[str] = PLANTS
     seeds: int = 5
     planted: int = 1
     retain: int = 24
     fraction: float = 0.02
-    levels: Sequence[float] = (0.4, 0.3, 0.2)
+    levels: Sequence[float] = (1.0, 0.4, 0.2)
     learning_rate: float = 2e-3
     max_steps: int = 400
     keep_weight: float = 0.3
@@ -59,7 +59,7 @@ class KnownAnswer:
         _require("keep_weight", self.keep_weight, self.keep_weight >= 0, "set 0 or more")
         for name, plural in (
             ("plants", "one or more of " + ", ".join(PLANTS)),
-            ("levels", "nats per token, such as [0.2, 0.1]"),
+            ("levels", "nats per token, such as [1.0, 0.4, 0.2]"),
         ):
             values = getattr(self, name)
             is_list = isinstance(values, Sequence) and not isinstance(values, str) and 0 < len(set(values)) == len(values)
@@ -147,7 +147,7 @@ class KnownAnswer:
 
 
 def _table(plantings: Sequence[Planting]) -> dict[str, list[Any]]:
-    """One row per plant, seed, level (None: the unplanted base model) and attribution."""
+    """One row per plant, seed, level (None: the unplanted base model) and attribution; state: the level's `Outcome`."""
     rows: list[dict[str, Any]] = []
     for one in plantings:
         answer = one.answer
@@ -159,7 +159,7 @@ def _table(plantings: Sequence[Planting]) -> dict[str, list[Any]]:
                     "place": one.place,
                     "seed": one.seed,
                     "level": answer.level,
-                    "state": one.state,
+                    "state": answer.outcome,
                     "attribution": attribution,
                     "auprc": None if found is None else found.auprc,
                     "recall_at_k": None if found is None else found.recall_at_k,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from memunlearn.localization.known_answer import METHODS, RANDOM, Answer
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST, mean_interval
@@ -25,12 +26,6 @@ class Planting:
     eligible: int
     answer: Answer
 
-    @property
-    def state(self) -> str:
-        if self.answer.level is None:
-            return "unplanted"
-        return "planted" if self.answer.reached else "not planted"
-
 
 @dataclass(frozen=True)
 class Mean:
@@ -46,9 +41,10 @@ class Mean:
 
 @dataclass(frozen=True)
 class Compared:
-    """One attribution on one plant at one level, over the seeds in which the level was reached; by measure.
+    """One attribution on one plant at one level, over the seeds whose model of that level was scored; by measure.
 
-    planted, unplanted: how well it finds the plant in the planted and in the base model of the same seeds.
+    em: mean over paragraphs and seeds, 0..C; nll: the same, nats per token: of the planted paragraphs in the scored models;
+    None where there is none. planted, unplanted: how well it finds the plant in the planted and the base model of these seeds.
     over_unplanted, over_random: differences paired by seed; random: random scores of the same planted models.
     """
 
@@ -56,6 +52,8 @@ class Compared:
     level: float
     attribution: str
     seeds: int
+    em: float | None
+    nll: float | None
     planted: dict[str, Mean]
     unplanted: dict[str, Mean]
     over_unplanted: dict[str, Mean]
@@ -72,14 +70,15 @@ class Compared:
 
 
 def compare(plantings: Sequence[Planting], plants: Sequence[str], levels: Sequence[float]) -> list[Compared]:
-    """Every plant x level x attribution, in this order; those whose level no seed reached too (seeds = 0)."""
+    """Every plant x level x attribution, in this order; those that no seed has a model of, too (seeds = 0)."""
     null = {(one.answer.plant, one.seed): one.answer for one in plantings if one.answer.level is None}
     found = []
     for plant in plants:
         for level in levels:
-            reached = [
-                one for one in plantings if (one.answer.plant, one.answer.level) == (plant, level) and one.answer.reached
+            scored = [
+                one for one in plantings if (one.answer.plant, one.answer.level) == (plant, level) and one.answer.is_planted
             ]
+            em, nll = planted_em_and_nll([one.answer for one in scored])
             for name in METHODS:
                 values = {
                     measure: [
@@ -88,7 +87,7 @@ def compare(plantings: Sequence[Planting], plants: Sequence[str], levels: Sequen
                             getattr(null[plant, one.seed].found[name], measure),
                             getattr(one.answer.found[RANDOM], measure),
                         )
-                        for one in reached
+                        for one in scored
                     ]
                     for measure in MEASURES
                 }
@@ -97,7 +96,9 @@ def compare(plantings: Sequence[Planting], plants: Sequence[str], levels: Sequen
                         plant,
                         level,
                         name,
-                        len(reached),
+                        len(scored),
+                        em,
+                        nll,
                         {key: _mean([planted for planted, _, _ in rows], (0, 1)) for key, rows in values.items()},
                         {key: _mean([unplanted for _, unplanted, _ in rows], (0, 1)) for key, rows in values.items()},
                         {key: _mean([planted - unplanted for planted, unplanted, _ in rows]) for key, rows in values.items()},
@@ -105,6 +106,14 @@ def compare(plantings: Sequence[Planting], plants: Sequence[str], levels: Sequen
                     )
                 )
     return found
+
+
+def planted_em_and_nll(answers: Sequence[Answer]) -> tuple[float | None, float | None]:
+    """Mean over the planted paragraphs of all answers: 0..C, and nats per token; None without an answer."""
+    if not answers:
+        return None, None
+    em, nll = (torch.cat(list(values)).double().mean() for values in zip(*((one.em, one.nll) for one in answers), strict=True))
+    return float(em), float(nll)
 
 
 def _mean(values: Sequence[float], limits: tuple[float, float] = (-1, 1)) -> Mean:
@@ -119,7 +128,14 @@ def _mean(values: Sequence[float], limits: tuple[float, float] = (-1, 1)) -> Mea
 
 def numbers_of(compared: Sequence[Compared], plantings: Sequence[Planting]) -> dict[str, Any]:
     """By plant: k, chance, and by level how the planting went and what each attribution found; JSON-able."""
-    numbers: dict[str, Any] = {"eligible": plantings[0].eligible, "plants": {}}
+    levels = [one.answer for one in plantings if one.answer.level is not None]
+    runs = {(one.answer.plant, one.seed) for one in plantings}
+    numbers: dict[str, Any] = {
+        "eligible": plantings[0].eligible,
+        "training_runs": len(runs),
+        "states_scored": sum(answer.is_planted for answer in levels),
+        "plants": {},
+    }
     for one in compared:
         of_plant = [planting for planting in plantings if planting.answer.plant == one.plant]
         k = of_plant[0].k
@@ -131,13 +147,18 @@ def numbers_of(compared: Sequence[Compared], plantings: Sequence[Planting]) -> d
 
 
 def _how_planting_went(answers: Sequence[Answer]) -> dict[str, Any]:
-    reached = [answer for answer in answers if answer.reached]
+    """em, nll, steps: of the scored models; None where there is none."""
+    scored = [answer for answer in answers if answer.is_planted]
+    passed_over = sum(answer.outcome == "passed over" for answer in answers)
+    em, nll = planted_em_and_nll(scored)
     return {
         "seeds": len(answers),
-        "planted": len(reached),
-        "em": float(np.mean([float(answer.em.double().mean()) for answer in answers])),
-        "nll": float(np.mean([float(answer.nll.mean()) for answer in answers])),
-        "steps": float(np.mean([answer.steps for answer in answers])),
+        "planted": len(scored),
+        "passed_over": passed_over,
+        "not_planted": len(answers) - len(scored) - passed_over,
+        "em": em,
+        "nll": nll,
+        "steps": float(np.mean([answer.steps for answer in scored])) if scored else None,
         "attributions": {},
     }
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memunlearn.localization.planting import PlantedState, Recipe, plant_paragraphs
+from memunlearn.errors import UserError
+from memunlearn.localization.planting import Outcome, PlantedState, Recipe, plant_paragraphs
 from memunlearn.localization.weight_attribution import (
     Attribution,
     Contrastive,
@@ -63,19 +64,24 @@ METHODS: Mapping[str, Attribution] = {
 class Answer:
     """What the attributions find of one plant, in the model of one level or (level None) in the unplanted base model.
 
-    plant: its name. level, reached, steps, em [n], nll [n]: as in PlantedState; without a plant reached is False, steps 0.
-    retain_nll: mean over retain rows, nats per token; None where the level was not reached.
-    found: by attribution; empty where the level was not reached: such a state is not scored.
+    plant: its name. level, outcome, steps, em [n], nll [n]: as in PlantedState; the base model's are "unplanted" and 0 steps.
+    retain_nll: mean over retain rows, nats per token; None where there is no model to score.
+    found: by attribution; empty where there is no model to score.
     """
 
     plant: str
     level: float | None
-    reached: bool
+    outcome: Outcome
     steps: int
     em: Tensor
     nll: Tensor
     retain_nll: float | None
     found: Mapping[str, Retrieval]
+
+    @property
+    def is_planted(self) -> bool:
+        """It is the answer of a planted model, and scored."""
+        return self.outcome == "planted"
 
 
 def planted_positions(indices: Indices, weights: Sequence[WeightTensor]) -> np.ndarray:
@@ -104,13 +110,20 @@ def find(
 ) -> dict[str, dict[str, Retrieval]]:
     """By truth (such as `planted_positions`) and attribution: how well it ranks those weights above all other eligible ones.
 
-    forget = the planted paragraphs, as in the objectives. One attribution at a time is held, as fp32 [eligible].
+    forget = the planted paragraphs, as in the objectives. One attribution at a time is held, as fp32 [eligible]. Raises
+    UserError where an attribution's scores are not numbers.
     """
     names = [weight.name for weight in weights]
     found: dict[str, dict[str, Retrieval]] = {plant: {} for plant in truths}
     for label, method in methods.items():
         scores = attribute(model, names, planted, retain, method, batch_size, seed)
-        ranking = Ranking(torch.cat([scores[name].flatten().cpu() for name in names]).numpy())
+        flat = torch.cat([scores[name].flatten().cpu() for name in names])
+        if number := int(flat.isnan().sum()):
+            raise UserError(
+                f"analysis known_answer: {number:,} of {len(flat):,} scores of the attribution {label} are NaN, which cannot "
+                "be ranked: look for NaN in the model's weights and in its NLL (analysis=em_nll), or load it in fp32"
+            )
+        ranking = Ranking(flat.numpy())
         for plant, truth in truths.items():
             found[plant][label] = ranking.find(truth)
     return found
@@ -136,7 +149,7 @@ def known_answer(
     null = find(model, weights, truths, planted, retain, batch_size, seed)
     base, kept = score(model, planted, batch_size), float(score(model, retain, batch_size).nll.mean())
     for number, (plant, indices) in enumerate(plants.items()):
-        yield Answer(plant, None, False, 0, base.em, base.nll, kept, null[plant])
+        yield Answer(plant, None, "unplanted", 0, base.em, base.nll, kept, null[plant])
         states = plant_paragraphs(model, indices, planted, retain, reference, recipe, seed)
         for place, state in enumerate(states):
             # Random scores of every state are drawn anew; of the attributions, only the Fisher's labels depend on the seed.
@@ -155,7 +168,7 @@ def _answer(
     seed: int,
 ) -> Answer:
     if state.model is None:
-        return Answer(plant, state.level, False, state.steps, state.em, state.nll, None, {})
+        return Answer(plant, state.level, state.outcome, state.steps, state.em, state.nll, None, {})
     found = find(state.model, weights, {plant: truth}, planted, retain, batch_size, seed)[plant]
     kept = float(score(state.model, retain, batch_size).nll.mean())
-    return Answer(plant, state.level, True, state.steps, state.em, state.nll, kept, found)
+    return Answer(plant, state.level, state.outcome, state.steps, state.em, state.nll, kept, found)

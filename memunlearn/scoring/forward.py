@@ -75,8 +75,9 @@ class ReferenceStates:
         for file in directory.glob(FILES):
             file.unlink()
 
+    @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
-        """The base model's logits [B, C, V] for these rows, on the head's device."""
+        """The base model's logits [B, C, V] for these rows, on the head's device; constants, never differentiated."""
         device = next(self.head.parameters()).device
         return self.head(self.hidden[rows.cpu()].to(device))
 

@@ -12,7 +12,7 @@ from tiny_material import C, tiny_material
 
 from memunlearn.analyses.known_answer import KnownAnswer
 from memunlearn.analyses.known_answer_comparison import Planting, compare
-from memunlearn.analyses.known_answer_report import charts, sentences
+from memunlearn.analyses.known_answer_report import charts, notes, sentences
 from memunlearn.errors import UserError
 from memunlearn.localization.known_answer import METHODS, Answer
 from memunlearn.statistics.retrieval import Retrieval
@@ -63,7 +63,8 @@ def test_table_has_a_row_for_everything(finding):
         assert row["chance"] == row["k"] / row["eligible"]
         assert 0 <= row["recall_at_k"] <= 1 and 0 < row["auprc"] <= 1
         if row["level"] is not None:
-            assert row["planted_em_lowest"] == C and row["planted_nll"] <= row["level"] and row["steps"] > 0
+            assert 1.4 * (row["level"] == 1.8) < row["planted_nll"] <= row["level"] and row["steps"] > 0
+            assert row["planted_em_lowest"] == C or row["level"] == 1.8
         else:
             assert row["planted_em"] <= C / 5 and row["steps"] == 0
     json.dumps([finding.tables, finding.numbers])
@@ -81,7 +82,7 @@ def test_numbers_are_means_over_seeds_paired(finding):
     planted, null, random = auprc(1.4, "fisher"), auprc(None, "fisher"), auprc(1.4, "random")
     level = finding.numbers["plants"]["mlp"]["levels"]["1.4"]
     numbers = level["attributions"]["fisher"]
-    assert level["planted"] == 2 and level["em"] == C
+    assert level["planted"] == 2 and level["em"] == C and level["passed_over"] == level["not_planted"] == 0
     assert numbers["auprc"] == pytest.approx(sum(planted.values()) / 2)
     assert numbers["auprc_unplanted"] == pytest.approx(sum(null.values()) / 2)
     assert numbers["auprc_over_unplanted"] == pytest.approx(sum(planted[s] - null[s] for s in planted) / 2)
@@ -92,6 +93,8 @@ def test_numbers_are_means_over_seeds_paired(finding):
 def test_two_seeds_are_no_verdict(finding):
     assert finding.sentences[0].startswith("Too few plantings for a verdict")
     assert any("does not choose" in sentence for sentence in finding.sentences)
+    assert "4 training runs, 8 planted models scored: 4 of 4 recite every planted paragraph" in finding.sentences[-2]
+    assert (finding.numbers["training_runs"], finding.numbers["states_scored"]) == (4, 8)
     assert {chart.name for chart in finding.charts} == {"known_answer_auprc", "known_answer_recall_at_k"}
     assert "too few seeds" in finding.charts[0].caption
 
@@ -113,12 +116,15 @@ def test_the_base_model_is_left_as_it_is(material):
 
 def test_what_cannot_be_planted_is_told(material):
     finding = quick(seeds=1, max_steps=2)(material)
-    assert finding.sentences[0].startswith("No paragraph could be planted")
+    assert finding.sentences[0].startswith("No planted model could be scored")
     table = finding.tables["known_answer"]
-    failed = [i for i, state in enumerate(table["state"]) if state == "not planted"]
+    failed = [i for i, state in enumerate(table["state"]) if state == "lowest level not reached"]
     assert len(failed) == 2 * len(METHODS) and all(table["auprc"][i] is None and table["steps"][i] == 2 for i in failed)
-    assert sum(note.startswith("Not planted: one layer's MLP (layer") for note in finding.notes) == 2
-    assert finding.numbers["plants"]["mlp"]["levels"]["1.4"]["planted"] == 0
+    assert sum(note.startswith("Lowest level not reached: one layer's MLP (layer") for note in finding.notes) == 1
+    level = finding.numbers["plants"]["mlp"]["levels"]["1.4"]
+    assert (level["planted"], level["not_planted"], level["em"]) == (0, 1, None)
+    assert "1 training run, 0 planted models scored: 0 of 1 recite" in finding.sentences[-2]
+    assert finding.sentences[-2].endswith("the other runs are not scored at any level.")
     json.dumps(finding.numbers)
 
 
@@ -204,7 +210,8 @@ def made_up(values, level=0.1, null=0.02, random=0.01):
                 )
                 for name in METHODS
             }
-            answer = Answer("mlp", at, at is not None, 3, torch.tensor([C]), torch.tensor([0.05]), 1.0, found)
+            outcome = "unplanted" if at is None else "planted"
+            answer = Answer("mlp", at, outcome, 3, torch.tensor([C]), torch.tensor([0.05]), 1.0, found)
             plantings.append(Planting(seed, "layer 1", 10, 1000, answer))
     return plantings
 
@@ -218,8 +225,28 @@ def test_a_verdict_follows_the_intervals():
     said = sentences(compared, plantings)
     assert "gradient finds one layer's MLP at 1 of 1 tested levels; fisher finds" in said[0]
     assert said[0].endswith("gradient_x_weight and contrastive find none.")
-    assert "AUPRC at 0.1 nats per token over 5 seeds: gradient 0.51 [0.42, 0.6] (unplanted 0.02)" in said[1]
+    at = f"level 0.1 (planted NLL 0.05 nats per token, EM {C}.0)"
+    assert f"AUPRC at {at} over 5 seeds: gradient 0.51 [0.42, 0.6] (unplanted 0.02)" in said[1]
     assert "95 % intervals over 5 planting seeds" in charts(compared, plantings)[0].caption
+
+
+def test_a_figure_draws_models_at_their_own_loss():
+    plantings = made_up(dict.fromkeys(METHODS, [0.1] * 5))
+    panel = charts(compare(plantings, ("mlp",), (0.1,)), plantings)[0].panels[0]
+    assert all(series.x == [pytest.approx(0.05)] for series in panel.series)
+
+
+def test_a_level_passed_over_is_told_and_not_scored():
+    plantings = made_up(dict.fromkeys(METHODS, [0.1] * 5))
+    first = next(i for i, one in enumerate(plantings) if one.answer.level is not None)
+    jumped = dataclasses.replace(plantings[first].answer, level=0.2, outcome="passed over", retain_nll=None, found={})
+    plantings.append(dataclasses.replace(plantings[first], answer=jumped))
+    compared = compare(plantings, ("mlp",), (0.2, 0.1))
+    assert {(one.level, one.seeds, one.nll is None) for one in compared} == {(0.2, 0, True), (0.1, 5, False)}
+    assert "5 training runs, 5 planted models scored: 5 of 5 recite" in sentences(compared, plantings)[-2]
+    assert sentences(compared, plantings)[-2].endswith("; 1 level passed over in one step.")
+    said = f"Passed over: one layer's MLP (layer 1), seed 0, level 0.2 nats per token: NLL 0.050, EM {C} after 3 steps."
+    assert said in notes(plantings, False)
 
 
 def test_none_finds_them_is_a_result():

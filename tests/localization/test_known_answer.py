@@ -5,6 +5,7 @@ import pytest
 import tiny_architectures as tiny
 import torch
 
+from memunlearn.errors import UserError
 from memunlearn.localization.known_answer import METHODS, RANDOM, find, known_answer, planted_positions
 from memunlearn.localization.planting import Recipe
 from memunlearn.localization.weight_attribution import nll_gradient
@@ -91,9 +92,10 @@ def test_null_and_levels_of_every_plant():
     for one in answers:
         assert set(one.found) == set(METHODS) and one.retain_nll > 0
         if one.level is None:
-            assert torch.equal(one.em, base.em) and torch.equal(one.nll, base.nll) and not one.reached
+            assert torch.equal(one.em, base.em) and torch.equal(one.nll, base.nll) and one.outcome == "unplanted"
         else:
-            assert one.reached and one.em.tolist() == [C]
+            assert one.is_planted and 1.2 * (one.level == 1.6) < float(one.nll.mean()) <= one.level
+            assert one.level == 1.6 or one.em.tolist() == [C]
     unplanted, planted = answers[0].found, answers[2].found
     assert all(planted[name] != unplanted[name] for name in METHODS)
 
@@ -103,4 +105,18 @@ def test_what_was_not_planted_is_not_scored():
     weights = eligible_weights(model)
     answers = answers_of(model, {"few": {weights[0].name: torch.tensor([1, 2])}}, Recipe((0.5,), 1e-2, 3, 0.1, 2))
     assert answers[0].found and answers[0].level is None
-    assert not answers[1].reached and not answers[1].found and answers[1].retain_nll is None and answers[1].steps == 3
+    assert not answers[1].is_planted and not answers[1].found and answers[1].retain_nll is None and answers[1].steps == 3
+
+
+def test_scores_that_are_no_numbers_are_told_with_their_attribution():
+    model = tiny.tiny_model("gpt2")
+    weights = eligible_weights(model)
+    truth = planted_positions(plants_of(weights, "head")["head"], weights)
+
+    def broken(model, names, forget, retain, batch_size, seed):
+        scores = {name: torch.ones(model.get_parameter(name).shape) for name in names}
+        scores[names[1]].flatten()[3] = float("nan")
+        return scores
+
+    with pytest.raises(UserError, match=r"1 of [\d,]+ scores of the attribution broken are NaN"):
+        find(model, weights, {"head": truth}, NEW, RETAIN, 2, 0, {"broken": broken})
