@@ -160,7 +160,8 @@ def _sentences(curves: NoiseCurves, fraction: float) -> tuple[str, ...]:
         first = f"No noise up to {curves.scales[at]:g} standard deviations on the top {percent} of weights halves memorized EM"
         first += f" ({before} without noise, {after} at the most noise)"
     else:
-        first = f"Noise of {curves.scales[at]:g} standard deviations on the top {percent} of weights is the least that halves"
+        deviations = f"{curves.scales[at]:g} standard deviation{'' if curves.scales[at] == 1 else 's'}"
+        first = f"Noise of {deviations} on the top {percent} of weights is the least that halves"
         first += f" memorized EM (from {before} to {after})"
     first += f"; there {_risen(curves, TOP, at)}."
     others = [choice for choice in curves.choices if choice != TOP]
