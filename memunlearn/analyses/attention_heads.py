@@ -12,7 +12,7 @@ from torch import Tensor
 from memunlearn.analyses.attention_heads_charts import describe_charts
 from memunlearn.analyses.attention_heads_tables import make_tables
 from memunlearn.analyses.heads_by_group import GROUPS, GroupOfRows, group_rows, tau_within_positions
-from memunlearn.analyses.in_words import direction, number, p_value, rows, with_interval
+from memunlearn.analyses.in_words import direction, p_value, rows, with_interval
 from memunlearn.analyses.material import OVER_CLUSTERS, Material
 from memunlearn.errors import UserError
 from memunlearn.localization.attention_heads import (
@@ -34,17 +34,19 @@ Named = tuple[int, int]
 class AttentionHeads:
     """Kendall correlation of attention with corpus frequency for every head, attention by rank, entropy, head correlation.
 
-    max_memorized, max_non_memorized: rows of each set at most, drawn with the seed; None: all. within_rows: how many of each
-    set serve for the correlation within positions, where rows are compared with each other.
+    max_memorized, max_non_memorized, max_neither: rows of each set, and of those in neither, at most, drawn with the seed;
+    None: all. within_rows: how many of each set, drawn with the seed, serve for the correlation within positions, where rows
+    are compared with each other.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     max_memorized: int | None = None
     max_non_memorized: int | None = 2000
+    max_neither: int | None = 2000
     within_rows: int = 200
 
     def __post_init__(self) -> None:
-        for name in ("max_memorized", "max_non_memorized", "within_rows"):
+        for name in ("max_memorized", "max_non_memorized", "max_neither", "within_rows"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise UserError(f"analysis.attention_heads.{name}={value} must be 0 or more")
@@ -55,7 +57,7 @@ class AttentionHeads:
         parts = [
             material.rows(material.memorized, self.max_memorized),
             material.rows(material.non_memorized, self.max_non_memorized),
-            material.rows(neither),
+            material.rows(neither, self.max_neither),
         ]
         chosen = torch.cat(parts)
         if not len(chosen):
@@ -66,7 +68,7 @@ class AttentionHeads:
         sets = torch.arange(3).repeat_interleave(torch.tensor([len(part) for part in parts]))
         prefixes, clusters = material.paragraphs.prefixes[chosen], material.clusters[chosen].numpy()
         found = attention_heads(material.model, prefixes, material.frequency, sets, material.batch_size)
-        few = torch.cat([(sets == which).nonzero().flatten()[: self.within_rows] for which in (0, 1)])
+        few = torch.cat([material.rows(sets == which, self.within_rows) for which in (0, 1)])
         attention = all_attention(material.model, prefixes[few], material.batch_size).numpy() if len(few) else None
         frequency = material.frequency[prefixes].double()
         within = {
@@ -86,8 +88,8 @@ class AttentionHeads:
             },
             "anti_correlated_heads": {
                 name: [
-                    {"layer": layer, "head": head, "correlation": number_or_none(group.with_others[layer, head])}
-                    for layer, head in group.contrary_heads
+                    {"layer": head[0], "head": head[1], "correlation": group.with_others.numbers(head)}
+                    for head in group.contrary_heads
                 ]
                 for name, group in groups.items()
             },
@@ -145,11 +147,11 @@ class AttentionHeads:
     ) -> dict[tuple[str, str], Estimates]:
         """Attention per occurrence by rank, [P], of the named head and of the others in its layer: by (set, which)."""
         own, others = attention_of_head(material.model, prefixes, *named, material.batch_size)
-        of_rank = torch.nn.functional.one_hot(frequency_ranks(frequency), prefixes.shape[1]).double()
+        ranks = frequency_ranks(frequency)
         curves = {}
         for which, values in (("named", own), ("others", others)):
-            counts = torch.einsum("np,npk->nk", (~values.isnan()).double(), of_rank)
-            sums = torch.einsum("np,npk->nk", values.nan_to_num(), of_rank)
+            counts = torch.zeros_like(values).scatter_add_(1, ranks, (~values.isnan()).double())
+            sums = torch.zeros_like(values).scatter_add_(1, ranks, values.nan_to_num())
             means = torch.where(counts > 0, sums / counts, torch.nan).numpy()
             for number_of_set, name in enumerate(("memorized", "non-memorized")):
                 member = (sets == number_of_set).numpy()
@@ -165,8 +167,13 @@ class AttentionHeads:
         notes = [
             "Attention from the last prefix token; an attention and a frequency an occurrence, tied frequencies counted as "
             "ties (tau-b). A head named as the most extreme of all has an interval that does not count the choice.",
-            f"Within positions: {rows(few)} compared with each other at the same position, near-duplicates not.",
+            f"Within positions: {rows(few)} compared with each other at the same position, near-duplicates not: at most "
+            f"{self.within_rows} memorized and as many non-memorized ones, drawn with the seed; `all` is these two together, "
+            "without the rows that are in neither set, which `all` elsewhere includes.",
         ]
+        neither = ~(material.memorized | material.non_memorized)
+        if self.max_neither is not None and int(neither.sum()) > self.max_neither:
+            notes.append(f"{rows(self.max_neither)} of {int(neither.sum()):,} rows in neither set were drawn with the seed.")
         for name, group in (("memorized", material.memorized), ("non-memorized", material.non_memorized)):
             if name not in groups:
                 notes.append(f"No {name} row: there is no comparison.")
@@ -191,7 +198,7 @@ def _describe(group: GroupOfRows, named: Named) -> dict[str, Any]:
         "tau": group.tau.numbers(named),
         "tau_within_positions": number_or_none(group.within[named]),
         "entropy": group.entropy.numbers(named),
-        "correlation_with_others": number_or_none(group.with_others[named]),
+        "correlation_with_others": group.with_others.numbers(named),
     }
 
 
@@ -222,17 +229,24 @@ def _sentences(
         f"corpus frequency: {with_interval(tau)} over {rows(everyone.rows)}, {verdict}; "
         f"at the same position it is {with_interval(within)}."
     )
-    others = everyone.with_others[named]
-    if np.isnan(others):
+    others = everyone.with_others.numbers(named)
+    if others["value"] is None:
         second = f"Layer {named[0]} has no other head to correlate it with."
     else:
-        stance = (
-            "anti-correlated with the others" if named in everyone.contrary_heads else "not anti-correlated with the others"
+        stance = direction(
+            Comparison(others["value"], others["low"], others["high"]),
+            "not anti-correlated with the others",
+            "anti-correlated with the others",
+            "not clearly anti-correlated with the others",
         )
-        second = f"Its mean correlation with the other heads of its layer is {number(float(others))}: {stance}."
+        second = f"Its mean correlation with the other heads of its layer is {with_interval(others)}: {stance}."
     contrary = everyone.contrary_heads
-    listed = ", ".join(_name(one) for one in contrary[:5]) + (f" and {len(contrary) - 5} more" if len(contrary) > 5 else "")
-    third = f"Heads anti-correlated with the others of their layer: {listed or 'none'}."
+    listed = "; ".join(f"{_name(one)}, {with_interval(everyone.with_others.numbers(one))}" for one in contrary[:5])
+    more = f"; and {len(contrary) - 5} more" if len(contrary) > 5 else ""
+    third = (
+        "Heads anti-correlated with the others of their layer, by a 95 % interval each, not corrected for the number of heads: "
+        f"{listed or 'none'}{more}."
+    )
     if difference.value is None:
         return first, second, third
     taus = [with_interval(groups[name].tau.numbers(named)) for name in ("memorized", "non-memorized")]
@@ -240,7 +254,7 @@ def _sentences(
         difference,
         "it prefers rare tokens less in memorized text",
         "it prefers rare tokens more in memorized text",
-        "no difference between the sets is seen",
+        "no clear difference between the sets",
     )
     fourth = (
         f"Its tau is {taus[0]} in memorized and {taus[1]} in non-memorized rows: {between} "

@@ -140,7 +140,10 @@ def _within_sentence(groups: Mapping[str, GroupOfRows]) -> str:
     for name, group in groups.items():
         layer, head = np.unravel_index(np.nanargmin(group.within), group.within.shape)
         lowest.append(f"{name}: head {head} of layer {layer} ({number(float(group.within[layer, head]))})")
-    return f"Lowest tau between rows at the same position, which position cannot explain: {', '.join(lowest)}."
+    return (
+        f"Lowest tau between rows at the same position, which position cannot explain: {', '.join(lowest)}. "
+        "All: memorized and non-memorized rows, not those in neither set."
+    )
 
 
 def _entropy_sentence(group: GroupOfRows) -> str:

@@ -27,6 +27,7 @@ def _heads(groups: Mapping[str, GroupOfRows]) -> Table:
     for name, group in groups.items():
         for layer, head in np.ndindex(group.tau.value.shape):
             tau, entropy = group.tau.numbers((layer, head)), group.entropy.numbers((layer, head))
+            others = group.with_others.numbers((layer, head))
             cells = {
                 "set": name,
                 "layer": layer,
@@ -40,7 +41,9 @@ def _heads(groups: Mapping[str, GroupOfRows]) -> Table:
                 "entropy": entropy["value"],
                 "entropy_low": entropy["low"],
                 "entropy_high": entropy["high"],
-                "correlation_with_others": number_or_none(float(group.with_others[layer, head])),
+                "correlation_with_others": others["value"],
+                "correlation_with_others_low": others["low"],
+                "correlation_with_others_high": others["high"],
                 "anti_correlated": (layer, head) in group.contrary_heads,
             }
             for key, value in cells.items():

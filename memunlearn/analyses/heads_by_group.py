@@ -26,7 +26,7 @@ class GroupOfRows:
 
     tau, entropy: [L, H], means over rows. within: [L, H], tau-b over rows at the same position, mean over positions.
     by_rank: [L, H, P], mean attention per occurrence by dense frequency rank (0: rarest). correlation: [L, H, H] between the
-    heads of a layer; with_others: [L, H], its mean over the other heads.
+    heads of a layer over all occurrences. with_others: [L, H], mean over rows of a row's mean correlation with the other heads.
     """
 
     rows: int
@@ -35,7 +35,7 @@ class GroupOfRows:
     within: np.ndarray
     by_rank: np.ndarray
     correlation: np.ndarray
-    with_others: np.ndarray
+    with_others: Estimates
 
     @property
     def rare_head(self) -> tuple[int, int] | None:
@@ -47,8 +47,11 @@ class GroupOfRows:
 
     @property
     def contrary_heads(self) -> list[tuple[int, int]]:
-        """(layer, head) of those whose mean correlation with the other heads of their layer is negative."""
-        return [(int(layer), int(head)) for layer, head in np.argwhere(self.with_others < AGAINST)]
+        """(layer, head) of those whose mean correlation with the other heads of their layer has an interval below 0.
+
+        The interval is of each head by itself, not corrected for their number. None where there is no interval.
+        """
+        return [(int(layer), int(head)) for layer, head in np.argwhere(self.with_others.high < AGAINST)]
 
 
 def group_rows(
@@ -62,21 +65,14 @@ def group_rows(
         member = torch.isin(sets, torch.tensor(numbers, dtype=torch.int64)).numpy()
         if not member.any():
             continue
-        correlation = found.head_correlation(numbers).numpy()
-        heads = correlation.shape[1]
-        others = np.where(np.eye(heads, dtype=bool), np.nan, correlation)
-        there = ~np.isnan(others)
-        with_others = np.divide(
-            np.where(there, others, 0).sum(2), there.sum(2), out=np.full(others.shape[:2], np.nan), where=there.any(2)
-        )
         groups[name] = GroupOfRows(
             rows=int(member.sum()),
             tau=means_with_intervals(found.tau.numpy()[member], clusters[member], seed),
             entropy=means_with_intervals(found.entropy.numpy()[member], clusters[member], seed),
             within=within[name],
             by_rank=found.by_rank(numbers).numpy(),
-            correlation=correlation,
-            with_others=with_others,
+            correlation=found.head_correlation(numbers).numpy(),
+            with_others=means_with_intervals(found.with_others.numpy()[member], clusters[member], seed),
         )
     return groups
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from memunlearn.statistics.two_groups import Comparison
 
 TOO_FEW = "too few clusters for an interval, so chance is not ruled out"
+SIGNIFICANT = 0.05
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, never in powers of ten: `0.042`, `12.3`, `1,250`."""
-    if value is None:
+    """Three significant digits, never in powers of ten: `0.042`, `12.3`, `1,250`; `unknown` if None or not finite."""
+    if value is None or not math.isfinite(value):
         return "unknown"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
@@ -29,12 +31,17 @@ def with_interval(numbers: Mapping[str, Any], unit: str = "") -> str:
     return f"{said} (95 % interval {number(numbers['low'])} to {number(numbers['high'])})"
 
 
-def direction(comparison: Comparison, above: str, below: str, level: str = "no difference is seen") -> str:
-    """`above` or `below` if the interval excludes 0, else `level`; where there is no interval, that it cannot be told."""
+def direction(comparison: Comparison, above: str, below: str, level: str = "no clear difference") -> str:
+    """`above` or `below` if the interval excludes 0 and p, where there is one, is below 0.05; else `level`.
+
+    Where there is no interval, that it cannot be told.
+    """
     if comparison.value is None:
         return "there is nothing to compare"
     if comparison.low is None or comparison.high is None:
         return TOO_FEW
+    if comparison.p_value is not None and comparison.p_value >= SIGNIFICANT:
+        return level
     if comparison.low > 0:
         return above
     return below if comparison.high < 0 else level

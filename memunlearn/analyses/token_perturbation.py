@@ -27,14 +27,16 @@ class TokenPerturbation:
     """The drop in EM (non-memorized rows: in self-EM) and the rise in NLL for every prefix position.
 
     replacements: random tokens a position. second_likely: also the model's second choice there. max_memorized,
-    max_non_memorized: rows of each set at most, drawn with the seed; None: all.
+    max_non_memorized: rows of each set at most, drawn with the seed; None: all. within_rows: how many of each set, drawn with
+    the seed, serve for the correlation within positions, where rows are compared with each other.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     replacements: int = 1
     second_likely: bool = True
     max_memorized: int | None = None
     max_non_memorized: int | None = 200
+    within_rows: int = 200
 
     def __post_init__(self) -> None:
         if self.replacements < 0:
@@ -44,6 +46,8 @@ class TokenPerturbation:
                 "analysis.token_perturbation has nothing to replace a token by: set analysis.token_perturbation.replacements "
                 "to 1 or more, or analysis.token_perturbation.second_likely=true"
             )
+        if self.within_rows < 0:
+            raise UserError(f"analysis.token_perturbation.within_rows={self.within_rows} must be 0 or more")
         for name in ("max_memorized", "max_non_memorized"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise UserError(f"analysis.token_perturbation.{name}={getattr(self, name)} must be 0 or more, or null for all")
@@ -68,13 +72,17 @@ class TokenPerturbation:
                 means_with_intervals(perturbed.nll_rise[member], clusters, material.seed),
             )
             keys = ("em_drop", "nll_rise", "worst_em_drop", "worst_position")
-            within = tau_within_columns_with_interval(drops, perturbed.frequency[member], clusters, material.seed)
+            few = material.rows(torch.from_numpy(member), self.within_rows).numpy()
+            within = tau_within_columns_with_interval(
+                perturbed.em_drop[few], perturbed.frequency[few], perturbed.clusters[few], material.seed
+            )
             numbers["sets"][name] = {
                 "rows": int(member.sum()),
                 "clusters": len(np.unique(clusters)),
                 **{key: estimates.numbers((place,)) for place, key in enumerate(keys)},
                 "em_drop_by_kind": _by_kind(perturbed, member, material.seed),
                 "tau_frequency": means_with_intervals(taus[member], clusters, material.seed).numbers(),
+                "within_rows": len(few),
                 "tau_frequency_within_positions": within.numbers(),
             }
         is_memorized = perturbed.of("memorized")
@@ -146,6 +154,8 @@ class TokenPerturbation:
                 notes.append(f"{rows(used)} of {available:,} {name} rows were drawn with the seed.")
             elif len(np.unique(perturbed.clusters[perturbed.of(name)])) == 1:
                 notes.append(f"The {name} rows are one cluster: there is no interval for them.")
+            if used > self.within_rows:
+                notes.append(f"Within positions {self.within_rows} of {used:,} {name} rows, drawn with the seed, are compared.")
         if missing := int(np.isnan(taus).sum()):
             notes.append(f"{rows(missing)} had the same drop, or equally frequent tokens, everywhere: no correlation.")
         return tuple(notes)
@@ -181,7 +191,7 @@ def _sentences(numbers: dict[str, Any], difference: Comparison, length: int) -> 
             difference,
             "memorized continuations are easier to corrupt",
             "memorized continuations are harder to corrupt",
-            "no difference between the sets is seen",
+            "no clear difference between the sets",
         )
         first += f": {verdict} (difference {with_interval(difference.numbers())}, {p_value(difference.p_value)})"
     worst = ", ".join(

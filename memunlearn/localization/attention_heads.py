@@ -29,6 +29,8 @@ class HeadAttention:
     entropy: [N, L, H], nats, of the attention over the whole prefix.
     rank_sums, rank_counts: [S, L, H, P] and [S, L, P]: attention summed over the occurrences of a dense frequency rank within
         their prefix (0: its rarest tokens), and how many occurrences those are.
+    with_others: [N, L, H], mean over the other heads of the layer of the Pearson correlation with them over the occurrences in
+        a prefix; NaN where there is none.
     co_sums: [S, L, H, H], sums over occurrences of the products of two heads' attentions, less each row's mean.
     visible: [L] int64, how many of the P positions a layer can see.
     """
@@ -37,6 +39,7 @@ class HeadAttention:
     entropy: Tensor
     rank_sums: Tensor
     rank_counts: Tensor
+    with_others: Tensor
     co_sums: Tensor
     visible: Tensor
 
@@ -47,9 +50,7 @@ class HeadAttention:
 
     def head_correlation(self, sets: Sequence[int]) -> Tensor:
         """Pearson correlation between the heads of a layer over these sets' occurrences: [L, H, H], NaN without variance."""
-        sums = self.co_sums[list(sets)].sum(0)
-        scale = sums.diagonal(dim1=1, dim2=2).sqrt()
-        return sums / torch.where(scale > 0, scale, torch.nan).unsqueeze(2) / scale.unsqueeze(1)
+        return _correlation(self.co_sums[list(sets)].sum(0))
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def attention_batches(
                 f"{type(model).__name__} does not give its attention weights: analysis=attention_heads needs a model with "
                 "eager attention in every layer"
             )
-        yield rows, torch.stack([layer[:, :, -1].double().cpu() for layer in layers], dim=1)
+        yield rows, torch.stack([layer[:, :, -1].cpu().double() for layer in layers], dim=1)
 
 
 def attention_heads(
@@ -111,6 +112,7 @@ def attention_heads(
                 "entropy": torch.empty(n, layers, heads, dtype=torch.float64),
                 "rank_sums": torch.zeros(s, layers, heads, p, dtype=torch.float64),
                 "rank_counts": torch.zeros(s, layers, p, dtype=torch.float64),
+                "with_others": torch.empty(n, layers, heads, dtype=torch.float64),
                 "co_sums": torch.zeros(s, layers, heads, heads, dtype=torch.float64),
                 "visible": torch.zeros(layers, dtype=torch.int64),
             }
@@ -122,9 +124,20 @@ def attention_heads(
         found["rank_sums"].index_add_(0, sets[rows], attention @ of_rank.unsqueeze(1))
         found["rank_counts"].index_add_(0, sets[rows], seen.double() @ of_rank)
         centred = (only_seen - only_seen.nanmean(-1, keepdim=True)).nan_to_num(nan=0.0)
-        found["co_sums"].index_add_(0, sets[rows], centred @ centred.transpose(2, 3))
+        products = centred @ centred.transpose(2, 3)  # [B, L, H, H]
+        found["with_others"][rows] = (
+            _correlation(products).masked_fill(torch.eye(heads, dtype=torch.bool), torch.nan).nanmean(-1)
+        )
+        found["co_sums"].index_add_(0, sets[rows], products)
         found["visible"] = torch.maximum(found["visible"], seen.sum(2).amax(0))
     return HeadAttention(**found)
+
+
+def _correlation(products: Tensor) -> Tensor:
+    """Sums of products of centred values, [..., H, H], as correlations; NaN without variance."""
+    scale = products.diagonal(dim1=-2, dim2=-1).sqrt()
+    scale = torch.where(scale > 0, scale, torch.nan)
+    return products / scale.unsqueeze(-1) / scale.unsqueeze(-2)
 
 
 def frequency_ranks(occurrences: Tensor) -> Tensor:

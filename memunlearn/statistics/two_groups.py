@@ -18,6 +18,8 @@ from memunlearn.statistics.intervals import CONFIDENCE, RESAMPLES_AT_ONCE
 
 # All relabellings of the clusters where there are no more than this, else as many drawn at random.
 PERMUTATIONS = 9999
+# Below this share of its size, a deviation or a standard error is rounding.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ def mean_difference(
     """Mean of the first group minus mean of the second, both over rows; rows whose value is NaN are left out.
 
     values: [N]; first: [N] bool, the rest is the second group; clusters: [N] labels. p_value: clusters, with all of their rows,
-    are given to the groups anew, as many to each as before; clusters with rows of both stay as they are. None without two
-    clusters of each. All None where a group is empty.
+    are given to the groups anew, as many to each as before; clusters with rows of both stay as they are. Compared is the
+    difference over its cluster-robust standard error (Chung and Romano 2013), which keeps the level where the clusters of one
+    group scatter more. None without two clusters of each. All None where a group is empty.
     """
     rows, is_first, labels = np.asarray(values, dtype=np.float64), np.asarray(first, dtype=bool), np.asarray(clusters)
     there = ~np.isnan(rows)
@@ -107,20 +110,31 @@ def _permuted(sums: np.ndarray, sizes: np.ndarray, seed: int) -> float | None:
     pure = [np.flatnonzero((group > 0) & ~mixed) for group in sizes]
     if min(len(pure[0]), len(pure[1])) < 2:
         return None
-    total, size = sums.sum(0), sizes.sum(0)
-    fixed_sums, fixed_sizes = sums[:, mixed].sum(1), sizes[:, mixed].sum(1)
+    # Around the mean of all rows: what is left where they are equal is rounding, and no difference.
+    level = sums.sum() / sizes.sum()
+    centred = sums - sizes * level
+    centred[np.abs(centred) <= ROUNDING * np.abs(sizes * level)] = 0
+    smallest = ROUNDING * np.abs(centred).max() / sizes.sum() or 1.0
+    total, size = centred.sum(0), sizes.sum(0)
+    number = (sizes > 0).sum(1)
 
-    def difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-        means = [
-            (fixed_sums[group] + total[members.astype(np.int64)].sum(axis))
-            / (fixed_sizes[group] + size[members.astype(np.int64)].sum(axis))
-            for group, members in enumerate((first, second))
-        ]
-        return means[0] - means[1]
+    def studentized(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+        means, variance, of_mixed = [], 0.0, []
+        for group, members in enumerate((first, second)):
+            own_sums, own_sizes = total[members.astype(np.int64)], size[members.astype(np.int64)]
+            rows = own_sizes.sum(axis, keepdims=True) + sizes[group, mixed].sum()
+            mean = (own_sums.sum(axis, keepdims=True) + centred[group, mixed].sum()) / rows
+            scale = np.sqrt(number[group] / (number[group] - 1)) / rows
+            variance = variance + np.square((own_sums - own_sizes * mean) * scale).sum(axis)
+            of_mixed.append((centred[group, mixed] - sizes[group, mixed] * mean) * scale)
+            means.append(mean.squeeze(axis))
+        variance = variance + np.square(of_mixed[0] - of_mixed[1]).sum(axis)
+        # Sums in another order must not make an equal statistic differ.
+        return np.round((means[0] - means[1]) / np.sqrt(variance).clip(min=smallest), 9)
 
     tested = permutation_test(
         (pure[0], pure[1]),
-        difference,
+        studentized,
         permutation_type="independent",
         vectorized=True,
         n_resamples=PERMUTATIONS,

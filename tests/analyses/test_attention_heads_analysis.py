@@ -1,5 +1,6 @@
 """A head that was made to attend to rare tokens is named, and no other; missing groups are said."""
 
+import importlib
 import json
 from dataclasses import replace
 
@@ -13,12 +14,19 @@ from scipy.stats import kendalltau
 from tiny_material import P, tiny_material
 
 from memunlearn.analyses.attention_heads import AttentionHeads
+from memunlearn.analyses.heads_by_group import group_rows
 from memunlearn.errors import UserError
+from memunlearn.localization.attention_heads import HeadAttention
+from memunlearn.statistics.two_groups import Comparison
 
 
 def rare_material(family, strengths, **sizes):
     model = model_whose_heads_follow_rarity(family, strengths)
     return replace(tiny_material(model=model, **sizes), frequency=token_frequency())
+
+
+def sets_of(material):
+    return {"memorized": material.memorized, "non-memorized": material.non_memorized}
 
 
 @pytest.mark.parametrize(
@@ -47,13 +55,44 @@ def test_a_head_that_prefers_frequent_tokens_is_not():
     assert (finding.numbers["rare_token_head"]["layer"], finding.numbers["rare_token_head"]["head"]) == (0, 2)
     against = [(one["layer"], one["head"]) for one in finding.numbers["anti_correlated_heads"]["all"]]
     assert (0, 2) in against
-    assert ": anti-correlated with the others." in finding.sentences[1] and "head 2 of layer 0" in finding.sentences[2]
+    assert ": anti-correlated with the others." in finding.sentences[1]
+    assert "head 2 of layer 0, -" in finding.sentences[2] and "(95 % interval -" in finding.sentences[2]
+    assert "not corrected for the number of heads" in finding.sentences[2]
+    described = finding.numbers["rare_token_head"]["groups"]["all"]["correlation_with_others"]
+    assert described["low"] < described["value"] < described["high"] < 0
 
 
 def test_heads_that_agree_are_not_called_anti_correlated():
     material = rare_material("gpt_neo", dict.fromkeys([(0, 0), (0, 1), (0, 2), (0, 3)], 5.0), memorized=5, others=8)
     against = AttentionHeads()(material).numbers["anti_correlated_heads"]["all"]
     assert not [one for one in against if one["layer"] == 0]
+
+
+def noise_heads(rows, layers, heads, places, seed=0):
+    """Heads that have nothing to do with each other."""
+    attention = torch.rand(rows, layers, heads, places, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    centred = attention - attention.mean(-1, keepdim=True)
+    products = centred @ centred.transpose(2, 3)
+    each = [[np.corrcoef(layer) for layer in row] for row in attention.numpy()]
+    return HeadAttention(
+        tau=torch.zeros(rows, layers, heads),
+        entropy=torch.zeros(rows, layers, heads),
+        rank_sums=torch.zeros(1, layers, heads, places),
+        rank_counts=torch.zeros(1, layers, places),
+        with_others=torch.from_numpy((np.array(each).sum(-1) - 1) / (heads - 1)),
+        co_sums=products.sum(0, keepdim=True),
+        visible=torch.full((layers,), places),
+    )
+
+
+def test_independent_heads_are_hardly_ever_called_anti_correlated():
+    found = noise_heads(60, 8, 12, 40)
+    within = {name: np.zeros((8, 12)) for name in ("all", "memorized")}
+    group = group_rows(found, torch.zeros(60, dtype=torch.int64), np.arange(60), within, 0)["all"]
+    assert (group.with_others.value < 0).mean() > 0.3  # which the sign alone would name
+    assert len(group.contrary_heads) <= 0.1 * 8 * 12
+    one_row = group_rows(found, torch.zeros(60, dtype=torch.int64), np.zeros(60), within, 0)["all"]
+    assert one_row.contrary_heads == []  # one cluster: no interval
 
 
 def plain(material, rows):
@@ -136,7 +175,49 @@ def test_rows_are_limited_with_the_seed():
     assert no_pairs.numbers["rare_token_head"]["groups"]["all"]["tau_within_positions"] is None
 
 
+def test_rows_within_positions_are_drawn():
+    material = tiny_material("gpt2", memorized=6, others=7)
+    finding = AttentionHeads(within_rows=4)(material)
+    table = {key: np.array(values) for key, values in finding.tables["attention_heads"].items()}
+    drawn = {name: material.rows(group, 4) for name, group in sets_of(material).items()}
+    for name, group in sets_of(material).items():
+        assert drawn[name].tolist() != material.rows(group)[:4].tolist()
+    drawn["all"] = torch.cat(list(drawn.values()))
+    for name, rows in drawn.items():
+        attention, frequency = plain(material, rows)
+        at = (table["set"] == name) & (table["layer"] == 1) & (table["head"] == 2)
+        columns = [kendalltau(attention[:, 1, 2, p], frequency[:, p]).statistic for p in range(P)]
+        assert table["tau_within_positions"][at].item() == pytest.approx(np.nanmean(columns))
+    assert "drawn with the seed" in finding.notes[1] and "neither set" in finding.notes[1]
+
+
+def test_rows_in_neither_set_are_limited_with_the_seed():
+    material = tiny_material("gpt2", memorized=3, others=8)
+    material = replace(material, non_memorized=material.non_memorized & (torch.arange(11) < 5))
+    assert AttentionHeads()(material).numbers["rows"] == {"all": 11, "memorized": 3, "non-memorized": 2}
+    finding = AttentionHeads(max_neither=2)(material)
+    assert finding.numbers["rows"] == {"all": 7, "memorized": 3, "non-memorized": 2}
+    assert any("2 rows of 6 rows in neither set" in note for note in finding.notes)
+
+
+def test_memory_does_not_grow_with_rows_times_ranks(monkeypatch):
+    sizes, one_hot = [], torch.nn.functional.one_hot
+    monkeypatch.setattr(torch.nn.functional, "one_hot", lambda x, *rest: sizes.append(len(x)) or one_hot(x, *rest))
+    material = tiny_material("gpt2", memorized=5, others=6)
+    AttentionHeads()(material)
+    assert max(sizes) <= material.batch_size
+
+
+def test_no_direction_is_claimed_where_interval_and_p_disagree(monkeypatch):
+    module = importlib.import_module("memunlearn.analyses.attention_heads")
+    monkeypatch.setattr(module, "mean_difference", lambda *_: Comparison(-0.2, -0.3, -0.1, 0.082))
+    sentence = AttentionHeads()(tiny_material("gpt2")).sentences[3]
+    assert "no clear difference between the sets (difference -0.2" in sentence and "p = 0.082" in sentence
+
+
 def test_mistakes_are_named():
+    with pytest.raises(UserError, match="analysis.attention_heads.max_neither=-1"):
+        AttentionHeads(max_neither=-1)
     with pytest.raises(UserError, match="analysis.attention_heads.within_rows=-1"):
         AttentionHeads(within_rows=-1)
     with pytest.raises(UserError, match="no row"):

@@ -124,12 +124,43 @@ def test_the_verdict_follows_the_interval():
 
     assert direction(Comparison(2.0, 1.0, 3.0), "above", "below") == "above"
     assert direction(Comparison(-2.0, -3.0, -1.0), "above", "below") == "below"
-    assert direction(Comparison(0.1, -1.0, 1.0), "above", "below") == "no difference is seen"
+    assert direction(Comparison(0.1, -1.0, 1.0), "above", "below") == "no clear difference"
+    for sign in (1, -1):  # the interval excludes 0
+        low, high = sorted((sign, 3 * sign))
+        assert direction(Comparison(2 * sign, low, high, 0.082), "above", "below") == "no clear difference"
+        assert direction(Comparison(2 * sign, low, high, 0.04), "above", "below") == ("above" if sign > 0 else "below")
+    assert direction(Comparison(0.1, -1.0, 1.0, 0.01), "above", "below") == "no clear difference"
     assert "too few" in direction(Comparison(5.0, None, None), "above", "below")
     assert "nothing to compare" in direction(NOTHING, "above", "below")
 
 
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_not_finite_is_unknown(value):
+    from memunlearn.analyses.in_words import number
+
+    assert number(value) == "unknown"
+
+
+def test_rows_within_positions_are_limited_with_the_seed(material):
+    whole, few = TokenPerturbation()(material), TokenPerturbation(within_rows=3)(material)
+    assert [whole.numbers["sets"][name]["within_rows"] for name in ("memorized", "non-memorized")] == [4, 6]
+    table = {key: np.array(column) for key, column in few.tables["token_perturbation"].items()}
+    for name, group in (("memorized", material.memorized), ("non-memorized", material.non_memorized)):
+        drawn = material.rows(group, 3).tolist()
+        assert few.numbers["sets"][name]["within_rows"] == 3 and drawn != material.rows(group)[:3].tolist()
+        at = np.isin(table["row"], drawn) & (table["set"] == name)
+        drops, frequency = (table[key][at].astype(float).reshape(3, P) for key in ("em_drop", "frequency"))
+        taus = [kendalltau(drops[:, p], frequency[:, p]).statistic for p in range(P)]
+        assert few.numbers["sets"][name]["tau_frequency_within_positions"]["value"] == pytest.approx(np.nanmean(taus))
+        assert any(f"Within positions 3 of {int(group.sum())} {name} rows, drawn" in note for note in few.notes)
+    assert not any("Within positions" in note for note in whole.notes)
+    nobody = TokenPerturbation(within_rows=0)(material)
+    assert nobody.numbers["sets"]["memorized"]["tau_frequency_within_positions"]["value"] is None
+
+
 def test_mistakes_are_named():
+    with pytest.raises(UserError, match="analysis.token_perturbation.within_rows=-1"):
+        TokenPerturbation(within_rows=-1)
     with pytest.raises(UserError, match="analysis.token_perturbation.replacements=-1"):
         TokenPerturbation(replacements=-1)
     with pytest.raises(UserError, match="nothing to replace"):

@@ -48,6 +48,10 @@ def test_every_number_is_that_of_a_naive_version(family):
                 tau = kendalltau(there, occurrences[row, start:]).statistic
                 assert found.tau[row, layer, head].item() == pytest.approx(tau)
                 assert found.entropy[row, layer, head].item() == pytest.approx(entropy(attention[row, layer, head]), abs=1e-6)
+        for row in range(6):
+            of_row = np.corrcoef(attention[row, layer, :, start:])
+            others = (of_row.sum(1) - 1) / (tiny.HEADS - 1)
+            np.testing.assert_allclose(found.with_others[row, layer].numpy(), others, rtol=1e-4, atol=1e-6)
         for sets in ([0], [1], [0, 1, 2]):
             member = np.isin(SETS.numpy(), sets)
             values = attention[member, layer, :, start:]
@@ -104,6 +108,19 @@ def test_batches_do_not_matter():
     one, two = (attention_heads(model, prefixes(), FREQUENCY, SETS, batch_size=size) for size in (1, 6))
     for name in HeadAttention.__dataclass_fields__:
         torch.testing.assert_close(getattr(one, name), getattr(two, name), rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def test_doubles_are_made_on_the_cpu(monkeypatch):
+    """Not every device has them (MPS)."""
+    moved, plain_cpu = [], torch.Tensor.cpu
+
+    def cpu(tensor):
+        moved.append(tensor.dtype)
+        return plain_cpu(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
+    assert all_attention(tiny.tiny_model("gpt2"), prefixes()).dtype == torch.float64
+    assert moved and torch.float64 not in moved
 
 
 def test_no_attention_weights_is_a_clear_error(monkeypatch):

@@ -8,6 +8,7 @@ import torch
 from scipy.stats import mannwhitneyu
 from torchmetrics.functional.classification import binary_auroc
 
+from memunlearn.statistics import two_groups
 from memunlearn.statistics.two_groups import NOTHING, auroc, mean_difference
 
 RNG = np.random.default_rng(0)
@@ -45,20 +46,55 @@ def test_intervals_are_those_of_repeated_rows():
     assert found.value == pytest.approx(VALUES[FIRST].mean() - VALUES[~FIRST].mean())
 
 
-def test_p_value_is_the_share_of_all_relabellings():
-    clusters = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5, 6])
-    first = clusters < 3
-    values = RNG.normal(size=10) + 2 * first
-    observed = values[first].mean() - values[~first].mean()
-    at_least = {"above": 0, "below": 0}
-    every = list(combinations(range(7), 3))
-    for chosen in every:
-        member = np.isin(clusters, chosen)
-        difference = values[member].mean() - values[~member].mean()
-        at_least["above"] += difference >= observed - 1e-12
-        at_least["below"] += difference <= observed + 1e-12
-    exact = min(1.0, 2 * min(at_least.values()) / len(every))
-    assert mean_difference(values, first, clusters).p_value == pytest.approx(exact)
+def naive_studentized(values, member, clusters):
+    """Difference of the means over rows, over its cluster-robust standard error, cluster by cluster."""
+    means = {side: values[member == side].mean() for side in (True, False)}
+    count = {side: len(np.unique(clusters[member == side])) for side in (True, False)}
+    variance = 0
+    for cluster in np.unique(clusters):
+        moved = 0
+        for side, sign in ((True, 1), (False, -1)):
+            rows = values[(member == side) & (clusters == cluster)]
+            moved += sign * (rows - means[side]).sum() / (member == side).sum() * np.sqrt(count[side] / (count[side] - 1))
+        variance += moved**2
+    return (means[True] - means[False]) / np.sqrt(variance)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_p_value_is_the_share_of_all_relabellings(mixed):
+    clusters = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5, 6, 7, 7, 7])
+    first = (clusters < 3) | (mixed & (np.arange(13) == 11))  # of cluster 7 one row is in the first group
+    values = np.random.default_rng(4).normal(size=13) + 0.3 * first
+    observed = naive_studentized(values, first, clusters)
+    moved = 7 if mixed else 8
+    every = [np.isin(clusters, chosen) | (first & (clusters >= moved)) for chosen in combinations(range(moved), 3)]
+    permuted = np.array([naive_studentized(values, member, clusters) for member in every])
+    reached = min((permuted >= observed - 1e-8).sum(), (permuted <= observed + 1e-8).sum())
+    assert 1 < reached < len(every) / 2
+    assert mean_difference(values, first, clusters).p_value == pytest.approx(2 * reached / len(every))
+
+
+def test_the_test_keeps_its_level_where_few_clusters_scatter_more(monkeypatch):
+    """The unstudentized difference rejects in 25 % of such data sets."""
+    monkeypatch.setattr(two_groups, "PERMUTATIONS", 399)
+    draws = np.random.default_rng(6)
+    clusters = np.arange(220)
+    p = [
+        mean_difference(draws.normal(size=220) * np.where(clusters < 20, 2, 1), clusters < 20, clusters, seed, 2).p_value
+        for seed in range(300)
+    ]
+    level = np.mean(np.array(p) <= 0.05)
+    assert 0.01 <= level <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300) + 0.02  # exact only for many clusters
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.1])
+def test_constants_do_not_differ_and_separate_perfectly(value):
+    clusters = np.repeat(np.arange(9), 3)
+    first = clusters < 4
+    equal = mean_difference(np.full(27, value), first, clusters)
+    assert equal.p_value == 1 and equal.value == pytest.approx(0, abs=1e-6)
+    apart = mean_difference(value + first, first, clusters)
+    assert apart.p_value == pytest.approx(2 / 126)
 
 
 def test_the_test_keeps_its_level_under_the_null():
