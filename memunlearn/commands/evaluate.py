@@ -24,7 +24,7 @@ from memunlearn.models.loading import LoadedModel, load_model
 from memunlearn.models.patches import apply_patch, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
 from memunlearn.paragraphs.clusters import cluster_rows
-from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
 from memunlearn.reporting.files import write_json, write_parquet
@@ -67,7 +67,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     base = _base(cfg, loaded, device)
     measurements = BaseMeasurements.of(base, open_store(cfg.cache))
 
-    rows = _all_rows(paragraphs)
+    rows = paragraphs.all_rows
     clusters = cluster_rows(rows.ids)
     compared = patch is not None or base is not model
     if compared:
@@ -82,7 +82,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     print_reused(measurements.store)
     names = _set_names(paragraphs, rows, base_em, cfg.seed, caps_of(cfg))
     em, length = measured.scores.em, rows.continuation_length
-    bins = _bins_of_origin(paragraphs) or bin_labels(em, length)
+    bins = paragraphs.bins_of_origin or bin_labels(em, length)
     counts = {one.label: Counter(bins)[one.label] for one in em_bins(length)}
     sets = {name: summarize(_part(measured, names, name), cfg.seed) for name in _shown(names)}
     result = {
@@ -114,21 +114,6 @@ def _base(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> PreTrai
         )
     torch.nn.Module.to(reference, device)
     return reference
-
-
-def _all_rows(paragraphs: LoadedParagraphs) -> ParagraphSet:
-    """Every row once: the corpus; or the bins in order (pile); or forget, bystander and retain rows."""
-    if paragraphs.corpus is not None:
-        return paragraphs.corpus
-    if paragraphs.bins:
-        return concatenate(list(paragraphs.bins.values()))
-    given = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
-    return concatenate([members for members in given if members is not None])
-
-
-def _bins_of_origin(paragraphs: LoadedParagraphs) -> list[str]:
-    """Bins that the source has fixed (pile): never scored anew, its continuations being the model's own output."""
-    return [label for label, members in paragraphs.bins.items() for _ in range(len(members))]
 
 
 def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, seed: int, caps: Caps) -> list[str]:

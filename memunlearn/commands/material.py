@@ -18,7 +18,6 @@ from memunlearn.paragraphs.bins import bin_labels, em_bins, is_memorized, is_non
 from memunlearn.paragraphs.cluster_choice import number_generator, thin
 from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.frequency import count_tokens, read_token_counts
-from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.sources import LoadedParagraphs
 
 
@@ -33,11 +32,10 @@ def make_material(
     if cfg.max_per_bin is not None and (not isinstance(cfg.max_per_bin, int) or cfg.max_per_bin < 1):
         raise UserError(f"max_per_bin={cfg.max_per_bin} is not a number of paragraphs: set 1 or more, or null for all")
     vocabulary = loaded.model.config.vocab_size
-    rows = _all_rows(paragraphs)
+    rows = paragraphs.all_rows
     frequency = count_tokens(rows.ids, vocabulary) if cfg.frequency is None else read_token_counts(cfg.frequency, vocabulary)
     scores = measurements.scores(rows, 2 * cfg.batch_size, "scoring")
-    bins = [label for label, members in paragraphs.bins.items() for _ in range(len(members))]
-    bins = bins or bin_labels(scores.em, rows.continuation_length)
+    bins = paragraphs.bins_of_origin or bin_labels(scores.em, rows.continuation_length)
     memorized, non_memorized = _groups(paragraphs, scores.em, bins, rows.continuation_length)
     clusters = cluster_rows(rows.ids)
     kept = _draw(bins, memorized, clusters, cfg.max_per_bin, cfg.seed)
@@ -76,18 +74,6 @@ def describe(material: Material) -> list[str]:
     return lines
 
 
-def _all_rows(paragraphs: LoadedParagraphs) -> ParagraphSet:
-    if paragraphs.corpus is not None:
-        return paragraphs.corpus
-    if paragraphs.bins:
-        return concatenate(list(paragraphs.bins.values()))
-    return concatenate([members for members in _by_name(paragraphs) if members is not None])
-
-
-def _by_name(paragraphs: LoadedParagraphs) -> tuple[ParagraphSet | None, ...]:
-    return paragraphs.forget, paragraphs.bystander, paragraphs.retain
-
-
 def _groups(paragraphs: LoadedParagraphs, em: Tensor, bins: list[str], length: int) -> tuple[Tensor, Tensor]:
     """[N] bool of memorized and of non-memorized rows: by EM, by origin, or by the set that was given."""
     if paragraphs.corpus is not None:
@@ -95,8 +81,8 @@ def _groups(paragraphs: LoadedParagraphs, em: Tensor, bins: list[str], length: i
     if paragraphs.bins:
         labels = [one.label for one in em_bins(length)]
         return torch.tensor([one == labels[-1] for one in bins]), torch.tensor([one == labels[0] for one in bins])
-    sizes = [0 if members is None else len(members) for members in _by_name(paragraphs)]
-    in_memorized = torch.arange(sum(sizes)) < sizes[0] + sizes[1]
+    sizes = [0 if members is None else len(members) for members in (paragraphs.forget, paragraphs.bystander)]
+    in_memorized = torch.arange(len(em)) < sum(sizes)
     return in_memorized, ~in_memorized
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, check_lengths, fetch_catalog_file
-from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.readers import PathOrPair, keep_long_enough, read_paragraphs
 from memunlearn.paragraphs.token_rows import Tokenizer, choose_column, token_rows
 
@@ -37,6 +37,21 @@ class LoadedParagraphs:
     bins: Mapping[str, ParagraphSet] = field(default_factory=dict)
     self_generated: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def all_rows(self) -> ParagraphSet:
+        """Every row once: the corpus; or the bins in order (pile); or forget, bystander and retain rows."""
+        if self.corpus is not None:
+            return self.corpus
+        if self.bins:
+            return concatenate(list(self.bins.values()))
+        return concatenate([members for members in (self.forget, self.bystander, self.retain) if members is not None])
+
+    @property
+    def bins_of_origin(self) -> list[str]:
+        """Bins that the source has fixed (pile), a label a row; none where EM decides. Such rows are never scored anew, their
+        continuations being the model's own output."""
+        return [label for label, members in self.bins.items() for _ in range(len(members))]
 
 
 @dataclass(frozen=True)
