@@ -6,6 +6,7 @@ import command_runs
 import interruptions
 import offline_records
 import pytest
+import tiny_demo
 
 from memunlearn.commands.tracking import group_of, track_summary
 from memunlearn.errors import UserError
@@ -219,3 +220,16 @@ def test_tensorboard_gets_the_config(tmp_path):
     content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     settings = plugin_data.HParamsPluginData.FromString(content).session_start_info.hparams
     assert settings["mask/fraction"].number_value == 0.05 and settings["objective/forget_weight"].number_value == 0.1
+
+
+def test_localize_logs_its_numbers_and_figures_and_ends_its_run(offline, drawing, tmp_path):
+    options = ("analysis=em_nll", "logger=wandb", "accelerator=cpu")
+    ended = command_runs.run("localize", *tiny_demo.OVERRIDES, *options, directory=tmp_path)
+    assert ended.code == 0, ended.err
+    (run,) = recorded(tmp_path)
+    (finding,) = command_runs.read_result(tmp_path, "localization.json")["analyses"].values()
+    logged = {key: value for step in run.history for key, value in step.items()}
+    numbers = {key: value for key, value in logged.items() if key.startswith("localization/em_nll/")}
+    assert run.exit_code == 0 and numbers
+    assert sum("images/figures" in file for file in run.files) == len(finding["figures"])
+    assert numbers["localization/em_nll/auroc/value"] == pytest.approx(finding["numbers"]["auroc"]["value"])
