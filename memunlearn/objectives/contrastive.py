@@ -72,7 +72,7 @@ class Edit:
     replacements: perturbations tried at each prefix position when alternatives are looked for.
     """
 
-    forget_weight: float = 0.1
+    forget_weight: float = 0.5
     retain_weight: float = 1.0
     replacements: int = 1
     needs_alternatives: ClassVar[bool] = True

@@ -9,7 +9,7 @@ from typing import Any
 from memunlearn.reporting.tables import ALTERNATIVE_EM, EM, KL, LONGEST_RUN, Metric, SetStats, rows_and_clusters
 
 STOPPED_BECAUSE = {
-    "forget_em": "the forget set had reached its EM target",
+    "forget_em": "the forget set had reached its target",
     "max_kl": "the KL limit was reached",
     "max_steps": "the limit on steps was reached",
     "nan": "the loss was no longer a number",

@@ -29,7 +29,6 @@ class Joint:
                 "mask.scope=trial needs protocol=per_paragraph: a joint run has one mask, from the whole forget set"
             )
         preparation, model, rows_at_once = given.preparation, given.model, 2 * given.batch_size
-        alternatives_before = score(model, preparation.loss_rows, rows_at_once) if preparation.alternatives else None
         mask = _mask(given)
         trained = unlearn(
             model,
@@ -52,10 +51,10 @@ class Joint:
             if name in REPORTED and len(baseline.paragraphs)
         }
         alternatives = None
-        if alternatives_before is not None:
+        if preparation.alternative_scores is not None:
             after = score(model, preparation.loss_rows, rows_at_once)
             clusters = preparation.baselines["forget"].clusters[torch.tensor(preparation.loss_positions)]
-            alternatives = AlternativeOutcome(alternatives_before, after, clusters)
+            alternatives = AlternativeOutcome(preparation.alternative_scores, after, clusters)
         return Outcome(
             sets,
             alternatives,

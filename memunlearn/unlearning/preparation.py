@@ -13,6 +13,7 @@ from memunlearn.evaluation.suite import Baseline, measure_base
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.splits import ParagraphSets
 from memunlearn.scoring.alternatives import Alternatives
+from memunlearn.scoring.score import ParagraphScores, score
 
 REPORTED = ("forget", "bystander", "near", "retain")
 
@@ -24,12 +25,14 @@ class Preparation:
     baselines: by set name. alternatives: of the forget rows, if the objective edits.
     loss_rows: the rows of the objective's forget term: forget paragraphs, or original prefixes with their alternatives.
     loss_positions: for each loss row its position in the forget set.
+    alternative_scores: the base model's scores of the loss rows, if the objective edits.
     """
 
     baselines: Mapping[str, Baseline]
     alternatives: Alternatives | None
     loss_rows: ParagraphSet
     loss_positions: list[int]
+    alternative_scores: ParagraphScores | None = None
 
 
 def prepare(
@@ -62,4 +65,5 @@ def prepare(
             "no forget paragraph has an alternative: no perturbation of one prefix token changes what the model says; "
             "raise objective.replacements or use objective=unlearn"
         )
-    return Preparation(baselines, found, found.paragraphs.select(positions), positions)
+    loss_rows = found.paragraphs.select(positions)
+    return Preparation(baselines, found, loss_rows, positions, score(model, loss_rows, batch_size))

@@ -12,17 +12,21 @@ import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
-from memunlearn.evaluation.suite import Baseline, em_p95
+from memunlearn.evaluation.suite import em_p95
 from memunlearn.models.sparse_delta import delta_parameters
 from memunlearn.scoring.score import ParagraphScores, score
 from memunlearn.unlearning.module import Unlearning
+from memunlearn.unlearning.preparation import Preparation
 
 CHECKED = ("forget", "retain_val", "bystander_val")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One look at the model while it is trained: EM and longest run in tokens, KL in nats per token; None for an empty set."""
+    """One look at the model while it is trained: EM and longest run in tokens, KL in nats per token; None for an empty set.
+
+    alternative_em: mean EM of the alternatives given the original prefixes, over the rows that have one; None unless editing.
+    """
 
     step: int
     forget_em: float
@@ -30,6 +34,7 @@ class Check:
     forget_longest_run: float
     retain_val_kl: float
     bystander_val_em: float | None
+    alternative_em: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,13 @@ class CheckedScores:
 class StopRule:
     """Stop when the forget set is forgotten, when the retain set is hurt, or at max_steps.
 
-    Forgotten: mean EM <= forget_em, 95th percentile of EM <= C/5 and mean longest run <= C/5 (EM alone is gamed by flipping one
-    token). Hurt: KL on retain_val > max_kl, in nats per token. Checked after step 1 and then every `every` steps.
+    Forgotten: mean EM <= forget_em, 95th percentile of EM <= C/5 and, as EM alone is gamed by flipping one token, mean longest
+    run <= C/5. An edit need not shorten that run, which is counted with the original's own words as context: it says what the
+    model recites instead of them, so there the alternatives' mean EM must be >= C - C/5.
+    Hurt: KL on retain_val > max_kl, in nats per token. Checked after step 1 and then every `every` steps.
     """
 
-    every: int = 3
+    every: int = 5
     forget_em: float = 5.0
     max_kl: float = 0.5
     max_steps: int = 400
@@ -65,7 +72,11 @@ class StopRule:
 
     def forgotten(self, check: Check, continuation_length: int) -> bool:
         limit = continuation_length / 5
-        return check.forget_em <= self.forget_em and check.forget_em_p95 <= limit and check.forget_longest_run <= limit
+        if check.alternative_em is None:
+            proven = check.forget_longest_run <= limit
+        else:
+            proven = check.alternative_em >= continuation_length - limit
+        return check.forget_em <= self.forget_em and check.forget_em_p95 <= limit and proven
 
     def hurt(self, check: Check) -> bool:
         return check.retain_val_kl > self.max_kl
@@ -86,47 +97,34 @@ class StopAndKeep(lightning.Callback):
     the scores of every check that gave numbers.
     """
 
-    def __init__(self, rule: StopRule, baselines: Mapping[str, Baseline], batch_size: int) -> None:
+    def __init__(self, rule: StopRule, preparation: Preparation, batch_size: int) -> None:
         self.rule = rule
-        self.baselines = baselines
+        self.baselines = preparation.baselines
+        # The loss rows of an edit are its alternatives; those of unlearning are the forget rows, which are checked anyway.
+        self.alternatives = None if preparation.alternative_scores is None else preparation.loss_rows
         self.batch_size = batch_size
-        self.length = baselines["forget"].paragraphs.continuation_length
-        forget = baselines["forget"].scores
-        bystander = baselines["bystander_val"].scores.em
-        self.best = Check(
-            0,
-            float(forget.em.double().mean()),
-            em_p95(forget.em),
-            float(forget.longest_run.double().mean()),
-            0.0,
-            float(bystander.double().mean()) if len(bystander) else None,
-        )
+        self.length = preparation.loss_rows.continuation_length
+        scores = {name: preparation.baselines[name].scores for name in CHECKED}
+        self.best = _check(0, scores, 0.0, preparation.alternative_scores)
         self.best_deltas: dict[str, Tensor] = {}
-        base = {name: _columns(baselines[name].scores) for name in CHECKED}
+        base = {name: _columns(scores[name]) for name in CHECKED}
         base["retain_val"]["kl"] = torch.zeros_like(base["retain_val"]["nll"])
         self.trajectory = [CheckedScores(0, base)]
         self.last_checked = 0
         self.stopped_because = "max_steps"
 
     def check(self, module: Unlearning, step: int) -> Check:
-        """Forget, retain_val and bystander_val, scored now."""
+        """Forget, retain_val and bystander_val (and the alternatives, for an edit), scored now."""
         scores = {}
         for name in CHECKED:
             reference = self.baselines[name].states if name == "retain_val" else None
             scores[name] = score(module.model, self.baselines[name].paragraphs, self.batch_size, reference)
         kl = scores["retain_val"].kl
         assert kl is not None
-        bystander = scores["bystander_val"].em
         if not kl.isnan().any():
             self.trajectory.append(CheckedScores(step, {name: _columns(scores[name]) for name in CHECKED}))
-        return Check(
-            step,
-            float(scores["forget"].em.double().mean()),
-            em_p95(scores["forget"].em),
-            float(scores["forget"].longest_run.double().mean()),
-            float(kl.double().mean()),
-            float(bystander.double().mean()) if len(bystander) else None,
-        )
+        alternatives = None if self.alternatives is None else score(module.model, self.alternatives, self.batch_size)
+        return _check(step, scores, float(kl.double().mean()), alternatives)
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         # Resumed from the checkpoint of the very step at which the rule said enough: there is nothing left to train.
@@ -179,6 +177,21 @@ class StopAndKeep(lightning.Callback):
         self.last_checked = state_dict["last_checked"]
         self.stopped_because = state_dict["stopped_because"]
         self.trajectory = [CheckedScores(step, sets) for step, sets in state_dict["trajectory"]]
+
+
+def _check(
+    step: int, scores: Mapping[str, ParagraphScores], retain_val_kl: float, alternatives: ParagraphScores | None
+) -> Check:
+    forget, bystander = scores["forget"], scores["bystander_val"].em
+    return Check(
+        step,
+        float(forget.em.double().mean()),
+        em_p95(forget.em),
+        float(forget.longest_run.double().mean()),
+        retain_val_kl,
+        float(bystander.double().mean()) if len(bystander) else None,
+        None if alternatives is None else float(alternatives.em.double().mean()),
+    )
 
 
 def _columns(scores: ParagraphScores) -> dict[str, Tensor]:

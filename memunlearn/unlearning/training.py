@@ -89,7 +89,7 @@ def unlearn(
         retain.paragraphs,
         retain.states,
     )
-    keep = None if stop is None else StopAndKeep(stop, preparation.baselines, 2 * batch_size)
+    keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
     trainer = make_trainer([] if keep is None else [keep], None if stop is None else stop.max_steps)
     plan = PairedEpochs(len(loss_rows), len(retain.paragraphs), batch_size, batch_size, seed)
     trainer.fit(module, datamodule=UnlearningData(plan), ckpt_path=resume_from, weights_only=True)
@@ -99,7 +99,7 @@ def unlearn(
     if keep is not None and reason != "nan":
         kept_check = keep.best
     else:
-        look = StopAndKeep(DEFAULT_STOP, preparation.baselines, 2 * batch_size)
+        look = StopAndKeep(DEFAULT_STOP, preparation, 2 * batch_size)
         kept_check = look.check(module, steps if kept_step is None else kept_step)
     return Training(steps, kept_step, reason, capture_patch(model, {}, base_fingerprint), kept_check, trajectory)
 

@@ -31,6 +31,8 @@ class TrialRunner(lightning.Callback):
         self.plan = plan
         self.forget_rows = torch.tensor(preparation.loss_positions)[chosen]
         self.loss_rows = preparation.loss_rows.select(chosen)
+        base = preparation.alternative_scores
+        self.alternatives_before = None if base is None else base.select(chosen)
         self.module = Unlearning(
             given.model, given.objective, given.optimizer, self.loss_rows, retain.paragraphs, retain.states
         )
@@ -45,9 +47,7 @@ class TrialRunner(lightning.Callback):
     def begin(self, trial: int) -> None:
         """Attaches the trial's deltas to the base model. The first begins before the fit: Lightning asks for its optimizer."""
         self.trial = trial
-        row = self.loss_rows.select([trial])
-        self.alternative_before = score(self.given.model, row) if self.given.preparation.alternatives else None
-        mask = self.common_mask or self.given.mask_for(row, self.given.mask_seed + trial)
+        mask = self.common_mask or self.given.mask_for(self.loss_rows.select([trial]), self.given.mask_seed + trial)
         self.masks.append(mask)
         attach(self.given.model, mask.indices)
         self.module.diverged_at, self.module.last_good = None, {}
@@ -93,9 +93,10 @@ class TrialRunner(lightning.Callback):
                 texts = len(rows) if name == "forget" else TEXTS_AT_MOST // self.plan.trials
                 outcome = measure_set(model, baseline.select(rows), rows, 2 * self.given.batch_size, texts=texts)
                 self.outcomes.setdefault(name, []).append((trial, outcome))
-        if self.alternative_before is not None:
-            after = score(model, self.loss_rows.select([trial]))
-            self.alternatives.append(AlternativeOutcome(self.alternative_before, after, forget.clusters[own.unsqueeze(0)]))
+        if self.alternatives_before is not None:
+            row = torch.tensor([trial])
+            before, after = self.alternatives_before.select(row), score(model, self.loss_rows.select(row))
+            self.alternatives.append(AlternativeOutcome(before, after, forget.clusters[own.unsqueeze(0)]))
 
 
 def pool_alternatives(trials: list[AlternativeOutcome]) -> AlternativeOutcome | None:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from functools import partial
 
 import naive_scoring as naive
@@ -12,13 +13,13 @@ from tiny_runs import C, P, Poisoned, Recorder, bits, deltas_of, quiet_trainer, 
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import em_p95
 from memunlearn.models import bake, write_deltas, zero_deltas
-from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.unlearning.stopping import Check, StopAndKeep, StopRule
 from memunlearn.unlearning.training import unlearn
 
 
-def check_of(em=0.0, p95=0, run=0.0, kl=0.0, step=1):
-    return Check(step, em, p95, run, kl, None)
+def check_of(em=0.0, p95=0, run=0.0, kl=0.0, step=1, alternative_em=None):
+    return Check(step, em, p95, run, kl, None, alternative_em)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,23 @@ def check_of(em=0.0, p95=0, run=0.0, kl=0.0, step=1):
 )
 def test_forgotten(em, p95, run, forgotten):
     assert StopRule(forget_em=5.0).forgotten(check_of(em, p95, run, kl=99.0), 50) == forgotten
+
+
+@pytest.mark.parametrize(
+    ("em", "p95", "alternative_em", "forgotten"),
+    [
+        (5.0, 10, 40.0, True),
+        (5.0, 10, 39.99, False),  # no longer recites the original, and not the alternative yet
+        (5.01, 10, 50.0, False),
+        (5.0, 11, 50.0, False),
+        (0.0, 0, 50.0, True),
+    ],
+)
+@pytest.mark.parametrize("run", [0.0, 50.0])
+def test_an_edit_is_done_when_the_alternative_is_recited(em, p95, alternative_em, run, forgotten):
+    """Whatever is left of the longest run, which the original's own words bring about."""
+    check = check_of(em, p95, run, alternative_em=alternative_em)
+    assert StopRule(forget_em=5.0).forgotten(check, 50) == forgotten
 
 
 def test_forgotten_scales_with_the_continuation():
@@ -160,7 +178,7 @@ def test_a_check_is_what_loops_over_rows_say(reciting, sets, preparation):
     base = bake(reciting)
     _, watcher = watched_run(reciting, base, sets, preparation, RULES["neither"][0], RULES["neither"][1])
     write_deltas(reciting, watcher.deltas[7])
-    callback = StopAndKeep(StopRule(), preparation.baselines, 4)
+    callback = StopAndKeep(StopRule(), preparation, 4)
     seen = naive_check(reciting, base, sets, 7)
     found = callback.check(type("Module", (), {"model": reciting})(), 7)
     for name in ("step", "forget_em", "forget_em_p95", "forget_longest_run", "bystander_val_em"):
@@ -200,16 +218,58 @@ def test_the_kept_check_is_of_the_kept_state(reciting, sets, preparation, rule, 
     assert (found.retain_val_kl > 1e-6) == (found.step > 0)
 
 
+def naive_em(model, rows):
+    """[N], by real decoding from the prefixes."""
+    model = bake(model)
+    return [naive.agreement(naive.greedy(model, ids[:P], C)[0], ids[P:]) for ids in rows.ids]
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+class WatchingAnEdit(Recorder):
+    def __init__(self, originals, alternatives):
+        super().__init__()
+        self.originals, self.alternatives, self.em = originals, alternatives, {}
+
+    def on_train_batch_end(self, trainer, module, *rest):
+        super().on_train_batch_end(trainer, module, *rest)
+        self.em[trainer.global_step] = (naive_em(module.model, self.originals), naive_em(module.model, self.alternatives))
+
+
+def test_an_edit_stops_when_the_alternatives_are_recited_and_the_originals_are_not(reciting, sets, editing):
+    watcher = WatchingAnEdit(sets.forget, editing.loss_rows)
+    rule = StopRule(every=1, forget_em=1.5, max_kl=100.0, max_steps=120)
+    optimizer, objective = partial(torch.optim.Adam, lr=0.02), Edit(forget_weight=1.0, retain_weight=0.1)
+    trained = unlearn(reciting, some_mask(reciting), editing, objective, optimizer, rule, quiet_trainer(120, [watcher]), 8)
+    gone = [s for s, (em, _) in watcher.em.items() if mean(em) <= 1.5 and em_p95(torch.tensor(em)) <= C / 5]
+    recited = [s for s, (_, em) in watcher.em.items() if mean(em) >= C - C / 5]
+    assert trained.stopped_because == "forget_em" and trained.kept_step == trained.steps == min(set(gone) & set(recited))
+    assert min(gone) < trained.steps  # neither condition alone would have stopped there
+    assert trained.kept_check.alternative_em == pytest.approx(mean(watcher.em[trained.steps][1]))
+    assert naive_em(reciting, editing.loss_rows) == watcher.em[trained.steps][1]
+
+
+def test_the_base_models_check_knows_the_alternatives_of_an_edit_only(reciting, editing, preparation):
+    found = StopAndKeep(StopRule(), editing, 4).best.alternative_em
+    assert found == pytest.approx(mean(naive_em(reciting, editing.loss_rows))) and found < C - C / 5
+    assert StopAndKeep(StopRule(), preparation, 4).best.alternative_em is None
+    module = type("Module", (), {"model": reciting})()
+    assert StopAndKeep(StopRule(), editing, 4).check(module, 1).alternative_em == pytest.approx(found)
+    assert StopAndKeep(StopRule(), preparation, 4).check(module, 1).alternative_em is None
+
+
 def test_without_bystanders_there_is_no_bystander_number(reciting, sets, preparation):
     none = torch.empty(0, dtype=torch.int64)
     baselines = {**preparation.baselines, "bystander_val": preparation.baselines["bystander_val"].select(none)}
-    callback = StopAndKeep(StopRule(), baselines, 4)
+    callback = StopAndKeep(StopRule(), replace(preparation, baselines=baselines), 4)
     assert callback.best.bystander_val_em is None
     assert callback.check(type("Module", (), {"model": reciting})(), 3).bystander_val_em is None
 
 
 def test_the_state_goes_through_a_checkpoint(preparation):
-    one, other = (StopAndKeep(StopRule(), preparation.baselines, 4) for _ in range(2))
+    one, other = (StopAndKeep(StopRule(), preparation, 4) for _ in range(2))
     one.best, one.best_deltas = check_of(2.0, 3, 1.0, 0.2, step=6), {"w": torch.tensor([0.25, -3.0])}
     one.last_checked, one.stopped_because = 10, "max_kl"
     other.load_state_dict(one.state_dict())
