@@ -3,12 +3,14 @@
 import contextlib
 import os
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+PATIENCE = 20  # seconds
 DESKTOP, PHONE = (1280, 900), (390, 844)
 REQUIRED = "MEMUNLEARN_REQUIRE_BROWSER"
 
@@ -30,6 +32,15 @@ class Opened:
         """The whole page as a PNG."""
         self.page.screenshot(path=str(path), full_page=True)
         return Path(path)
+
+
+def eventually(page, condition: str) -> None:
+    """Waits until an expression is true in the page, like wait_for_function, whose second look is an eval that the pages'
+    content security policy forbids."""
+    end = time.monotonic() + PATIENCE
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"not within {PATIENCE} s: {condition}"
+        page.wait_for_timeout(50)
 
 
 def chromium() -> str:
@@ -71,7 +82,7 @@ def open_page(chromium_process):
             )
             opened_contexts.callback(context.close)
             opened = Opened(context.new_page())
-            opened.page.set_default_timeout(20_000)
+            opened.page.set_default_timeout(1000 * PATIENCE)
             opened.page.on(
                 "console",
                 lambda message: message.type in ("warning", "error") and opened.complaints.append(message.text),

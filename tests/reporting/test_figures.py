@@ -54,6 +54,13 @@ def test_curves_with_gaps_are_drawn(curve):
     assert [trace["x"] for trace in plots({}, curve, [])["training"]["data"]] == [[0]]
 
 
+def test_the_curve_of_an_edit_shows_the_alternatives():
+    curve = [{"step": 0, "check/forget_em": 50.0, "check/alternative_em": 0.5}, {"step": 5, "check/alternative_em": 41.0}]
+    lines = {line.get_label(): list(line.get_ydata()) for axes in training_curves(curve).axes for line in axes.lines}
+    assert lines == {"forget EM": [50.0], "alternative EM": [0.5, 41.0]}
+    assert [(trace["name"], trace["y"]) for trace in plots({}, curve, [])["training"]["data"]] == list(lines.items())
+
+
 @pytest.mark.parametrize("curve", [[], [{"step": 0, "train/loss": 1.0}], [{"step": 0, "check/forget_em": float("nan")}]])
 def test_a_curve_without_checks_is_no_figure(curve):
     assert training_curves(curve) is None and plots({}, curve, []) == {}

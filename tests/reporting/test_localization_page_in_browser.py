@@ -2,7 +2,7 @@
 
 import fake_charts
 import pytest
-from browser import DESKTOP, PHONE
+from browser import DESKTOP, PHONE, eventually
 
 from memunlearn.reporting.charts_matplotlib import picture
 from memunlearn.reporting.files import write_text
@@ -45,7 +45,7 @@ def test_a_turned_phone_gets_the_other_layout(file, open_page):
     page.wait_for_selector(f"#figure-{LAST} .main-svg")
     wide = page.locator(f"#figure-{LAST} .plot").bounding_box()["height"]
     page.set_viewport_size({"width": 420, "height": 800})
-    page.wait_for_function(f"document.querySelector('#figure-{LAST} .plot').layout.height > {wide + 200}")
+    eventually(page, f"document.querySelector('#figure-{LAST} .plot').layout.height > {wide + 200}")
 
 
 def test_labels_are_literal(file, open_page):
