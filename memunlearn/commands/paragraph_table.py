@@ -7,15 +7,22 @@ from typing import Any
 from torch import Tensor
 
 from memunlearn.scoring.alternatives import Alternatives
-from memunlearn.unlearning.outcome import SetOutcome
+from memunlearn.unlearning.outcome import AlternativeOutcome, SetOutcome
 
 PREFIX_END = 20  # tokens of the prefix that are shown where there is little room
 
 
 def paragraph_rows(
-    name: str, outcome: SetOutcome, tokenizer: Any | None, alternatives: Alternatives | None
+    name: str,
+    outcome: SetOutcome,
+    tokenizer: Any | None,
+    alternatives: Alternatives | None,
+    edited: AlternativeOutcome | None = None,
 ) -> list[dict[str, Any]]:
-    """One dict a row of the set; texts (as ids where there is no tokenizer) for the rows that were decoded, else null."""
+    """One dict a row of the set; texts (as ids where there is no tokenizer) for the rows that were decoded, else null.
+
+    alternative_em: EM of the alternative after an edit, for forget rows that have one.
+    """
     before, after = outcome.before.scores, outcome.after.scores
     rows = []
     for i in range(len(outcome.index)):
@@ -34,6 +41,7 @@ def paragraph_rows(
                 "nll_after": float(after.nll[i]),
                 "kl": None if after.kl is None else float(after.kl[i]),
                 "self_em": None if outcome.after.self_em is None else int(outcome.after.self_em[i]),
+                "alternative_em": None,
                 "prefix": None,
                 "prefix_end": None,
                 "continuation": None,
@@ -45,6 +53,9 @@ def paragraph_rows(
                 "token_nll_after": after.token_nll[i].tolist(),
             }
         )
+    if name == "forget" and edited is not None:
+        for k, i in enumerate(edited.rows.tolist()):
+            rows[i]["alternative_em"] = int(edited.after.em[k])
     if outcome.said is None:
         return rows
     for k, i in enumerate(outcome.said.rows.tolist()):

@@ -88,7 +88,7 @@ def write_run(
     rows = [
         row
         for name, outcomes in outcome.sets.items()
-        for row in paragraph_rows(name, outcomes, loaded.tokenizer, preparation.alternatives)
+        for row in paragraph_rows(name, outcomes, loaded.tokenizer, preparation.alternatives, outcome.alternatives)
     ]
     write_parquet(directory / "paragraphs.parquet", {key: [row[key] for row in rows] for key in rows[0]})
     write_trajectory(directory, outcome, preparation)

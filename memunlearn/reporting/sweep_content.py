@@ -39,7 +39,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class SettingRow:
-    """A line of the table of settings: means over seeds in the order of COLUMNS, then the kept step."""
+    """A line of the table of settings, as `setting_means` has it."""
 
     label: str
     seeds: tuple[str, ...]
@@ -81,7 +81,10 @@ def content_of(runs: Sequence[Run]) -> SweepContent:
         _headline(runs, settings),
         tuple(dict.fromkeys(note for run in runs for note in run.notes)),
         tuple(settings),
-        tuple(SettingRow(one.label, tuple(map(seed_name, one.runs)), tuple(setting_means(one))) for one in settings),
+        tuple(
+            SettingRow(one.label, tuple(map(seed_name, one.runs)), means)
+            for one, means in zip(settings, setting_means(settings), strict=True)
+        ),
         tuple(comparisons_of(settings)),
         tuple(_job(setting, run) for setting in settings for run in setting.runs),
         tuple((run, _why(run)) for run in runs if run.state != "finished"),

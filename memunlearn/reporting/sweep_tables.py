@@ -35,6 +35,7 @@ class Column:
     key: str
 
 
+ALTERNATIVE_EM = Quantity("alternative EM", "tokens", 2)
 COLUMNS = (
     Column(FORGET_EM, "forget", "em_after", "em"),
     Column(Quantity("forget longest run", "tokens", 2), "forget", "longest_run_after", "longest_run"),
@@ -42,6 +43,7 @@ COLUMNS = (
     Column(BYSTANDER_EM, "bystander", "em_after", "em"),
     Column(RETAIN_KL, "retain", "kl", "kl"),
     Column(Quantity("retain self-EM", "tokens", 2), "retain", "self_em", "self_em"),
+    Column(ALTERNATIVE_EM, "forget", "alternative_em", "alternative_em"),
 )
 
 
@@ -74,9 +76,15 @@ def job_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [{key: row.get(key) for key in columns} for row in rows]
 
 
-def setting_means(setting: Setting) -> list[Mean]:
-    """The numbers of COLUMNS after the runs, and the kept step, over the setting's seeds."""
-    return [_mean(setting, column) for column in COLUMNS] + [_kept_step(setting)]
+def setting_means(settings: Sequence[Setting]) -> list[tuple[Mean, ...]]:
+    """Of each setting: the numbers of COLUMNS after the runs, and the kept step, over its seeds.
+
+    Where no setting edits there is no column for alternatives.
+    """
+    rows = [[*(_mean(setting, column) for column in COLUMNS), _kept_step(setting)] for setting in settings]
+    if all(mean.value is None for row in rows for mean in row if mean.quantity is ALTERNATIVE_EM):
+        rows = [[mean for mean in row if mean.quantity is not ALTERNATIVE_EM] for row in rows]
+    return [tuple(row) for row in rows]
 
 
 def memorized_after(run: Run, length: int | None) -> MemorizedShare | None:

@@ -53,8 +53,9 @@ class Joint:
         alternatives = None
         if preparation.alternative_scores is not None:
             after = score(model, preparation.loss_rows, rows_at_once)
-            clusters = preparation.baselines["forget"].clusters[torch.tensor(preparation.loss_positions)]
-            alternatives = AlternativeOutcome(preparation.alternative_scores, after, clusters)
+            rows = torch.tensor(preparation.loss_positions)
+            clusters = preparation.baselines["forget"].clusters[rows]
+            alternatives = AlternativeOutcome(preparation.alternative_scores, after, clusters, rows)
         return Outcome(
             sets,
             alternatives,

@@ -50,11 +50,15 @@ class SetOutcome:
 
 @dataclass(frozen=True)
 class AlternativeOutcome:
-    """Scores of (original prefix, alternative) before and after, for the n forget rows that have one; clusters [n]."""
+    """Scores of (original prefix, alternative) before and after, for the n forget rows that have one.
+
+    clusters: [n]. rows: [n] positions in the forget set's outcome.
+    """
 
     before: ParagraphScores
     after: ParagraphScores
     clusters: Tensor
+    rows: Tensor
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,10 @@ def test_an_edit_learns_its_alternatives(finished_run):
     with_alternative = [row for row in rows if row["alternative"]]
     assert len(with_alternative) == before["alternatives"] == before["n"] - result["without_alternative"] > 0
     assert all(row["alternative"] != row["continuation_before"] and row["set"] == "forget" for row in with_alternative)
+    assert [row for row in rows if row["alternative_em"] is not None] == with_alternative
+    mean = sum(row["alternative_em"] for row in with_alternative) / len(with_alternative)
+    assert after["alternative_em"] == pytest.approx(mean)
+    assert result["kept_check"]["alternative_em"] == pytest.approx(mean)
 
 
 def test_unlearning_has_no_alternatives(gradient_run):

@@ -143,6 +143,7 @@ def _paragraph(name, index, cluster, before, after, kl, made, trial) -> dict[str
         "kl": kl,
         "self_em": max(after, C // 4),
         "alternative": "something <b>else</b>" if has_alternative else None,
+        "alternative_em": C - after if has_alternative else None,
     }
 
 
@@ -155,7 +156,8 @@ def _stats(paragraphs, name, when) -> dict[str, Any] | None:
         return sum(row[key] for row in rows) / len(rows)
 
     em = mean(f"em_{when}")
-    return {
+    edited = [row["alternative_em"] for row in rows if row["alternative_em"] is not None]
+    return ({"alternative_em": sum(edited) / len(edited)} if edited and when == "after" else {}) | {
         "n": len(rows),
         "clusters": len({row["cluster"] for row in rows}),
         "em": em,

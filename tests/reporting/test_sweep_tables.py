@@ -12,7 +12,7 @@ from memunlearn.statistics.seeds import two_level_interval
 
 def means(folder):
     (setting,) = settings_of(read_sweep(folder))
-    return setting, {mean.quantity.label: mean for mean in setting_means(setting)}
+    return setting, {mean.quantity.label: mean for mean in setting_means([setting])[0]}
 
 
 def write(folder, seeds, **more):
@@ -28,6 +28,21 @@ def test_five_seeds_have_a_two_level_interval(tmp_path):
     assert found["forget EM"].value == pytest.approx(np.mean([run.result["after"]["forget"]["em"] for run in setting.runs]))
     assert found["forget EM"].value == pytest.approx(value) and found["forget EM"].interval == pytest.approx(interval)
     assert found["forget EM"].unit == "seeds x clusters" and found["kept step"].unit == "seeds"
+
+
+def test_edits_have_a_column_for_what_is_recited_instead(tmp_path):
+    for seed in range(5):
+        fake_sweeps.write_run(tmp_path / "edit" / str(seed), fake_sweeps.config("edit", seed=seed), 0.5)
+        fake_sweeps.write_run(tmp_path / "unlearn" / str(seed), fake_sweeps.config(seed=seed), 0.5)
+    edit, unlearn = settings_of(read_sweep(tmp_path))
+    (edited, unlearned), (alone,) = (
+        [{mean.quantity.label: mean for mean in row} for row in setting_means(some)] for some in ([edit, unlearn], [unlearn])
+    )
+    rows = [[row for row in run.paragraphs if row["alternative"]] for run in edit.runs]
+    value, interval = two_level_interval([([r["alternative_em"] for r in one], [r["cluster"] for r in one]) for one in rows])
+    assert edited["alternative EM"].value == pytest.approx(value) and edited["alternative EM"].unit == "seeds x clusters"
+    assert edited["alternative EM"].interval == pytest.approx(interval)
+    assert unlearned["alternative EM"].value is None and "alternative EM" not in alone and list(unlearned) == list(edited)
 
 
 def test_four_seeds_have_means_only(tmp_path):

@@ -95,6 +95,7 @@ def test_alternatives_before_and_after(reciting, ingredients, editing):
     assert float(outcome.alternatives.after.nll.mean()) < float(outcome.alternatives.before.nll.mean())
     clusters = editing.baselines["forget"].clusters[editing.loss_positions]
     assert torch.equal(outcome.alternatives.clusters, clusters)
+    assert outcome.alternatives.rows.tolist() == editing.loss_positions
     assert Joint().run(ingredients(model=base, stop=StopRule(max_steps=1))).alternatives is None
 
 

@@ -219,6 +219,8 @@ def test_alternatives_are_measured_before_and_after(reciting, ingredients, editi
     assert bool((outcome.alternatives.after.nll < outcome.alternatives.before.nll).all())
     forget = editing.baselines["forget"]
     assert torch.equal(outcome.alternatives.clusters, forget.clusters[outcome.sets["forget"].index])
+    originals = outcome.sets["forget"].paragraphs.select(outcome.alternatives.rows)
+    assert torch.equal(originals.prefixes, rows.prefixes)
 
 
 def test_a_trial_that_becomes_nan_keeps_its_last_good_deltas_and_the_next_goes_on(reciting, ingredients):
