@@ -38,6 +38,7 @@ from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
+from memunlearn.evaluation.suite import em_p95
 from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
@@ -45,8 +46,10 @@ from memunlearn.models.loading import LoadedModel
 from memunlearn.objectives.contrastive import Objective
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
+from memunlearn.scoring.metrics import leading_run
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.preparation import Preparation, prepare
+from memunlearn.unlearning.stopping import StopRule
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
@@ -202,7 +205,7 @@ def _ingredients(
     return Ingredients(
         loaded.model,
         weights,
-        _prepare(cfg, measurements, sets, objective, directory),
+        _prepare(cfg, measurements, sets, objective, stop, directory),
         strategy,
         measurements.attribution(instantiate(cfg.attribution)),
         scope,
@@ -219,7 +222,12 @@ def _ingredients(
 
 
 def _prepare(
-    cfg: DictConfig, measurements: BaseMeasurements, sets: ParagraphSets, objective: Objective, directory: Path
+    cfg: DictConfig,
+    measurements: BaseMeasurements,
+    sets: ParagraphSets,
+    objective: Objective,
+    stop: StopRule | None,
+    directory: Path,
 ) -> Preparation:
     rows_at_once = 2 * cfg.batch_size
     alternatives = None
@@ -235,6 +243,16 @@ def _prepare(
             "token changes what the model says): they are reported, but not in the loss"
         )
     length = sets.forget.continuation_length
+    if preparation.alternatives is not None and stop is not None:
+        # The EM of an edit that recites every alternative; C where there is none.
+        shared = leading_run(preparation.alternatives.paragraphs.continuations == sets.forget.continuations)
+        mean, p95 = float(shared.double().mean()), em_p95(shared)
+        if mean > stop.forget_em or p95 > length / 5:
+            print(
+                "warning: this edit is not likely to meet the stop rule: with every alternative recited, mean EM would be "
+                f"{mean:.1f} and its 95th percentile {p95} of {length} tokens: alternatives are missing or begin like the "
+                "originals; raise objective.replacements, or use objective=unlearn"
+            )
     below = int((preparation.baselines["forget"].scores.em < length).sum())
     if below:
         print(f"warning: {below} of {len(sets.forget)} forget paragraphs are not memorized (EM < {length})")

@@ -32,7 +32,7 @@ class Preparation:
     alternatives: Alternatives | None
     loss_rows: ParagraphSet
     loss_positions: list[int]
-    alternative_scores: ParagraphScores | None = None
+    alternative_scores: ParagraphScores | None
 
 
 def prepare(
@@ -57,7 +57,7 @@ def prepare(
         for name, rows in sets.by_name().items()
     }
     if alternatives is None:
-        return Preparation(baselines, None, sets.forget, list(range(len(sets.forget))))
+        return Preparation(baselines, None, sets.forget, list(range(len(sets.forget))), None)
     found = alternatives(model, sets.forget)
     positions = found.found.nonzero().flatten().tolist()
     if not positions:

@@ -82,12 +82,16 @@ class StopRule:
         return check.retain_val_kl > self.max_kl
 
     def rank(self, check: Check, continuation_length: int) -> tuple[int, float, float]:
-        """Smaller is better: the lowest KL among checks that meet the rule, else the lowest forget EM under max_kl."""
+        """Smaller is better: the lowest KL among checks that meet the rule, else the lowest forget EM under max_kl.
+
+        For an edit, what the alternatives lack of C counts as much as forget EM: a state that recites neither is no better one.
+        """
         if self.hurt(check):
             return (2, check.retain_val_kl, check.forget_em)
         if self.forgotten(check, continuation_length):
             return (0, check.retain_val_kl, check.forget_em)
-        return (1, check.forget_em, check.retain_val_kl)
+        lacking = 0.0 if check.alternative_em is None else continuation_length - check.alternative_em
+        return (1, check.forget_em + lacking, check.retain_val_kl)
 
 
 class StopAndKeep(lightning.Callback):

@@ -6,7 +6,11 @@ import pytest
 import tiny_demo
 import torch
 
+from memunlearn.commands.base_measurements import BaseMeasurements
+from memunlearn.scoring.alternatives import Alternatives
+
 FEW = ("stop=none", "trainer.max_steps=2")
+ONE_STEP = ("stop.max_steps=1",)
 MASKS = {
     "all": ("mask=all",),
     "gradient": ("mask=gradient",),
@@ -75,6 +79,34 @@ def test_an_edit_learns_its_alternatives(finished_run):
     mean = sum(row["alternative_em"] for row in with_alternative) / len(with_alternative)
     assert after["alternative_em"] == pytest.approx(mean)
     assert result["kept_check"]["alternative_em"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    ("same", "more", "warned"),
+    [
+        (0, ONE_STEP, None),
+        (0, (*ONE_STEP, "stop.forget_em=0"), None),
+        (3, ONE_STEP, "mean EM would be 3.0 and its 95th percentile 3 of 10 tokens"),  # 95th percentile > C/5
+        (1, (*ONE_STEP, "stop.forget_em=0.9"), "mean EM would be 1.0 and its 95th percentile 1 of 10 tokens"),
+        (1, (*ONE_STEP, "stop.forget_em=1"), None),
+        (3, FEW, None),
+    ],
+    ids=str,
+)
+def test_an_edit_that_cannot_meet_the_stop_rule_says_so(tmp_path, monkeypatch, same, more, warned):
+    """Alternatives that begin with `same` tokens of the originals, and then differ in every one."""
+
+    def alternatives(self, model, paragraphs, replacements, seed, batch_size):
+        said = paragraphs.continuations.clone()
+        said[:, same:] = (said[:, same:] + 1) % tiny_demo.SIZES["vocabulary"]
+        none = torch.zeros(len(said), dtype=torch.int64)
+        return Alternatives(paragraphs.with_continuations(said), torch.ones(len(said), dtype=torch.bool), none, none, none)
+
+    monkeypatch.setattr(BaseMeasurements, "alternatives", alternatives)
+    ended = command_runs.train("objective=edit", *more, directory=tmp_path)
+    assert ended.code == 0, ended.err
+    lines = [line for line in ended.out.splitlines() if "not likely to meet the stop rule" in line]
+    assert len(lines) == (warned is not None) and all(warned in line for line in lines)
 
 
 def test_unlearning_has_no_alternatives(gradient_run):

@@ -88,6 +88,20 @@ def test_rank_orders_forgotten_then_unhurt_then_hurt():
         assert rule.rank(better, 50) < rule.rank(worse, 50)
 
 
+def test_rank_of_an_edit_looks_at_both_texts():
+    rule = StopRule(forget_em=5.0, max_kl=0.5)
+    best_first = [
+        check_of(4.0, 5, 45.0, kl=0.4, alternative_em=41.0),  # done
+        check_of(0.2, 1, 45.0, kl=0.2, alternative_em=39.9),
+        check_of(0.0, 0, 45.0, kl=0.1, alternative_em=39.0),
+        check_of(0.0, 0, 45.0, kl=0.05, alternative_em=3.0),  # recites neither
+        check_of(50.0, 50, 50.0, kl=0.0, alternative_em=0.0),  # the base model
+        check_of(0.0, 0, 0.0, kl=0.51, alternative_em=50.0),  # hurt
+    ]
+    for better, worse in itertools.combinations(best_first, 2):
+        assert rule.rank(better, 50) < rule.rank(worse, 50)
+
+
 @pytest.mark.parametrize(
     "settings", [{"every": 0}, {"max_steps": 0}, {"forget_em": -1.0}, {"max_kl": 0.0}, {"max_kl": -0.5}], ids=str
 )
@@ -246,7 +260,7 @@ def test_an_edit_stops_when_the_alternatives_are_recited_and_the_originals_are_n
     gone = [s for s, (em, _) in watcher.em.items() if mean(em) <= 1.5 and em_p95(torch.tensor(em)) <= C / 5]
     recited = [s for s, (_, em) in watcher.em.items() if mean(em) >= C - C / 5]
     assert trained.stopped_because == "forget_em" and trained.kept_step == trained.steps == min(set(gone) & set(recited))
-    assert min(gone) < trained.steps  # neither condition alone would have stopped there
+    assert min(gone) < trained.steps  # that the originals are gone would have stopped it earlier
     assert trained.kept_check.alternative_em == pytest.approx(mean(watcher.em[trained.steps][1]))
     assert naive_em(reciting, editing.loss_rows) == watcher.em[trained.steps][1]
 
