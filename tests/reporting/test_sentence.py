@@ -6,7 +6,7 @@ from memunlearn.reporting.sentence import result_sentence
 
 def test_the_sentence_says_what_happened():
     assert result_sentence(fake_results.result()) == (
-        "Training stopped after 37 steps because the forget set had reached its EM target: over 64 rows in 61 clusters, "
+        "Training stopped after 37 steps because the forget set had reached its target: over 64 rows in 61 clusters, "
         "forget EM fell from 50.0 to 3.1 tokens (95 % interval 2.8 to 3.6), its longest run fell from 50.0 to 8.4 tokens, "
         "bystander EM fell from 50.0 to 48.8 tokens, and retain KL is 0.0121 nats per token."
     )
