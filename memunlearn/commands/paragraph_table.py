@@ -17,7 +17,7 @@ def paragraph_rows(
     outcome: SetOutcome,
     tokenizer: Any | None,
     alternatives: Alternatives | None,
-    edited: AlternativeOutcome | None = None,
+    edited: AlternativeOutcome | None,
 ) -> list[dict[str, Any]]:
     """One dict a row of the set; texts (as ids where there is no tokenizer) for the rows that were decoded, else null.
 
