@@ -44,8 +44,9 @@ def result_of(
         before[name], after[name] = summarize(outcomes.before, seed), summarize(outcomes.after, seed)
     if outcome.alternatives is not None:
         alternatives = outcome.alternatives
-        before["forget"] |= summarize_alternatives(alternatives.before, alternatives.clusters, seed)
-        after["forget"] |= summarize_alternatives(alternatives.after, alternatives.clusters, seed)
+        clusters = outcome.sets["forget"].after.clusters[alternatives.rows]
+        before["forget"] |= summarize_alternatives(alternatives.before, clusters, seed)
+        after["forget"] |= summarize_alternatives(alternatives.after, clusters, seed)
     result = {
         "schema": 1,
         "config": config,

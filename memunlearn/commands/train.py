@@ -49,7 +49,7 @@ from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.metrics import leading_run
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.preparation import Preparation, prepare
-from memunlearn.unlearning.stopping import StopRule
+from memunlearn.unlearning.stopping import Check, StopRule
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
@@ -247,7 +247,7 @@ def _prepare(
         # The EM of an edit that recites every alternative; C where there is none.
         shared = leading_run(preparation.alternatives.paragraphs.continuations == sets.forget.continuations)
         mean, p95 = float(shared.double().mean()), em_p95(shared)
-        if mean > stop.forget_em or p95 > length / 5:
+        if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, alternative_em=length), length):
             print(
                 "warning: this edit is not likely to meet the stop rule: with every alternative recited, mean EM would be "
                 f"{mean:.1f} and its 95th percentile {p95} of {length} tokens: alternatives are missing or begin like the "

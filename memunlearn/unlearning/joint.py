@@ -53,9 +53,7 @@ class Joint:
         alternatives = None
         if preparation.alternative_scores is not None:
             after = score(model, preparation.loss_rows, rows_at_once)
-            rows = torch.tensor(preparation.loss_positions)
-            clusters = preparation.baselines["forget"].clusters[rows]
-            alternatives = AlternativeOutcome(preparation.alternative_scores, after, clusters, rows)
+            alternatives = AlternativeOutcome(preparation.alternative_scores, after, torch.tensor(preparation.loss_positions))
         return Outcome(
             sets,
             alternatives,

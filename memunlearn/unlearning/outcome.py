@@ -52,12 +52,11 @@ class SetOutcome:
 class AlternativeOutcome:
     """Scores of (original prefix, alternative) before and after, for the n forget rows that have one.
 
-    clusters: [n]. rows: [n] positions in the forget set's outcome.
+    rows: [n] positions in the forget set's outcome.
     """
 
     before: ParagraphScores
     after: ParagraphScores
-    clusters: Tensor
     rows: Tensor
 
 

@@ -96,7 +96,7 @@ class TrialRunner(lightning.Callback):
         if self.alternatives_before is not None:
             row = torch.tensor([trial])
             before, after = self.alternatives_before.select(row), score(model, self.loss_rows.select(row))
-            self.alternatives.append(AlternativeOutcome(before, after, forget.clusters[own.unsqueeze(0)], row))
+            self.alternatives.append(AlternativeOutcome(before, after, row))
 
 
 def pool_alternatives(trials: list[AlternativeOutcome]) -> AlternativeOutcome | None:
@@ -112,6 +112,5 @@ def pool_alternatives(trials: list[AlternativeOutcome]) -> AlternativeOutcome | 
     return AlternativeOutcome(
         pooled([trial.before for trial in trials]),
         pooled([trial.after for trial in trials]),
-        torch.cat([trial.clusters for trial in trials]),
         torch.cat([trial.rows for trial in trials]),
     )

@@ -110,18 +110,26 @@ def test_rules_that_make_no_sense_are_refused(settings):
         StopRule(**settings)
 
 
+def naive_em(model, rows):
+    """[N], by real decoding from the prefixes."""
+    model = bake(model)
+    return [naive.agreement(naive.greedy(model, ids[:P], C)[0], ids[P:]) for ids in rows.ids]
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
 def naive_check(model, base, sets, step):
     """A Check by loops over rows, with real decoding."""
     model = bake(model)
-    em, runs = [], []
+    em, runs = naive_em(model, sets.forget), []
     for ids in sets.forget.ids:
-        em.append(naive.agreement(naive.greedy(model, ids[:P], C)[0], ids[P:]))
         logits = naive.logits_of(model, ids)
         runs.append(naive.longest([int(logits[i].argmax()) == int(ids[i + 1]) for i in range(P - 1, P + C - 1)]))
     kl = [sum(naive.token_kl(base, model, ids, P)) / C for ids in sets.retain_val.ids]
-    bystander = [naive.agreement(naive.greedy(model, ids[:P], C)[0], ids[P:]) for ids in sets.bystander_val.ids]
-    p95 = em_p95(torch.tensor(em))
-    return Check(step, sum(em) / len(em), p95, sum(runs) / len(runs), sum(kl) / len(kl), sum(bystander) / len(bystander))
+    bystander = naive_em(model, sets.bystander_val)
+    return Check(step, mean(em), em_p95(torch.tensor(em)), mean(runs), mean(kl), mean(bystander))
 
 
 class Watcher(Recorder):
@@ -230,16 +238,6 @@ def test_the_kept_check_is_of_the_kept_state(reciting, sets, preparation, rule, 
         assert getattr(found, name) == pytest.approx(getattr(seen, name)), name
     assert found.retain_val_kl == pytest.approx(seen.retain_val_kl, rel=1e-3, abs=1e-6)
     assert (found.retain_val_kl > 1e-6) == (found.step > 0)
-
-
-def naive_em(model, rows):
-    """[N], by real decoding from the prefixes."""
-    model = bake(model)
-    return [naive.agreement(naive.greedy(model, ids[:P], C)[0], ids[P:]) for ids in rows.ids]
-
-
-def mean(values):
-    return sum(values) / len(values)
 
 
 class WatchingAnEdit(Recorder):
