@@ -13,11 +13,17 @@ from memunlearn.objectives.losses import bounded, kl, nll, token_nll
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars of one step: total is minimised; forget_nll and retain_kl are its terms before weighting (nats per token)."""
+    """Scalars of one batch. forget_term, retain_term: means over the batch's rows, weighted, whose sum is minimised; forget_nll
+    and retain_kl: before weighting, nats per token."""
 
-    total: Tensor
+    forget_term: Tensor
+    retain_term: Tensor
     forget_nll: Tensor
     retain_kl: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.forget_term + self.retain_term
 
 
 class Objective(Protocol):
@@ -61,7 +67,7 @@ class Unlearn:
     def __call__(self, forget_logits: Tensor, forget_labels: Tensor, retain_logits: Tensor, retain_reference: Tensor) -> Losses:
         tokens, retain_kl = token_nll(forget_logits, forget_labels), kl(retain_reference, retain_logits)
         counted = tokens if self.max_token_nll is None else bounded(tokens, self.max_token_nll)
-        return Losses(self.retain_weight * retain_kl - self.forget_weight * counted.mean(), tokens.mean(), retain_kl)
+        return Losses(-self.forget_weight * counted.mean(), self.retain_weight * retain_kl, tokens.mean(), retain_kl)
 
 
 @dataclass(frozen=True)
@@ -84,4 +90,4 @@ class Edit:
 
     def __call__(self, forget_logits: Tensor, forget_labels: Tensor, retain_logits: Tensor, retain_reference: Tensor) -> Losses:
         forget_nll, retain_kl = nll(forget_logits, forget_labels), kl(retain_reference, retain_logits)
-        return Losses(self.retain_weight * retain_kl + self.forget_weight * forget_nll, forget_nll, retain_kl)
+        return Losses(self.forget_weight * forget_nll, self.retain_weight * retain_kl, forget_nll, retain_kl)

@@ -16,8 +16,10 @@ Batch = dict[str, Tensor]
 class PairedEpochs:
     """An epoch is one pass over the larger of two sets; the smaller is cycled and reshuffled each time it has been used up.
 
-    forget_batch rows of the one and retain_batch rows of the other make a batch {"forget": [F], "retain": [R]} of row numbers.
-    The last batch of the larger set may be smaller; every row of both sets is used in every epoch.
+    A step takes accumulate * forget_batch rows of the one and accumulate * retain_batch rows of the other, and goes through
+    the model in at most `accumulate` batches {"forget": [F], "retain": [R], "weights": [2]} of row numbers. The last step of
+    the larger set may be smaller; every row of both sets is used in every epoch. weights: what the means over a batch's forget
+    and over its retain rows count in those over the step's; over the batches of a step each sums to 1.
     """
 
     forget_rows: int
@@ -25,24 +27,63 @@ class PairedEpochs:
     forget_batch: int
     retain_batch: int
     seed: int
+    accumulate: int = 1
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return max(_parts(self.forget_rows, self._forget_step), _parts(self.retain_rows, self._retain_step))
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return max(-(-self.forget_rows // self.forget_batch), -(-self.retain_rows // self.retain_batch))
+        last = [
+            rows - (self.steps - 1) * step if _parts(rows, step) == self.steps else step
+            for rows, step in ((self.forget_rows, self._forget_step), (self.retain_rows, self._retain_step))
+        ]
+        return (self.steps - 1) * self.accumulate + self._batches_of(*last)
 
     def epoch(self, number: int) -> list[Batch]:
         """The batches of one epoch: a pure function of the seed and the epoch's number."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        forget = self._stream(self.forget_rows, self.forget_batch, generator)
-        retain = self._stream(self.retain_rows, self.retain_batch, generator)
-        return [{"forget": f, "retain": r} for f, r in zip(forget, retain, strict=True)]
+        forget = self._stream(self.forget_rows, self._forget_step, generator)
+        retain = self._stream(self.retain_rows, self._retain_step, generator)
+        return [batch for f, r in zip(forget, retain, strict=True) for batch in self._split(f, r)]
 
-    def _stream(self, rows: int, batch: int, generator: torch.Generator) -> list[Tensor]:
-        passes = -(-len(self) * batch // rows)
+    @property
+    def _forget_step(self) -> int:
+        return self.accumulate * self.forget_batch
+
+    @property
+    def _retain_step(self) -> int:
+        return self.accumulate * self.retain_batch
+
+    def _batches_of(self, forget: int, retain: int) -> int:
+        return max(_parts(forget, self.forget_batch), _parts(retain, self.retain_batch))
+
+    def _stream(self, rows: int, step: int, generator: torch.Generator) -> list[Tensor]:
+        passes = _parts(self.steps * step, rows)
         order = torch.cat([torch.randperm(rows, generator=generator) for _ in range(passes)])
-        # The larger set is passed over exactly once; the smaller fills every batch.
-        once = -(-rows // batch) == len(self)
-        return list((order[:rows] if once else order[: len(self) * batch]).split(batch))
+        # The larger set is passed over exactly once; the smaller fills every step.
+        once = _parts(rows, step) == self.steps
+        return list((order[:rows] if once else order[: self.steps * step]).split(step))
+
+    def _split(self, forget: Tensor, retain: Tensor) -> list[Batch]:
+        """One step's rows in batches. One that would have no rows of a set gets one of them, with weight 0."""
+        count = self._batches_of(len(forget), len(retain))
+        pairs = zip(forget.tensor_split(count), retain.tensor_split(count), strict=True)
+        return [
+            {
+                "forget": f if len(f) else forget[:1],
+                "retain": r if len(r) else retain[:1],
+                "weights": torch.tensor([len(f) / len(forget), len(r) / len(retain)]),
+            }
+            for f, r in pairs
+        ]
+
+
+def _parts(rows: int, size: int) -> int:
+    """How many parts of at most this size the rows make."""
+    return -(-rows // size)
 
 
 @dataclass(frozen=True)
@@ -67,7 +108,10 @@ class Trials:
         return torch.randperm(self.retain_rows, generator=generator)[: self.retain_batch]
 
     def epoch(self, number: int) -> list[Batch]:
-        batches = [{"forget": torch.tensor([trial]), "retain": self.retain_of(trial)} for trial in range(self.trials)]
+        batches = [
+            {"forget": torch.tensor([trial]), "retain": self.retain_of(trial), "weights": torch.ones(2)}
+            for trial in range(self.trials)
+        ]
         return [batch for batch in batches for _ in range(self.steps)]
 
 

@@ -59,7 +59,10 @@ class Unlearning(lightning.LightningModule):
             reference = self.retain_states.logits(retain)
         labels = self.forget.continuations[forget].to(logits.device)
         losses = self.objective(logits[: len(forget)], labels, logits[len(forget) :], reference)
-        if not torch.isfinite(losses.total):
+        # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer.
+        forget_share, retain_share = (self.trainer.accumulate_grad_batches * batch["weights"].cpu()).tolist()
+        loss = forget_share * losses.forget_term + retain_share * losses.retain_term
+        if not torch.isfinite(loss):
             self.diverged_at = self.global_step
             self.trainer.should_stop = True
             return None
@@ -67,7 +70,7 @@ class Unlearning(lightning.LightningModule):
         self.last_good_step = self.global_step
         values = {"loss": losses.total, "forget_nll": losses.forget_nll, "retain_kl": losses.retain_kl}
         self.log_dict({f"train/{name}": value.detach() for name, value in values.items()}, prog_bar=True, on_step=True)
-        return losses.total
+        return loss
 
     def check_last_step(self) -> None:
         """Deltas that the last step itself made infinite or NaN have diverged too, though no loss was computed from them."""

@@ -57,7 +57,7 @@ class PerParagraph:
             raise UserError(
                 "protocol=per_paragraph takes one step a batch: set accumulate=1 (and a smaller protocol.retain_batch)"
             )
-        runner.begin(0)
+        runner.start(trainer.precision_plugin)
         device = given.model.device
         trainer.fit(runner.module, datamodule=UnlearningData(plan))
         runner.module.to(device)  # Lightning leaves it on the CPU

@@ -26,6 +26,7 @@ class Preparation:
     loss_rows: the rows of the objective's forget term: forget paragraphs, or original prefixes with their alternatives.
     loss_positions: for each loss row its position in the forget set.
     alternative_scores: the base model's scores of the loss rows, if the objective edits.
+    directory: where hidden states that are too large for memory lie, or None.
     """
 
     baselines: Mapping[str, Baseline]
@@ -33,6 +34,7 @@ class Preparation:
     loss_rows: ParagraphSet
     loss_positions: list[int]
     alternative_scores: ParagraphScores | None
+    directory: Path | None = None
 
 
 def prepare(
@@ -57,7 +59,7 @@ def prepare(
         for name, rows in sets.by_name().items()
     }
     if alternatives is None:
-        return Preparation(baselines, None, sets.forget, list(range(len(sets.forget))), None)
+        return Preparation(baselines, None, sets.forget, list(range(len(sets.forget))), None, directory)
     found = alternatives(model, sets.forget)
     positions = found.found.nonzero().flatten().tolist()
     if not positions:
@@ -66,4 +68,4 @@ def prepare(
             "raise objective.replacements or use objective=unlearn"
         )
     loss_rows = found.paragraphs.select(positions)
-    return Preparation(baselines, found, loss_rows, positions, score(model, loss_rows, batch_size))
+    return Preparation(baselines, found, loss_rows, positions, score(model, loss_rows, batch_size), directory)

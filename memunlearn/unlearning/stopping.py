@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from memunlearn.unlearning.module import Unlearning
 from memunlearn.unlearning.preparation import Preparation
 
 CHECKED = ("forget", "retain_val", "bystander_val")
+
+MakeContext = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,15 @@ class StopAndKeep(lightning.Callback):
 
     def __init__(self, rule: StopRule, preparation: Preparation, batch_size: int) -> None:
         self.rule = rule
+        self.batch_size = batch_size
+        self.start_from(preparation)
+
+    def start_from(self, preparation: Preparation, precision: MakeContext = contextlib.nullcontext) -> None:
+        """Nothing checked yet. preparation: the base model, measured in the precision in which checks are to score."""
+        self.precision = precision
         self.baselines = preparation.baselines
         # The loss rows of an edit are its alternatives; those of unlearning are the forget rows, which are checked anyway.
         self.alternatives = None if preparation.alternative_scores is None else preparation.loss_rows
-        self.batch_size = batch_size
         self.length = preparation.loss_rows.continuation_length
         scores = {name: preparation.baselines[name].scores for name in CHECKED}
         self.best = _check(0, scores, 0.0, preparation.alternative_scores)
@@ -119,15 +127,17 @@ class StopAndKeep(lightning.Callback):
 
     def check(self, module: Unlearning, step: int) -> Check:
         """Forget, retain_val and bystander_val (and the alternatives, for an edit), scored now."""
-        scores = {}
-        for name in CHECKED:
-            reference = self.baselines[name].states if name == "retain_val" else None
-            scores[name] = score(module.model, self.baselines[name].paragraphs, self.batch_size, reference)
+        scores, alternatives = {}, None
+        with self.precision():
+            for name in CHECKED:
+                reference = self.baselines[name].states if name == "retain_val" else None
+                scores[name] = score(module.model, self.baselines[name].paragraphs, self.batch_size, reference)
+            if self.alternatives is not None:
+                alternatives = score(module.model, self.alternatives, self.batch_size)
         kl = scores["retain_val"].kl
         assert kl is not None
         if not kl.isnan().any():
             self.trajectory.append(CheckedScores(step, {name: _columns(scores[name]) for name in CHECKED}))
-        alternatives = None if self.alternatives is None else score(module.model, self.alternatives, self.batch_size)
         return _check(step, scores, float(kl.double().mean()), alternatives)
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:

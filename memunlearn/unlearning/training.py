@@ -21,6 +21,7 @@ from memunlearn.objectives.contrastive import Objective, Unlearn
 from memunlearn.paragraphs.batches import PairedEpochs
 from memunlearn.paragraphs.data_module import UnlearningData
 from memunlearn.unlearning.module import MakeOptimizer, Unlearning
+from memunlearn.unlearning.precision import measured_in
 from memunlearn.unlearning.preparation import Preparation
 from memunlearn.unlearning.stopping import Check, CheckedScores, StopAndKeep, StopRule
 
@@ -75,23 +76,27 @@ def unlearn(
 ) -> Training:
     """Trains deltas on the masked weights until `stop` says enough (without a rule: until the trainer's max_steps).
 
-    batch_size: forget rows a step, and as many retain rows. Defaults: Unlearn() and Adam with lr 2e-3, right for some
-        percent of the weights.
+    batch_size: forget rows a batch, and as many retain rows; the trainer's accumulate_grad_batches make a step of them.
+        Defaults: Unlearn() and Adam with lr 2e-3, right for some percent of the weights.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
     """
     device, loss_rows, retain = model.device, preparation.loss_rows, preparation.baselines["retain_train"]
     attach(model, mask.indices)
+    keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
+    trainer = make_trainer([] if keep is None else [keep], None if stop is None else stop.max_steps)
+    precision = trainer.precision_plugin
+    seen = measured_in(precision, model, preparation, 2 * batch_size)
+    if keep is not None:
+        keep.start_from(seen, precision.forward_context)
     module = Unlearning(
         model,
         objective or Unlearn(),
         optimizer or partial(torch.optim.Adam, lr=2e-3),
         loss_rows,
         retain.paragraphs,
-        retain.states,
+        seen.baselines["retain_train"].states,
     )
-    keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
-    trainer = make_trainer([] if keep is None else [keep], None if stop is None else stop.max_steps)
-    plan = PairedEpochs(len(loss_rows), len(retain.paragraphs), batch_size, batch_size, seed)
+    plan = PairedEpochs(len(loss_rows), len(retain.paragraphs), batch_size, batch_size, seed, trainer.accumulate_grad_batches)
     trainer.fit(module, datamodule=UnlearningData(plan), ckpt_path=resume_from, weights_only=True)
     module.to(device)  # Lightning leaves it on the CPU
     steps, kept_step, reason = _keep(model, module, keep, trainer.global_step)
@@ -100,6 +105,7 @@ def unlearn(
         kept_check = keep.best
     else:
         look = StopAndKeep(DEFAULT_STOP, preparation, 2 * batch_size)
+        look.start_from(seen, precision.forward_context)
         kept_check = look.check(module, steps if kept_step is None else kept_step)
     return Training(steps, kept_step, reason, capture_patch(model, {}, base_fingerprint), kept_check, trajectory)
 

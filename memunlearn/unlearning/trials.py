@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor
 
 from memunlearn.masks.selection import Mask
@@ -16,6 +17,7 @@ from memunlearn.scoring.score import ParagraphScores, score
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.module import Unlearning
 from memunlearn.unlearning.outcome import TEXTS_AT_MOST, AlternativeOutcome, SetOutcome, measure_set
+from memunlearn.unlearning.precision import measured_in
 
 
 class TrialRunner(lightning.Callback):
@@ -44,8 +46,15 @@ class TrialRunner(lightning.Callback):
         self.outcomes: dict[str, list[tuple[int, SetOutcome]]] = {}
         self.alternatives: list[AlternativeOutcome] = []
 
+    def start(self, precision: Precision) -> None:
+        """Before the fit, which asks for the first trial's optimizer."""
+        given = self.given
+        seen = measured_in(precision, given.model, given.preparation, 1 + self.plan.retain_batch)
+        self.module.retain_states = seen.baselines["retain_train"].states
+        self.begin(0)
+
     def begin(self, trial: int) -> None:
-        """Attaches the trial's deltas to the base model. The first begins before the fit: Lightning asks for its optimizer."""
+        """Attaches the trial's deltas to the base model."""
         self.trial = trial
         mask = self.common_mask or self.given.mask_for(self.loss_rows.select([trial]), self.given.mask_seed + trial)
         self.masks.append(mask)

@@ -1,7 +1,9 @@
 """The order of rows: none dropped, none frozen, resumable anywhere (fault 9 of the published code)."""
 
 from collections import Counter
+from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ plans = st.builds(
     retain_batch=st.integers(1, 7),
     seed=st.integers(0, 5),
 )
+accumulated = st.tuples(plans, st.integers(2, 4)).map(lambda drawn: replace(drawn[0], accumulate=drawn[1]))
 trials = st.integers(1, 5).flatmap(
     lambda batch: st.builds(
         Trials,
@@ -71,6 +74,34 @@ def test_an_epoch_depends_on_seed_and_number_only(plan, number):
     assert as_lists(plan.epoch(number)) == one
 
 
+@quick
+@given(plan=accumulated, number=st.integers(0, 3))
+def test_an_accumulated_step_is_the_step_of_one_large_batch(plan, number):
+    """Groups are counted as Lightning counts them: `accumulate` batches, and what is left at the end of an epoch."""
+    wide = PairedEpochs(
+        plan.forget_rows,
+        plan.retain_rows,
+        plan.accumulate * plan.forget_batch,
+        plan.accumulate * plan.retain_batch,
+        plan.seed,
+    )
+    epoch, expected = plan.epoch(number), wide.epoch(number)
+    assert len(epoch) == len(plan) and plan.steps == len(wide)
+    groups = [epoch[start : start + plan.accumulate] for start in range(0, len(epoch), plan.accumulate)]
+    assert len(groups) == len(expected)
+    for group, step in zip(groups, expected, strict=True):
+        for place, (name, size) in enumerate((("forget", plan.forget_batch), ("retain", plan.retain_batch))):
+            weight = Counter()  # of each row's own value in the step
+            for batch in group:
+                assert 1 <= len(batch[name]) <= size
+                for row in batch[name].tolist():
+                    weight[row] += float(batch["weights"][place]) / len(batch[name])
+            wanted = Counter()
+            for row in step[name].tolist():
+                wanted[row] += 1 / len(step[name])
+            assert {row: weight[row] for row in weight if weight[row]} == pytest.approx(wanted, abs=1e-6)
+
+
 def test_the_smaller_set_is_reshuffled_on_every_pass():
     plan = PairedEpochs(forget_rows=9, retain_rows=60, forget_batch=3, retain_batch=3, seed=0)
     used = [row for one in plan.epoch(0) for row in one["forget"].tolist()]
@@ -91,7 +122,7 @@ def test_every_epoch_and_every_seed_has_its_own_order():
 
 
 @quick
-@given(plan=plans | trials, taken=st.integers(0, 60))
+@given(plan=plans | accumulated | trials, taken=st.integers(0, 60))
 def test_resuming_anywhere_gives_the_batches_that_are_left(plan, taken):
     def endless(loader):
         while True:
@@ -133,7 +164,7 @@ def test_a_trial_keeps_its_rows_for_all_of_its_steps(plan, number):
     assert len(epoch) == len(plan) == plan.trials * plan.steps
     for index, batch in enumerate(epoch):
         trial = index // plan.steps
-        assert batch == {"forget": [trial], "retain": plan.retain_of(trial).tolist()}
+        assert batch == {"forget": [trial], "retain": plan.retain_of(trial).tolist(), "weights": [1.0, 1.0]}
         assert len(set(batch["retain"])) == plan.retain_batch and set(batch["retain"]) <= set(range(plan.retain_rows))
 
 

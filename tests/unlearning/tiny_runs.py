@@ -66,7 +66,7 @@ class Poisoned:
         losses = self.objective(*inputs)
         if not self.at <= len(self.calls) < self.at + self.times:
             return losses
-        return Losses(losses.total * float("nan"), losses.forget_nll, losses.retain_kl)
+        return Losses(losses.forget_term * float("nan"), losses.retain_term, losses.forget_nll, losses.retain_kl)
 
 
 def deltas_of(model):

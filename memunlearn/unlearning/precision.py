@@ -1,0 +1,41 @@
+"""The base model as training sees it: in the precision of the run, where that is not fp32."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lightning.pytorch.plugins.precision import Precision
+from transformers import PreTrainedModel
+
+from memunlearn.scoring.score import reference_states, score
+from memunlearn.unlearning.preparation import Preparation
+
+FULL = "32-true"
+COMPARED = ("retain_train", "retain_val")
+SCORED = ("forget", "bystander_val")
+
+
+def measured_in(precision: Precision, model: PreTrainedModel, preparation: Preparation, batch_size: int) -> Preparation:
+    """The preparation with everything that the loss and the checks look at measured in the run's precision.
+
+    Under bf16 a model differs from itself in fp32: KL(base in fp32, base in bf16) is not 0, and its gradient, larger than the
+    forget term's, would lead training nowhere. So the loss and the checks compare bf16 with bf16; what is reported before and
+    after stays in fp32. model: the base model (deltas of 0 do no harm). batch_size: rows of one training batch, both sets
+    together: kernels may differ with it, and rounding with the kernels.
+    """
+    if precision.precision == FULL:
+        return preparation
+    baselines = dict(preparation.baselines)
+    with precision.forward_context():
+        for name in COMPARED:
+            scores, states = reference_states(
+                model, baselines[name].paragraphs, batch_size, preparation.directory, f"scoring {name} in {precision.precision}"
+            )
+            baselines[name] = replace(baselines[name], scores=scores, states=states)
+        for name in SCORED:
+            scores = score(model, baselines[name].paragraphs, batch_size)
+            baselines[name] = replace(baselines[name], scores=scores)
+        alternatives = preparation.alternative_scores
+        if alternatives is not None:
+            alternatives = score(model, preparation.loss_rows, batch_size)
+    return replace(preparation, baselines=baselines, alternative_scores=alternatives)
