@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from lightning.pytorch.plugins.precision import Precision
 from transformers import PreTrainedModel
 
+from memunlearn.evaluation.suite import Baseline
+from memunlearn.objectives.losses import kl
+from memunlearn.scoring.forward import continuation_logits
 from memunlearn.scoring.score import reference_states, score
 from memunlearn.unlearning.preparation import Preparation
 
 FULL = "32-true"
 COMPARED = ("retain_train", "retain_val")
 SCORED = ("forget", "bystander_val")
+ROUNDING = 1e-6  # nats per token
 
 
 def measured_in(precision: Precision, model: PreTrainedModel, preparation: Preparation, batch_size: int) -> Preparation:
@@ -35,7 +40,23 @@ def measured_in(precision: Precision, model: PreTrainedModel, preparation: Prepa
         for name in SCORED:
             scores = score(model, baselines[name].paragraphs, batch_size)
             baselines[name] = replace(baselines[name], scores=scores)
+        _warn_of_rounding(model, preparation, baselines["retain_train"], batch_size)
         alternatives = preparation.alternative_scores
         if alternatives is not None:
             alternatives = score(model, preparation.loss_rows, batch_size)
     return replace(preparation, baselines=baselines, alternative_scores=alternatives)
+
+
+@torch.no_grad()
+def _warn_of_rounding(model: PreTrainedModel, preparation: Preparation, retain: Baseline, batch_size: int) -> None:
+    """One line if a batch as training makes them gives the base model another distribution than the one just measured."""
+    forget, rows = preparation.loss_rows.ids[:1], torch.arange(min(len(retain.paragraphs), batch_size - 1))
+    ids = torch.cat([forget, retain.paragraphs.ids[rows]])
+    logits = continuation_logits(model, ids, retain.paragraphs.continuation_length)[1:]
+    itself = float(kl(retain.states.logits(rows), logits))
+    if not itself <= ROUNDING:
+        print(
+            f"warning: in this precision the KL of the base model with itself is {itself:.1g} nats per token, as kernels round "
+            "otherwise in other batches: the loss pulls at rounding; compare with trainer.precision=32-true",
+            flush=True,
+        )

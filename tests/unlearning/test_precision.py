@@ -181,3 +181,23 @@ def test_going_on_in_bf16_compares_with_the_base_model_and_not_with_the_checkpoi
         resume_from=tmp_path / "last.ckpt",
     )
     assert went_on.kept_check == expected.kept_check and same(went_on.patch.deltas, expected.patch.deltas)
+
+
+def test_rounding_that_differs_between_batches_is_said(reciting, preparation, monkeypatch, capsys):
+    """Kernels that round otherwise in training are played by a reference that was measured in fp32."""
+    from memunlearn.unlearning import precision
+
+    def run():
+        make = quiet_trainer(1, precision="bf16-mixed")
+        unlearn(copy.deepcopy(reciting), some_mask(reciting), preparation, Unlearn(), WHOLE_STEP, None, make, 4)
+        return capsys.readouterr().out
+
+    assert "warning" not in run()
+    measured = precision.reference_states
+
+    def in_fp32(*given):
+        with torch.autocast("cpu", enabled=False):
+            return measured(*given)
+
+    monkeypatch.setattr(precision, "reference_states", in_fp32)
+    assert "KL of the base model with itself" in run()
