@@ -48,7 +48,7 @@ class Perturbations:
         return self.nll - self.nll_before[:, None, None]
 
     def order(self) -> Tensor:
-        """[N, P * R] int64: the replacements of each row, the lowest EM first (of several: the highest NLL); missing ones last."""
+        """[N, P * R] int64: the replacements of each row, lowest EM first (of several: highest NLL), missing ones last."""
         by_nll = self.nll.flatten(1).nan_to_num(nan=-torch.inf).argsort(dim=1, descending=True, stable=True)
         em = self.em.flatten(1).nan_to_num(nan=torch.inf).gather(1, by_nll)
         return by_nll.gather(1, em.argsort(dim=1, stable=True))

@@ -1,7 +1,7 @@
 """EM, longest run, NLL and KL as torchmetrics: updated batch by batch, one value a paragraph; and what two texts share.
 
-The metrics take logits [B, C, V] at the positions that predict the continuation and its labels [B, C]; `compute()` is [N], in the
-order of the updates (torchmetrics makes a scalar of a single value: reshape what it gives).
+The metrics take logits [B, C, V] at the positions that predict the continuation and its labels [B, C]; `compute()` is [N],
+in the order of the updates (torchmetrics makes a scalar of a single value: reshape what it gives).
 """
 
 from __future__ import annotations
