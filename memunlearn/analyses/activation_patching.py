@@ -58,8 +58,8 @@ class ActivationPatching:
         twins = twins_of(paragraphs, material.alternatives(paragraphs, self.replacements), material.scores.em[rows])
         if not len(twins):
             raise UserError(
-                f"activation_patching: whatever single prefix token is replaced, the model still says more than a fifth of each of "
-                f"{len(rows)} memorized paragraphs in a row: try more with "
+                f"activation_patching: whatever single prefix token is replaced, the model still says more than a fifth of "
+                f"each of {len(rows)} memorized paragraphs in a row: try more with "
                 f"analysis.activation_patching.replacements={self.replacements + 1}"
             )
         found = activation_patching(
@@ -257,8 +257,8 @@ def _notes(counts: dict[str, int], min_difference: float) -> tuple[str, ...]:
     without, left_out = counts["memorized"] - counts["with_twin"], counts["with_twin"] - counts["rows"]
     if without:
         notes.append(
-            f"{without} of {counts['memorized']} memorized paragraphs have no twin: whatever prefix token is replaced, the model "
-            "still says more than a fifth of the continuation in a row."
+            f"{without} of {counts['memorized']} memorized paragraphs have no twin: whatever prefix token is replaced, the "
+            "model still says more than a fifth of the continuation in a row."
         )
     if left_out:
         notes.append(

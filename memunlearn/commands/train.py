@@ -243,9 +243,9 @@ def _prepare(
         without = (~preparation.alternatives.found).nonzero().flatten().tolist()
         if without:
             print(
-                f"warning: {len(without)} of {len(sets.forget)} forget paragraphs have no alternative (whatever prefix token is "
-                f"replaced, the model still says more than {length / 5:g} tokens of the original in a row): they are reported, "
-                f"but not in the loss: {', '.join(f'forget {row} ({sets.forget.origin[row]})' for row in without)}"
+                f"warning: {len(without)} of {len(sets.forget)} forget paragraphs have no alternative (whatever prefix token "
+                f"is replaced, the model still says more than {length / 5:g} tokens of the original in a row): they are "
+                f"reported, but not in the loss: {', '.join(f'forget {row} ({sets.forget.origin[row]})' for row in without)}"
             )
     if preparation.alternatives is not None and stop is not None:
         # Of an edit that recites every alternative; C where there is none.
@@ -253,7 +253,7 @@ def _prepare(
         shared = leading_run(recited == original)
         mean, p95 = float(shared.double().mean()), em_p95(shared)
         run = float(longest_common_run(recited, original).double().mean())
-        if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, alternative_em=length, forget_longest_common_run=run), length):
+        if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, length, run), length):
             print(
                 "warning: this edit is not likely to meet the stop rule: with every alternative recited, mean EM would be "
                 f"{mean:.1f}, its 95th percentile {p95}, and the mean longest common run {run:.1f} of {length} tokens: "

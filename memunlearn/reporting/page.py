@@ -25,8 +25,8 @@ FORBIDDEN_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # By the names of `figures.draw`: what a figure shows, for those who do not see it, and the line under it.
 CAPTIONS = {
     "training": (
-        "Over training steps: forget EM and longest run, an edit's alternative EM and longest common run, bystander_val EM (all "
-        "in tokens); retain_val KL in nats per token.",
+        "Over training steps: forget EM and longest run, an edit's alternative EM and longest common run, bystander_val EM "
+        "(all in tokens); retain_val KL in nats per token.",
         "Scores during training, at every check of the stop rule.",
     ),
     "em": (

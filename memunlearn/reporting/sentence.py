@@ -6,7 +6,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from memunlearn.reporting.tables import ALTERNATIVE_EM, EM, KL, LONGEST_COMMON_RUN, LONGEST_RUN, Metric, SetStats, rows_and_clusters
+from memunlearn.reporting.tables import (
+    ALTERNATIVE_EM,
+    EM,
+    KL,
+    LONGEST_COMMON_RUN,
+    LONGEST_RUN,
+    Metric,
+    SetStats,
+    rows_and_clusters,
+)
 
 STOPPED_BECAUSE = {
     "forget_em": "the forget set had reached its target",

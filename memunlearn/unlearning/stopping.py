@@ -23,7 +23,7 @@ from memunlearn.unlearning.preparation import Preparation
 CHECKED = ("forget", "retain_val", "bystander_val")
 # Below, one paragraph more or less decides: bystander EM is reported then, and neither stops a run nor chooses its state.
 BYSTANDER_CLUSTERS_AT_LEAST = 5
-# One token of one paragraph moves EM by much, and an edit's first steps make it dip: a single check under the limit ends no run.
+# One token of one paragraph moves EM by much, and an edit's first steps make it dip: one check under the limit ends no run.
 LOW_CHECKS_IN_A_ROW = 2
 
 
