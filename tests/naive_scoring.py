@@ -51,3 +51,15 @@ def longest(hits):
         run = run + 1 if hit else 0
         best = max(best, run)
     return best
+
+
+def common_run(one, other):
+    """The longest common run of two lists of tokens: every pair of places, as far as the texts go together from there."""
+    best = 0
+    for i in range(len(one)):
+        for j in range(len(other)):
+            length = 0
+            while i + length < len(one) and j + length < len(other) and int(one[i + length]) == int(other[j + length]):
+                length += 1
+            best = max(best, length)
+    return best

@@ -32,7 +32,7 @@ class ActivationPatching:
     must raise the NLL of the impact token; rows below it are left out, and counted.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     replacements: int = 1
     max_memorized: int | None = None
     per_head: bool = False
@@ -58,8 +58,9 @@ class ActivationPatching:
         twins = twins_of(paragraphs, material.alternatives(paragraphs, self.replacements), material.scores.em[rows])
         if not len(twins):
             raise UserError(
-                f"activation_patching: no single replaced prefix token changes any of {len(rows)} memorized paragraphs: try "
-                f"more with analysis.activation_patching.replacements={self.replacements + 1}"
+                f"activation_patching: whatever single prefix token is replaced, the model still says more than a fifth of "
+                f"each of {len(rows)} memorized paragraphs in a row: try more with "
+                f"analysis.activation_patching.replacements={self.replacements + 1}"
             )
         found = activation_patching(
             material.model, material.weights, twins, self.per_head, self.min_difference, material.batch_size
@@ -255,7 +256,10 @@ def _notes(counts: dict[str, int], min_difference: float) -> tuple[str, ...]:
     ]
     without, left_out = counts["memorized"] - counts["with_twin"], counts["with_twin"] - counts["rows"]
     if without:
-        notes.append(f"{without} of {counts['memorized']} memorized paragraphs have no twin: no replaced token changes them.")
+        notes.append(
+            f"{without} of {counts['memorized']} memorized paragraphs have no twin: whatever prefix token is replaced, the "
+            "model still says more than a fifth of the continuation in a row."
+        )
     if left_out:
         notes.append(
             f"{left_out} of {counts['with_twin']} twins are left out: they raise the NLL of the impact token by less than "

@@ -18,7 +18,8 @@ class PerturbedRows:
     """The n rows that were perturbed, memorized ones first.
 
     rows: [n] int64, their positions in the material. set_of: [n] "memorized" or "non-memorized". paragraphs: with the
-    continuation that was scored (non-memorized: what the model says unperturbed). said: [n, C] int64, the alternatives.
+    continuation that was scored (non-memorized: what the model says unperturbed). alternative: [n] int64, the perturbation
+    (of P * R) that an alternative was found with, -1 for none; said: [n, C] int64, the alternatives.
     em_drop, nll_rise: [n, P] fp64, means over replacements; NaN where there is none. frequency: [n, P] fp64, of the tokens
     that stand there. clusters: [n].
     """
@@ -27,6 +28,7 @@ class PerturbedRows:
     set_of: np.ndarray
     paragraphs: ParagraphSet
     perturbations: Perturbations
+    alternative: Tensor
     said: Tensor
     em_drop: np.ndarray
     nll_rise: np.ndarray

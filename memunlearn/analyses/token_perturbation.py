@@ -14,7 +14,7 @@ from memunlearn.analyses.perturbed_rows import SETS, PerturbedRows
 from memunlearn.analyses.token_perturbation_charts import describe_charts
 from memunlearn.analyses.token_perturbation_tables import make_tables
 from memunlearn.errors import UserError
-from memunlearn.localization.token_perturbation import decode_worst, perturb_tokens
+from memunlearn.localization.token_perturbation import decode_alternatives, perturb_tokens
 from memunlearn.paragraphs.paragraph_set import concatenate
 from memunlearn.reporting.finding import Finding
 from memunlearn.statistics.estimates import Estimates, means_with_intervals
@@ -31,7 +31,7 @@ class TokenPerturbation:
     the seed, serve for the correlation within positions, where rows are compared with each other.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     replacements: int = 1
     second_likely: bool = True
     max_memorized: int | None = None
@@ -125,12 +125,14 @@ class TokenPerturbation:
         perturbations = perturb_tokens(
             material.model, paragraphs, self.replacements, self.second_likely, material.seed, material.batch_size
         )
+        alternative, said = decode_alternatives(material.model, paragraphs, perturbations, material.batch_size)
         return PerturbedRows(
             rows=chosen,
             set_of=np.repeat(SETS, [len(group) for group in groups]),
             paragraphs=paragraphs,
             perturbations=perturbations,
-            said=decode_worst(material.model, paragraphs, perturbations, material.batch_size),
+            alternative=alternative,
+            said=said,
             em_drop=perturbations.em_drop.double().nanmean(2).numpy(),
             nll_rise=perturbations.nll_rise.double().nanmean(2).numpy(),
             frequency=material.frequency[paragraphs.prefixes].double().numpy(),
@@ -156,6 +158,11 @@ class TokenPerturbation:
                 notes.append(f"The {name} rows are one cluster: there is no interval for them.")
             if used > self.within_rows:
                 notes.append(f"Within positions {self.within_rows} of {used:,} {name} rows, drawn with the seed, are compared.")
+        if without := int((perturbed.alternative < 0).sum()):
+            notes.append(
+                f"{rows(without)} have no alternative (null in the table of rows): whatever token is replaced, the model still "
+                f"says more than {length / 5:g} tokens of the continuation in a row."
+            )
         if missing := int(np.isnan(taus).sum()):
             notes.append(f"{rows(missing)} had the same drop, or equally frequent tokens, everywhere: no correlation.")
         return tuple(notes)

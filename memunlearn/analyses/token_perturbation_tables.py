@@ -61,7 +61,10 @@ def _positions(by_position: Mapping[str, tuple[Estimates, Estimates]]) -> Table:
 def _rows(perturbed: PerturbedRows, taus: np.ndarray, tokenizer: Any | None) -> Table:
     found = perturbed.perturbations
     position, replacement = found.worst()
-    every = range(len(position))
+    every, kinds = range(len(position)), len(found.kinds)
+    alternative: list[int | None] = [number if number >= 0 else None for number in perturbed.alternative.tolist()]
+    texts = _shown(perturbed.said, tokenizer)
+    instead = _shown(found.tokens.flatten(1).gather(1, perturbed.alternative.clamp(min=0).unsqueeze(1)), tokenizer)
     em_after = [float(found.em[row, position[row], replacement[row]]) for row in every]
     originals = [int(perturbed.paragraphs.prefixes[row, position[row]]) for row in every]
     tokens = [int(found.tokens[row, position[row], replacement[row]]) for row in every]
@@ -81,7 +84,9 @@ def _rows(perturbed: PerturbedRows, taus: np.ndarray, tokenizer: Any | None) -> 
         "replaced": _shown([[token] for token in originals], tokenizer),
         "replaced_by": _shown([[token] for token in tokens], tokenizer),
         "continuation": _shown(perturbed.paragraphs.continuations, tokenizer),
-        "alternative": _shown(perturbed.said, tokenizer),
+        "alternative": [None if number is None else texts[row] for row, number in enumerate(alternative)],
+        "alternative_position": [None if number is None else number // kinds for number in alternative],
+        "alternative_replaced_by": [None if number is None else instead[row] for row, number in enumerate(alternative)],
     }
 
 

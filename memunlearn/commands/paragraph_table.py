@@ -19,7 +19,8 @@ def paragraph_rows(
     alternatives: Alternatives | None,
     edited: AlternativeOutcome | None,
 ) -> list[dict[str, Any]]:
-    """One dict a row of the set; texts (as ids where there is no tokenizer) for the rows that were decoded, else null.
+    """One dict a row of the set; texts (as ids where there is no tokenizer) and longest common runs for the rows that were
+    decoded, else null.
 
     alternative_em: EM of the alternative after an edit, for forget rows that have one.
     """
@@ -37,6 +38,8 @@ def paragraph_rows(
                 "em_after": int(after.em[i]),
                 "longest_run_before": int(before.longest_run[i]),
                 "longest_run_after": int(after.longest_run[i]),
+                "longest_common_run_before": None,
+                "longest_common_run_after": None,
                 "nll_before": float(before.nll[i]),
                 "nll_after": float(after.nll[i]),
                 "kl": None if after.kl is None else float(after.kl[i]),
@@ -67,6 +70,8 @@ def paragraph_rows(
             "continuation_before": text_of(outcome.said.before[k], tokenizer),
             "continuation_after": text_of(outcome.said.after[k], tokenizer),
             "token_texts": token_texts(continuation, tokenizer),
+            "longest_common_run_before": int(outcome.said.run_before[k]),
+            "longest_common_run_after": int(outcome.said.run_after[k]),
         }
         index = rows[i]["index"]
         if name == "forget" and alternatives is not None and bool(alternatives.found[index]):

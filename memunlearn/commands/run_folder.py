@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from memunlearn.commands.paragraph_table import paragraph_rows
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.trajectory import write_trajectory
-from memunlearn.evaluation.suite import summarize, summarize_alternatives
+from memunlearn.evaluation.suite import summarize, summarize_alternatives, summarize_common_runs
 from memunlearn.models.baking import save_baked
 from memunlearn.models.components import WeightTensor, count_per_component
 from memunlearn.models.loading import LoadedModel
@@ -22,6 +22,7 @@ from memunlearn.reporting.curve import read_curve
 from memunlearn.reporting.figures import draw, write_pictures
 from memunlearn.reporting.files import write_json, write_parquet
 from memunlearn.reporting.page import write_report
+from memunlearn.reporting.sentence import side_effect
 from memunlearn.reporting.terminal import print_comparison, print_examples
 from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.preparation import REPORTED, Preparation
@@ -42,6 +43,10 @@ def result_of(
     after = dict(before)
     for name, outcomes in outcome.sets.items():
         before[name], after[name] = summarize(outcomes.before, seed), summarize(outcomes.after, seed)
+        if (said := outcomes.said) is not None:
+            clusters = outcomes.after.clusters[said.rows]
+            before[name] |= summarize_common_runs(said.run_before, clusters, seed)
+            after[name] |= summarize_common_runs(said.run_after, clusters, seed)
     if outcome.alternatives is not None:
         alternatives = outcome.alternatives
         clusters = outcome.sets["forget"].after.clusters[alternatives.rows]
@@ -72,7 +77,8 @@ def result_of(
         "notes": list(notes),
     }
     if preparation.alternatives is not None:
-        result["without_alternative"] = int((~preparation.alternatives.found).sum())
+        without = (~preparation.alternatives.found).nonzero().flatten().tolist()
+        result |= {"without_alternative": len(without), "rows_without_alternative": without}
     return result
 
 
@@ -108,6 +114,7 @@ def write_run(
     for note in notes:
         print(note)
     print(f"stopped because of {result['stopped_because']} after {result['steps']} steps; kept step: {result['kept_step']}")
+    print(f"other memorized text: {side_effect(result)}")
     print(
         f"wrote {', '.join(sorted(path.name for path in directory.iterdir() if not path.name.startswith('.')))} to {directory}"
     )

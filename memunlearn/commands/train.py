@@ -46,10 +46,10 @@ from memunlearn.models.loading import LoadedModel
 from memunlearn.objectives.contrastive import Objective
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
-from memunlearn.scoring.metrics import leading_run
+from memunlearn.scoring.metrics import leading_run, longest_common_run
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.preparation import Preparation, prepare
-from memunlearn.unlearning.stopping import Check, StopRule
+from memunlearn.unlearning.stopping import Check, StopRule, rule_for
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
@@ -166,8 +166,10 @@ def _check(cfg: DictConfig) -> None:
             "patch with `python -m memunlearn.models apply`"
         )
     # Built once for nothing, so that a setting they refuse does not cost a run.
-    for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.get("stop") or {}):
+    for group in (cfg.protocol, cfg.objective, cfg.attribution):
         instantiate(group)
+    if cfg.get("stop"):
+        instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
     _strategy(cfg)
     for name, build in (
         ("optimizer", lambda: instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(1))])),
@@ -236,23 +238,29 @@ def _prepare(
             measurements.alternatives, replacements=cfg.objective.replacements, seed=cfg.seeds.split, batch_size=rows_at_once
         )
     preparation = prepare(measurements.model, sets, alternatives, rows_at_once, directory / CHECKPOINTS, measurements.baseline)
-    without = len(sets.forget) - len(preparation.loss_rows)
-    if without:
-        print(
-            f"warning: {without} of {len(sets.forget)} forget paragraphs have no alternative (no perturbation of one prefix "
-            "token changes what the model says): they are reported, but not in the loss"
-        )
     length = sets.forget.continuation_length
+    if preparation.alternatives is not None:
+        without = (~preparation.alternatives.found).nonzero().flatten().tolist()
+        if without:
+            print(
+                f"warning: {len(without)} of {len(sets.forget)} forget paragraphs have no alternative (whatever prefix token "
+                f"is replaced, the model still says more than {length / 5:g} tokens of the original in a row): they are "
+                f"reported, but not in the loss: {', '.join(f'forget {row} ({sets.forget.origin[row]})' for row in without)}"
+            )
     if preparation.alternatives is not None and stop is not None:
-        # The EM of an edit that recites every alternative; C where there is none.
-        shared = leading_run(preparation.alternatives.paragraphs.continuations == sets.forget.continuations)
+        # Of an edit that recites every alternative; C where there is none.
+        recited, original = preparation.alternatives.paragraphs.continuations, sets.forget.continuations
+        shared = leading_run(recited == original)
         mean, p95 = float(shared.double().mean()), em_p95(shared)
-        if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, alternative_em=length), length):
+        run = float(longest_common_run(recited, original).double().mean())
+        if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, length, run), length):
             print(
                 "warning: this edit is not likely to meet the stop rule: with every alternative recited, mean EM would be "
-                f"{mean:.1f} and its 95th percentile {p95} of {length} tokens: alternatives are missing or begin like the "
-                "originals; raise objective.replacements, or use objective=unlearn"
+                f"{mean:.1f}, its 95th percentile {p95}, and the mean longest common run {run:.1f} of {length} tokens: "
+                "alternatives are missing or begin like the originals; raise objective.replacements, or use objective=unlearn"
             )
+    if stop is not None and (why := rule_for(stop, preparation)[1]) is not None:
+        print(f"note: bystander EM is reported, but neither stops this run nor chooses its state: {why}")
     below = int((preparation.baselines["forget"].scores.em < length).sum())
     if below:
         print(f"warning: {below} of {len(sets.forget)} forget paragraphs are not memorized (EM < {length})")

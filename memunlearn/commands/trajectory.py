@@ -23,12 +23,16 @@ def write_trajectory(directory: Path, outcome: Outcome, preparation: Preparation
 
 
 def trajectory_table(trajectory: Sequence[CheckedScores], preparation: Preparation) -> pyarrow.Table:
-    """trajectory.parquet: a row for each check and paragraph, by step, set and index. kl is null but for retain_val."""
+    """trajectory.parquet: a row for each check and paragraph, by step, set and index.
+
+    kl is null but for retain_val, longest_common_run but for an edit's forget rows at the checks that decoded them.
+    """
     parts = []
     for checked in trajectory:
         for name, columns in checked.sets.items():
             n = len(columns["em"])
             kl = columns["kl"].double().numpy() if "kl" in columns else [None] * n
+            common_run = columns["longest_common_run"].numpy() if "longest_common_run" in columns else [None] * n
             parts.append(
                 pyarrow.table(
                     {
@@ -40,6 +44,7 @@ def trajectory_table(trajectory: Sequence[CheckedScores], preparation: Preparati
                         "longest_run": columns["longest_run"].numpy(),
                         "nll": columns["nll"].double().numpy(),
                         "kl": pyarrow.array(kl, pyarrow.float64()),
+                        "longest_common_run": pyarrow.array(common_run, pyarrow.int64()),
                     }
                 )
             )

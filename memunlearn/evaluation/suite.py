@@ -116,7 +116,7 @@ def summarize(measurement: Measurement, seed: int = 0) -> dict[str, Any] | None:
     """The set's entry in result.json: means over rows with 95 % bootstrap intervals over clusters; None for an empty set.
 
     nll and kl in nats per token; em, longest_run and self_em in tokens, 0..C; memorized and non_memorized are shares,
-    0..1, with the interval of `clustered_share`.
+    0..1, with the interval of `clustered_share`. longest_common_run is null: nothing is decoded here (`summarize_common_runs`).
     """
     scores = measurement.scores
     if not len(scores.em):
@@ -145,7 +145,18 @@ def summarize(measurement: Measurement, seed: int = 0) -> dict[str, Any] | None:
             continue
         summary[name], interval = mean_with_interval(values.double().numpy(), clusters, seed)
         summary[f"{name}_ci"] = list(interval)
-    return summary
+    return summary | summarize_common_runs(None, measurement.clusters)
+
+
+def summarize_common_runs(runs: Tensor | None, clusters: Tensor, seed: int = 0) -> dict[str, Any]:
+    """longest_common_run: mean, in tokens, over the rows that were decoded, and how many these are (`longest_common_run_n`).
+
+    runs: [m] longest common run of what a model says with the continuation, and clusters [m]; None where nothing was decoded.
+    """
+    if runs is None or not len(runs):
+        return {"longest_common_run": None, "longest_common_run_n": 0}
+    mean, interval = mean_with_interval(runs.double().numpy(), clusters.numpy(), seed)
+    return {"longest_common_run": mean, "longest_common_run_ci": list(interval), "longest_common_run_n": len(runs)}
 
 
 def summarize_alternatives(scores: ParagraphScores, clusters: Tensor, seed: int = 0) -> dict[str, Any]:

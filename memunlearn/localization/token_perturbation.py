@@ -12,9 +12,8 @@ from transformers import DynamicCache, PreTrainedModel
 from memunlearn.objectives.losses import token_nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.progress import track
-from memunlearn.scoring.alternatives import draw_replacements
+from memunlearn.scoring.alternatives import choose_perturbations, draw_replacements
 from memunlearn.scoring.forward import continuation_logits
-from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.metrics import leading_run, token_hits
 
 RANDOM, SECOND_LIKELY = "random", "second_likely"
@@ -48,11 +47,15 @@ class Perturbations:
         """[N, P, R], nats per token: NLL after minus NLL before."""
         return self.nll - self.nll_before[:, None, None]
 
+    def order(self) -> Tensor:
+        """[N, P * R] int64: the replacements of each row, lowest EM first (of several: highest NLL), missing ones last."""
+        by_nll = self.nll.flatten(1).nan_to_num(nan=-torch.inf).argsort(dim=1, descending=True, stable=True)
+        em = self.em.flatten(1).nan_to_num(nan=torch.inf).gather(1, by_nll)
+        return by_nll.gather(1, em.argsort(dim=1, stable=True))
+
     def worst(self) -> tuple[Tensor, Tensor]:
         """Position and number of the replacement that leaves the lowest EM (of several: the highest NLL): [N] int64 each."""
-        em = self.em.flatten(1).nan_to_num(nan=torch.inf)
-        lowest = em == em.amin(1, keepdim=True)
-        best = torch.where(lowest, self.nll.flatten(1), -torch.inf).argmax(1)
+        best = self.order()[:, 0]
         return best // len(self.kinds), best % len(self.kinds)
 
     def perturbed_prefixes(self, prefixes: Tensor, position: Tensor, replacement: Tensor) -> Tensor:
@@ -119,12 +122,18 @@ def perturb_tokens(
     return Perturbations(kinds, tokens, em_before, nll_before, em, nll)
 
 
-def decode_worst(
+def decode_alternatives(
     model: PreTrainedModel, paragraphs: ParagraphSet, perturbations: Perturbations, batch_size: int = 16
-) -> Tensor:
-    """What the model says after each row's worst perturbation, greedily: [N, C] int64 (the alternative)."""
-    prefixes = perturbations.perturbed_prefixes(paragraphs.prefixes, *perturbations.worst())
-    return greedy_continuations(model, prefixes, paragraphs.continuation_length, batch_size, "decoding alternatives")
+) -> tuple[Tensor, Tensor]:
+    """What the model says after each row's worst perturbation, greedily; where that shares more than C/5 tokens in a row with
+    the continuation, after the next worst.
+
+    Returns ([N] int64, number of that perturbation among P * R, -1: every one leaves that much; [N, C] int64, there the
+    continuation itself).
+    """
+    positions = torch.arange(paragraphs.prefix_length).repeat_interleave(len(perturbations.kinds))
+    tokens, em = perturbations.tokens.flatten(1), perturbations.em.flatten(1)
+    return choose_perturbations(model, paragraphs, positions, tokens, em, perturbations.order(), batch_size)
 
 
 def _perturbed_logits(

@@ -1,4 +1,6 @@
-"""Perturbed twins: the same paragraph with one prefix token replaced, so that the model no longer recites it."""
+"""Perturbed twins: the same paragraph with one prefix token replaced, so that the model no longer recites it.
+
+That is: it says no more than C/5 tokens of the continuation in a row (see `scoring.alternatives`)."""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ class Twins:
 
 
 def twins_of(paragraphs: ParagraphSet, alternatives: Alternatives, em: Tensor | None = None) -> Twins:
-    """The pairs of those paragraphs whose EM the perturbation lowers; the others have none.
+    """The pairs of those paragraphs that have an alternative and whose EM its perturbation lowers; the others have none.
 
     alternatives: of exactly these paragraphs. em: [N], their EM without it (None: C, all are memorized). Raises ValueError
     where they are of others, or a perturbation changes nothing.

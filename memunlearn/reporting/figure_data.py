@@ -29,6 +29,7 @@ class Series:
 TOKEN_SERIES = (
     Series("check/forget_em", "forget EM", VERMILLION, "o", "-"),
     Series("check/forget_longest_run", "forget longest run", PURPLE, "^", "--"),
+    Series("check/forget_longest_common_run", "forget longest common run", SKY, "P", "--"),
     Series("check/alternative_em", "alternative EM", ORANGE, "v", ":"),
     Series("check/bystander_val_em", "bystander_val EM", BLUE, "s", "-."),
 )

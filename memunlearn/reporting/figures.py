@@ -69,7 +69,7 @@ def training_curves(curve: Sequence[Mapping[str, float]]) -> Figure | None:
     """EM and longest run (tokens) above KL (nats per token), both over training steps. None where there is nothing to draw.
 
     curve: dicts that may lack any of the keys `step`, `check/forget_em`, `check/forget_longest_run`,
-    `check/alternative_em`, `check/bystander_val_em`, `check/retain_val_kl`.
+    `check/forget_longest_common_run`, `check/alternative_em`, `check/bystander_val_em`, `check/retain_val_kl`.
     """
     if not any(curve_points(curve, series.key) for series in (*TOKEN_SERIES, KL_SERIES)):
         return None

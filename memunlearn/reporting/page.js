@@ -4,7 +4,7 @@
 (() => {
   const AT_ONCE = 20; // paragraphs that are added to the page at a time
   const DARKEST = 6; // nats: a token this unlikely, or less likely, has the darkest colour
-  const METRICS = [["EM", "em", 0], ["longest run", "run", 0], ["NLL", "nll", 2]];
+  const METRICS = [["EM", "em", 0], ["longest run", "run", 0], ["longest common run", "common", 0], ["NLL", "nll", 2]];
   const KEYS = {
     index: (row) => row.index,
     em_before: (row) => row.em[0],

@@ -18,15 +18,15 @@ from memunlearn.reporting.files import finite_or_null, write_text
 from memunlearn.reporting.paragraph_browser import browser_rows, embedded_json, table_rows
 from memunlearn.reporting.plots import plots
 from memunlearn.reporting.sentence import STOPPED_BECAUSE, one_paragraph_at_a_time, result_sentence
-from memunlearn.reporting.tables import ALL_METRICS, rows_and_clusters, set_names
+from memunlearn.reporting.tables import ALL_METRICS, in_part, rows_and_clusters, set_names
 
 # Control characters that HTML forbids, even as references; tab, newline and carriage return are fine.
 FORBIDDEN_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # By the names of `figures.draw`: what a figure shows, for those who do not see it, and the line under it.
 CAPTIONS = {
     "training": (
-        "Over training steps: forget EM and longest run, an edit's alternative EM, bystander_val EM (all in tokens); "
-        "retain_val KL in nats per token.",
+        "Over training steps: forget EM and longest run, an edit's alternative EM and longest common run, bystander_val EM "
+        "(all in tokens); retain_val KL in nats per token.",
         "Scores during training, at every check of the stop rule.",
     ),
     "em": (
@@ -144,7 +144,7 @@ def _set_table(name: str, before: Mapping[str, Any] | None, after: Mapping[str, 
     lines = [
         {
             "label": metric.label,
-            "unit": metric.unit,
+            "unit": metric.unit + (f", over {part}" if (part := in_part(metric, after, before)) else ""),
             "before": metric.value(before),
             "before_interval": metric.interval(before),
             "after": metric.value(after),
@@ -175,7 +175,7 @@ def _table_columns(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 def _table_row(row: Mapping[str, Any]) -> dict[str, Any]:
     lines = [
         f"{label} {row[f'{key}_before']:.{digits}f} to {row[f'{key}_after']:.{digits}f}"
-        for label, key, digits in (("EM", "em", 0), ("NLL", "nll", 2))
+        for label, key, digits in (("EM", "em", 0), ("longest common run", "longest_common_run", 0), ("NLL", "nll", 2))
         if row.get(f"{key}_before") is not None and row.get(f"{key}_after") is not None
     ]
     return {**row, "lines": lines}
@@ -198,6 +198,8 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("steps", str(result.get("steps"))),
         ("stopped because", STOPPED_BECAUSE.get(str(reason), str(reason))),
     ]
+    if without := result.get("rows_without_alternative"):
+        facts.append(("forget rows without an alternative", ", ".join(map(str, without))))
     for name, seconds in (result.get("seconds") or {}).items():
         facts.append((f"time, {name}", f"{seconds:.1f} s" if isinstance(seconds, int | float) else str(seconds)))
     for name, value in (result.get("environment") or {}).items():

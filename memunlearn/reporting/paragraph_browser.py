@@ -89,6 +89,7 @@ def _browser_row(row: Row) -> dict[str, Any]:
         "cluster": row.get("cluster"),
         "em": _pair(row, "em"),
         "run": _pair(row, "longest_run"),
+        "common": _pair(row, "longest_common_run"),
         "nll": _pair(row, "nll"),
         "kl": _rounded(row.get("kl"), 4),
         "prefix": row.get("prefix") or row.get("prefix_end") or "",

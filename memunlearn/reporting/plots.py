@@ -18,7 +18,7 @@ from memunlearn.reporting.figure_data import (
 )
 
 DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
-SYMBOLS = {"o": "circle", "^": "triangle-up", "s": "square", "D": "diamond", "v": "triangle-down"}
+SYMBOLS = {"o": "circle", "^": "triangle-up", "s": "square", "D": "diamond", "v": "triangle-down", "P": "cross"}
 GRID = "#e6e6e6"
 Plot = dict[str, Any]
 

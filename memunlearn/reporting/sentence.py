@@ -6,11 +6,21 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from memunlearn.reporting.tables import ALTERNATIVE_EM, EM, KL, LONGEST_RUN, Metric, SetStats, rows_and_clusters
+from memunlearn.reporting.tables import (
+    ALTERNATIVE_EM,
+    EM,
+    KL,
+    LONGEST_COMMON_RUN,
+    LONGEST_RUN,
+    Metric,
+    SetStats,
+    rows_and_clusters,
+)
 
 STOPPED_BECAUSE = {
     "forget_em": "the forget set had reached its target",
     "max_kl": "the KL limit was reached",
+    "bystander_em": "bystander EM had fallen below its limit",
     "max_steps": "the limit on steps was reached",
     "nan": "the loss was no longer a number",
 }
@@ -33,16 +43,28 @@ def result_sentence(result: Mapping[str, Any]) -> str:
         f"forget EM {_went(EM, forget, forget_after)} tokens" + (f" (95 % interval {interval})" if interval else ""),
         f"its longest run {_went(LONGEST_RUN, forget, forget_after)} tokens",
     ]
+    if LONGEST_COMMON_RUN.known(forget) and LONGEST_COMMON_RUN.known(forget_after):
+        went = _went(LONGEST_COMMON_RUN, forget, forget_after)
+        said.append(f"its longest common run with what the model says {went} tokens")
     if ALTERNATIVE_EM.known(forget_after):
         was = f" (before: {ALTERNATIVE_EM.value(forget)})" if ALTERNATIVE_EM.known(forget) else ""
         said.append(f"the alternative is recited for {ALTERNATIVE_EM.value(forget_after)} tokens{was}")
-    for name in ("bystander", "near"):
-        if EM.known(before.get(name)) and EM.known(after.get(name)):
-            said.append(f"{name} EM {_went(EM, before[name], after[name])} tokens")
     if KL.known(after.get("retain")):
         said.append(f"retain KL is {KL.value(after['retain'])} nats per token")
     rows, clusters = rows_and_clusters(forget_after, forget)
-    return f"{_how(result)}: over {rows} in {clusters}, {', '.join(said[:-1])}, and {said[-1]}."
+    return (
+        f"{_how(result)}. Other memorized text: {side_effect(result)}. Over {rows} in {clusters}, {', '.join(said[:-1])}, and "
+        f"{said[-1]}."
+    )
+
+
+def side_effect(result: Mapping[str, Any]) -> str:
+    """`bystander EM 50.0 -> 12.8 tokens`: what memorized text that nobody asked to remove has lost."""
+    before, after = result["before"], result["after"]
+    known = [name for name in ("bystander", "near") if EM.known(before.get(name)) and EM.known(after.get(name))]
+    if not known:
+        return "not measured, there are no bystanders"
+    return ", ".join(f"{name} EM {EM.value(before[name])} -> {EM.value(after[name])} tokens" for name in known)
 
 
 def _how(result: Mapping[str, Any]) -> str:
@@ -51,7 +73,10 @@ def _how(result: Mapping[str, Any]) -> str:
     reason = STOPPED_BECAUSE.get(result.get("stopped_because", ""), "for a reason that was not recorded")
     steps = result.get("steps", "unknown")
     said = f"Training stopped after {steps} step{'' if steps == 1 else 's'} because {reason}"
-    return f"{said}, and no check was better than the base model, which was kept" if result.get("kept_step") == 0 else said
+    kept = result.get("kept_step")
+    if kept == 0:
+        return f"{said}, and no check was better than the base model, which was kept"
+    return said if kept in (None, steps) else f"{said}; the best check, after step {kept}, was kept"
 
 
 def _went(metric: Metric, before: SetStats, after: SetStats) -> str:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from memunlearn.reporting.sentence import STOPPED_BECAUSE
 from memunlearn.reporting.sweep_comparisons import END, EQUAL_STEPS, Comparison, comparisons_of
-from memunlearn.reporting.sweep_differences import FORGET_EM, SEEDS_AND_CLUSTERS, SEEDS_AND_TRIALS, Difference, sentence
+from memunlearn.reporting.sweep_differences import (
+    BYSTANDER_EM,
+    FORGET_EM,
+    RETAIN_KL,
+    SEEDS_AND_CLUSTERS,
+    SEEDS_AND_TRIALS,
+    Difference,
+    sentence,
+)
 from memunlearn.reporting.sweep_runs import Run
 from memunlearn.reporting.sweep_settings import Setting, continuation_length, repeated, seed_name, settings_of
 from memunlearn.reporting.sweep_tables import (
@@ -133,7 +141,8 @@ def _headline(runs: Sequence[Run], settings: Sequence[Setting]) -> str:
 
 def _job(setting: Setting, run: Run) -> JobRow:
     reason = str(run.result.get("stopped_because"))
-    forget_em, bystander_em, retain_kl = (mean_of_run(run, COLUMNS[place]) for place in (0, 3, 4))
+    of_quantity = {column.quantity: column for column in COLUMNS}
+    forget_em, bystander_em, retain_kl = (mean_of_run(run, of_quantity[one]) for one in (FORGET_EM, BYSTANDER_EM, RETAIN_KL))
     return JobRow(
         run,
         setting.label,

@@ -35,10 +35,12 @@ class Column:
     key: str
 
 
+LONGEST_COMMON_RUN = Quantity("forget longest common run", "tokens", 2)
 ALTERNATIVE_EM = Quantity("alternative EM", "tokens", 2)
 COLUMNS = (
     Column(FORGET_EM, "forget", "em_after", "em"),
     Column(Quantity("forget longest run", "tokens", 2), "forget", "longest_run_after", "longest_run"),
+    Column(LONGEST_COMMON_RUN, "forget", "longest_common_run_after", "longest_common_run"),
     Column(Quantity("forget NLL", "nats per token", 3), "forget", "nll_after", "nll"),
     Column(BYSTANDER_EM, "bystander", "em_after", "em"),
     Column(RETAIN_KL, "retain", "kl", "kl"),
@@ -79,11 +81,12 @@ def job_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def setting_means(settings: Sequence[Setting]) -> list[tuple[Mean, ...]]:
     """Of each setting: the numbers of COLUMNS after the runs, and the kept step, over its seeds.
 
-    Where no setting edits there is no column for alternatives.
+    Where no setting edits there is no column for alternatives, and where no run was decoded none for the longest common run.
     """
     rows = [[*(_mean(setting, column) for column in COLUMNS), _kept_step(setting)] for setting in settings]
-    if all(mean.value is None for row in rows for mean in row if mean.quantity is ALTERNATIVE_EM):
-        rows = [[mean for mean in row if mean.quantity is not ALTERNATIVE_EM] for row in rows]
+    for quantity in (ALTERNATIVE_EM, LONGEST_COMMON_RUN):
+        if all(mean.value is None for row in rows for mean in row if mean.quantity is quantity):
+            rows = [[mean for mean in row if mean.quantity is not quantity] for row in rows]
     return [tuple(row) for row in rows]
 
 

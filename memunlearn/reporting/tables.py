@@ -56,6 +56,7 @@ class Metric:
 EM = Metric("em", "EM", "tokens", 1)
 EM_P95 = Metric("em_p95", "EM, 95th percentile", "tokens", 1)
 LONGEST_RUN = Metric("longest_run", "longest run", "tokens", 1)
+LONGEST_COMMON_RUN = Metric("longest_common_run", "longest common run", "tokens", 1)
 NLL = Metric("nll", "NLL", "nats per token", 3)
 KL = Metric("kl", "KL", "nats per token", 4)
 SELF_EM = Metric("self_em", "self-EM", "tokens", 1)
@@ -64,9 +65,9 @@ NON_MEMORIZED = Metric("non_memorized", "non-memorized", "% of rows", 1, 100.0)
 ALTERNATIVE_EM = Metric("alternative_em", "EM with the alternative", "tokens", 1)
 ALTERNATIVE_NLL = Metric("alternative_nll", "NLL of the alternative", "nats per token", 3)
 
-TERMINAL_METRICS = (EM, LONGEST_RUN, NLL, KL, SELF_EM, MEMORIZED)
+TERMINAL_METRICS = (EM, LONGEST_RUN, LONGEST_COMMON_RUN, NLL, KL, SELF_EM, MEMORIZED)
 ALTERNATIVE_METRICS = (ALTERNATIVE_EM, ALTERNATIVE_NLL)
-ALL_METRICS = (EM, EM_P95, LONGEST_RUN, MEMORIZED, NON_MEMORIZED, NLL, KL, SELF_EM, *ALTERNATIVE_METRICS)
+ALL_METRICS = (EM, EM_P95, LONGEST_RUN, LONGEST_COMMON_RUN, MEMORIZED, NON_MEMORIZED, NLL, KL, SELF_EM, *ALTERNATIVE_METRICS)
 
 
 def set_names(*results: Sets) -> list[str]:
@@ -79,6 +80,13 @@ def rows_and_clusters(*stats: SetStats | None) -> tuple[str, str]:
     """`64 rows` and `61 clusters`, from the first dict that knows."""
     known = next((one for one in stats if one), {})
     return _counted(known.get("n"), "row"), _counted(known.get("clusters"), "cluster")
+
+
+def in_part(metric: Metric, *stats: SetStats | None) -> str:
+    """`200 of 1,280 rows` where a metric is a mean over a part of a set's rows (those that were decoded); else nothing."""
+    known = next((one for one in stats if one and metric.known(one)), {})
+    part, rows = known.get(f"{metric.key}_n"), known.get("n")
+    return f"{part:,} of {_counted(rows, 'row')}" if part is not None and part != rows else ""
 
 
 def _counted(number: int | None, noun: str) -> str:

@@ -12,31 +12,47 @@ from rich.table import Table
 from rich.text import Text
 
 from memunlearn.reporting.finding import Finding
-from memunlearn.reporting.tables import ALTERNATIVE_METRICS, TERMINAL_METRICS, Metric, Sets, rows_and_clusters, set_names
+from memunlearn.reporting.tables import (
+    ALTERNATIVE_METRICS,
+    LONGEST_COMMON_RUN,
+    MISSING,
+    TERMINAL_METRICS,
+    Metric,
+    Sets,
+    in_part,
+    rows_and_clusters,
+    set_names,
+)
 
 PREFIX_CHARACTERS = 160
 
 
 def print_comparison(before: Sets, after: Sets, console: Console | None = None) -> None:
-    """Prints every set x metric before and after, and the change. `before`, `after`: as in `result.json`."""
+    """Prints every set x metric before and after, and the change. `before`, `after`: as in `result.json`.
+
+    A mean over a part of a set's rows stands below the table, with how many these are.
+    """
     table = _table("", *TERMINAL_METRICS)
-    alternatives = []
+    below = []
     for name in set_names(before, after):
         old, new = before.get(name), after.get(name)
         if not old and not new:
             table.add_row(Text(name, style="bold"), "empty", end_section=True)
             continue
         rows, clusters = rows_and_clusters(new, old)
-        table.add_row(Text(name, style="bold"), "before", *(metric.value(old) for metric in TERMINAL_METRICS))
-        table.add_row(rows, "after", *(metric.value(new) for metric in TERMINAL_METRICS), style="bold")
-        changes = [metric.change(old, new) for metric in TERMINAL_METRICS]
+        whole = [None if in_part(metric, new, old) else metric for metric in TERMINAL_METRICS]
+        table.add_row(Text(name, style="bold"), "before", *(metric.value(old) if metric else MISSING for metric in whole))
+        table.add_row(rows, "after", *(metric.value(new) if metric else MISSING for metric in whole), style="bold")
+        changes = [metric.change(old, new) if metric else MISSING for metric in whole]
         table.add_row(clusters, "change", *changes, end_section=True)
-        for metric in ALTERNATIVE_METRICS:
+        in_parts = [metric for metric in TERMINAL_METRICS if metric not in whole]
+        for metric in (*in_parts, *ALTERNATIVE_METRICS):
             if metric.known(old, new):
                 was, now, change = metric.value(old), metric.value(new), metric.change(old, new)
-                alternatives.append(f"{name}, {metric.label}: {was} -> {now} {metric.unit} ({change})")
+                over = f" over {part}" if (part := in_part(metric, new, old)) else ""
+                below.append(f"{name}, {metric.label}{over}: {was} -> {now} {metric.unit} ({change})")
     console = console or Console()
-    console.print(table, *map(Text, alternatives), "", sep="\n")
+    console.print(table, *map(Text, below), "", sep="\n")
 
 
 def print_evaluation(sets: Sets, bins: Mapping[str, int], console: Console | None = None) -> None:
@@ -44,14 +60,15 @@ def print_evaluation(sets: Sets, bins: Mapping[str, int], console: Console | Non
 
     sets: a set's dict (or None) by name, as in `evaluation.json`; bins: counts by label, such as {"0-10": 12}, in order.
     """
-    table = _table("rows", *TERMINAL_METRICS)
+    metrics = [metric for metric in TERMINAL_METRICS if metric is not LONGEST_COMMON_RUN]  # nothing is decoded here
+    table = _table("rows", *metrics)
     for name in set_names(sets):
         stats = sets[name]
         if stats is None:
             table.add_row(Text(name, style="bold"), "empty", end_section=True)
             continue
         rows, clusters = rows_and_clusters(stats)
-        table.add_row(Text(name, style="bold"), rows.split()[0], *(metric.value(stats) for metric in TERMINAL_METRICS))
+        table.add_row(Text(name, style="bold"), rows.split()[0], *(metric.value(stats) for metric in metrics))
         table.add_row(clusters, "", end_section=True)
     console = console or Console()
     console.print(table, "")
@@ -109,12 +126,13 @@ def _table(second_header: str, *metrics: Metric) -> Table:
         box=SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=0,
         caption="nats: per token; %: of rows",
         caption_justify="left",
     )
     table.add_column("set", no_wrap=True)
     table.add_column(second_header, no_wrap=True, justify="right" if second_header else "left")
     for metric in metrics:
-        table.add_column(f"{metric.label}\n{metric.unit.split()[0]}", justify="right")
+        # A word a line, so that all of them fit.
+        table.add_column("\n".join([*metric.label.split(), metric.unit.split()[0]]), justify="right", vertical="bottom")
     return table

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.progress import track
 from memunlearn.scoring.greedy import greedy_continuations
+from memunlearn.scoring.metrics import longest_common_run
 from memunlearn.scoring.score import score
 
 
@@ -20,8 +21,8 @@ class Alternatives:
     """One row a paragraph.
 
     paragraphs: the *original* prefixes followed by the alternatives (where none was found: by the original continuation).
-    found: [N] bool. position, token: [N] int64, the perturbation that was kept. em: [N] int64, EM of the original continuation
-    under it.
+    found: [N] bool. position, token: [N] int64, the perturbation that was kept (where none was found: that with the lowest EM).
+    em: [N] int64, EM of the original continuation under it.
     """
 
     paragraphs: ParagraphSet
@@ -44,27 +45,74 @@ def draw_replacements(prefixes: Tensor, vocabulary: int, never: Sequence[int], r
     return allowed[drawn + is_allowed * (drawn >= place)]
 
 
+def says_something_else(said: Tensor, continuations: Tensor) -> Tensor:
+    """[N] bool: the longest common run of two texts [N, C] is C/5 at most. With more of it, the text still recites."""
+    return longest_common_run(said, continuations) <= continuations.shape[1] / 5
+
+
+def choose_perturbations(
+    model: PreTrainedModel,
+    paragraphs: ParagraphSet,
+    positions: Tensor,
+    tokens: Tensor,
+    em: Tensor,
+    order: Tensor,
+    batch_size: int = 16,
+) -> tuple[Tensor, Tensor]:
+    """The first of each row's K perturbations, in its order, after which the model says something else, and what it says.
+
+    positions: [K], where a perturbation stands; tokens: [N, K], what stands there instead. em: [N, K], EM of the original
+    continuation under it (NaN: there is none); order: [N, K], their numbers by rising EM.
+    Returns ([N] int64, -1 where every one of them leaves more than C/5 tokens in a row; [N, C], there the original).
+    """
+    # EM is a common run itself: beyond C/5 there is no need to decode.
+    usable = (em <= paragraphs.continuation_length / 5).sum(1)
+    chosen, said, tried = torch.full((len(paragraphs),), -1), paragraphs.continuations.clone(), 0
+    pending = (usable > 0).nonzero().flatten()
+    while len(pending):
+        at_once = max(1, batch_size // len(pending))
+        places = torch.arange(tried, tried + at_once)
+        row, place = (places < usable[pending].unsqueeze(1)).nonzero().unbind(1)
+        row, candidate = pending[row], order[pending[row], places[place]]
+        prefixes = paragraphs.prefixes[row]
+        prefixes[torch.arange(len(row)), positions[candidate]] = tokens[row, candidate]
+        step = f"decoding alternatives ({len(pending)} rows)"
+        texts = greedy_continuations(model, prefixes, paragraphs.continuation_length, batch_size, step)
+        good = says_something_else(texts, paragraphs.continuations[row])
+        for i in good.nonzero().flatten().flip(0).tolist():  # backwards, so that a row's first one stays
+            chosen[row[i]], said[row[i]] = candidate[i], texts[i]
+        tried += at_once
+        pending = pending[(chosen[pending] < 0) & (usable[pending] > tried)]
+    return chosen, said
+
+
 def find_alternatives(
     model: PreTrainedModel, paragraphs: ParagraphSet, replacements: int = 1, seed: int = 0, batch_size: int = 16
 ) -> Alternatives:
-    """Perturbs every prefix position (0 too) r times, keeps the one with the lowest EM and decodes from it (paper, section 3).
+    """Perturbs every prefix position (0 too) r times, and decodes from the perturbation with the lowest EM (paper, section 3).
 
-    Where even that decodes to the original continuation there is no alternative: `found` is False.
+    A text that shares more than C/5 tokens in a row with the original, at any place, still recites it: it is passed over, and
+    the next lowest EM taken (of equal ones the first). Where all are passed over there is no alternative: `found` is False.
     """
     n, p = paragraphs.prefixes.shape
     ends = model.config.eos_token_id  # one, none, or (in newer checkpoints) several
     never = [] if ends is None else [ends] if isinstance(ends, int) else ends
-    drawn = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed)
-    em = torch.empty(n, p * replacements, dtype=torch.int64)
+    tokens = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed).flatten(1)
+    positions = torch.arange(p).repeat_interleave(replacements)
+    em = torch.empty(tokens.shape, dtype=torch.int64)
     for row in track(range(n), "perturbing prefixes"):
-        ids = paragraphs.ids[row].repeat(p * replacements, 1)
-        ids[torch.arange(p * replacements), torch.arange(p).repeat_interleave(replacements)] = drawn[row].flatten()
+        ids = paragraphs.ids[row].repeat(len(positions), 1)
+        ids[torch.arange(len(positions)), positions] = tokens[row]
         perturbed = ParagraphSet(ids, p, (paragraphs.origin[row],) * len(ids))
         em[row] = score(model, perturbed, batch_size).em
-    best = em.argmin(1)
-    position, token = best // replacements, drawn.flatten(1).gather(1, best.unsqueeze(1)).squeeze(1)
-    prefixes = paragraphs.prefixes.clone()
-    prefixes[torch.arange(n), position] = token
-    said = greedy_continuations(model, prefixes, paragraphs.continuation_length, batch_size, "decoding alternatives")
-    found = (said != paragraphs.continuations).any(1)
-    return Alternatives(paragraphs.with_continuations(said), found, position, token, em.gather(1, best.unsqueeze(1)).squeeze(1))
+    order = em.argsort(dim=1, stable=True)
+    chosen, said = choose_perturbations(model, paragraphs, positions, tokens, em, order, batch_size)
+    found = chosen >= 0
+    kept = torch.where(found, chosen, order[:, 0]).unsqueeze(1)
+    return Alternatives(
+        paragraphs.with_continuations(said),
+        found,
+        positions[kept.squeeze(1)],
+        tokens.gather(1, kept).squeeze(1),
+        em.gather(1, kept).squeeze(1),
+    )

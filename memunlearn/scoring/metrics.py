@@ -1,7 +1,7 @@
-"""EM, longest run, NLL and KL as torchmetrics: updated batch by batch, one value a paragraph.
+"""EM, longest run, NLL and KL as torchmetrics: updated batch by batch, one value a paragraph; and what two texts share.
 
-All take logits [B, C, V] at the positions that predict the continuation and its labels [B, C]; `compute()` is [N], in the
-order of the updates (torchmetrics makes a scalar of a single value: reshape what it gives).
+The metrics take logits [B, C, V] at the positions that predict the continuation and its labels [B, C]; `compute()` is [N],
+in the order of the updates (torchmetrics makes a scalar of a single value: reshape what it gives).
 """
 
 from __future__ import annotations
@@ -29,6 +29,19 @@ def longest_run(hits: Tensor) -> Tensor:
     counts = hits.long().cumsum(1)
     last_miss = torch.where(hits, 0, counts).cummax(1).values
     return (counts - last_miss).amax(1)
+
+
+def longest_common_run(one: Tensor, other: Tensor) -> Tensor:
+    """Longest common run: token ids [N, A] and [N, B] -> [N] int64, 0..min(A, B), on their device.
+
+    The most tokens in a row that stand in both texts, each text's at any place (the longest common substring, in tokens).
+    """
+    runs = one.new_zeros(len(one), other.shape[1] + 1)  # [n, j + 1]: how long a common run ends at the tokens i and j
+    longest = one.new_zeros(len(one))
+    for token in one.unbind(1):
+        runs[:, 1:] = torch.where(token.unsqueeze(1) == other, runs[:, :-1] + 1, 0)
+        longest = torch.maximum(longest, runs.amax(1))
+    return longest
 
 
 class _PerParagraph(Metric):

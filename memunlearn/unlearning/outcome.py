@@ -14,6 +14,7 @@ from memunlearn.evaluation.suite import Baseline, Measurement, base_measurement,
 from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.scoring.greedy import greedy_continuations
+from memunlearn.scoring.metrics import longest_common_run
 from memunlearn.scoring.score import ParagraphScores
 from memunlearn.unlearning.stopping import Check, CheckedScores
 
@@ -25,11 +26,14 @@ class Said:
     """What the models say after some of a set's prefixes.
 
     rows: [m] positions in the set's outcome. before, after: [m, C] greedy continuations of the base and the current model.
+    run_before, run_after: [m] int64, their longest common run with the paragraph's continuation, 0..C.
     """
 
     rows: Tensor
     before: Tensor
     after: Tensor
+    run_before: Tensor
+    run_after: Tensor
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def measure_set(
         length = baseline.paragraphs.continuation_length
         prefixes = baseline.paragraphs.prefixes[rows]
         now = greedy_continuations(model, prefixes, length, batch_size, name and f"decoding {name}")
-        said = Said(rows, baseline.own.continuations[rows], now)
+        before, true = baseline.own.continuations[rows], baseline.paragraphs.continuations[rows]
+        said = Said(rows, before, now, longest_common_run(before, true), longest_common_run(now, true))
     return SetOutcome(baseline.paragraphs, index, base_measurement(baseline), after, said)
 
 
@@ -108,8 +113,7 @@ def pool_trials(trials: Sequence[tuple[int, SetOutcome]]) -> SetOutcome:
     if said:
         pooled = Said(
             torch.cat([start + one.rows for start, one in said]),
-            torch.cat([one.before for _, one in said]),
-            torch.cat([one.after for _, one in said]),
+            *(torch.cat([getattr(one, field) for _, one in said]) for field in ("before", "after", "run_before", "run_after")),
         )
     return SetOutcome(
         concatenate([o.paragraphs for o in outcomes]),

@@ -64,8 +64,9 @@ def prepare(
     positions = found.found.nonzero().flatten().tolist()
     if not positions:
         raise UserError(
-            "no forget paragraph has an alternative: no perturbation of one prefix token changes what the model says; "
-            "raise objective.replacements or use objective=unlearn"
+            "no forget paragraph has an alternative: whatever prefix token is replaced, the model still says more than "
+            f"{sets.forget.continuation_length / 5:g} tokens of the original in a row; raise objective.replacements or use "
+            "objective=unlearn"
         )
     loss_rows = found.paragraphs.select(positions)
     return Preparation(baselines, found, loss_rows, positions, score(model, loss_rows, batch_size), directory)

@@ -36,7 +36,7 @@ class Training:
     """What training ended with; the model carries the kept deltas.
 
     steps: optimizer steps taken. kept_step: the step whose state was kept, None for the last one.
-    stopped_because: "forget_em", "max_kl", "max_steps" or "nan". patch: the kept change.
+    stopped_because: "forget_em", "max_kl", "bystander_em", "max_steps" or "nan". patch: the kept change.
     kept_check: scores of the kept state on the sets that tuning may look at; its step is kept_step, or `steps` without a rule.
     trajectory: every paragraph's scores at each check, the base model's first; nothing without a stop rule.
     """

@@ -2,6 +2,7 @@
 
 import json
 
+import naive_scoring as naive
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
@@ -82,9 +83,17 @@ def test_the_worst_replacement_and_its_alternative(material, finding):
         assert rows["em_before"][place] - rows["worst_em"][place] == worst
         prefix = material.paragraphs.ids[row : row + 1, :P].clone()
         assert rows["replaced"][place] == str(int(prefix[0, rows["worst_position"][place]]))
-        prefix[0, rows["worst_position"][place]] = int(rows["replaced_by"][place])
+        if rows["alternative"][place] is None:
+            assert rows["alternative_position"][place] is None and rows["alternative_replaced_by"][place] is None
+            continue
+        prefix[0, rows["alternative_position"][place]] = int(rows["alternative_replaced_by"][place])
         said = greedy_continuations(material.model, prefix, C)[0].tolist()
         assert rows["alternative"][place] == " ".join(map(str, said))
+        continuation = list(map(int, rows["continuation"][place].split()))
+        assert naive.common_run(said, continuation) <= C / 5
+    without = rows["alternative"].count(None)
+    assert without < len(rows["row"])
+    assert any(f"{without} row" in note and "no alternative" in note for note in finding.notes) == bool(without)
 
 
 def test_it_is_json_reproducible_and_its_figures_are_complete(material, finding):

@@ -17,9 +17,11 @@ from memunlearn.evaluation.suite import (
     pool,
     summarize,
     summarize_alternatives,
+    summarize_common_runs,
 )
 from memunlearn.paragraphs.paragraph_set import concatenate
 from memunlearn.scoring.score import ParagraphScores
+from memunlearn.statistics.intervals import mean_with_interval
 
 P, C = 7, 9
 KEYS = {"n", "clusters", "em", "em_p95", "memorized", "non_memorized", "longest_run", "nll", "kl", "self_em"}
@@ -88,7 +90,8 @@ def test_some_rows_of_a_baseline(half_trained, baseline):
 def test_summary_has_the_keys_of_the_contract(half_trained, baseline):
     measured = measure(half_trained, baseline, 16)
     summary = summarize(measured, seed=3)
-    assert summary.keys() == KEYS | {f"{name}_ci" for name in MEANS}
+    assert summary.keys() == KEYS | {f"{name}_ci" for name in MEANS} | {"longest_common_run", "longest_common_run_n"}
+    assert summary["longest_common_run"] is None and summary["longest_common_run_n"] == 0  # nothing was decoded
     scores, em = measured.scores, measured.scores.em.tolist()
     expected = {
         "em": sum(em) / 9,
@@ -166,3 +169,11 @@ def test_alternatives_are_summarized():
     assert summary["alternative_nll"] == pytest.approx(float(nll.mean()), rel=1e-5)
     none = summarize_alternatives(ParagraphScores(em[:0], em[:0], nll[:0]), torch.empty(0).long())
     assert none == {"alternatives": 0, "alternative_em": None, "alternative_nll": None}
+
+
+def test_longest_common_runs_are_those_of_the_rows_that_were_decoded():
+    runs, clusters = torch.tensor([9, 1, 0, 3]), torch.tensor([4, 4, 5, 6])
+    summary = summarize_common_runs(runs, clusters, seed=2)
+    mean, interval = mean_with_interval(runs.double().numpy(), clusters.numpy(), 2)
+    assert summary == {"longest_common_run": 3.25, "longest_common_run_ci": list(interval), "longest_common_run_n": 4}
+    assert mean == 3.25 and summarize_common_runs(None, clusters) == summarize_common_runs(runs[:0], clusters[:0])

@@ -1,11 +1,12 @@
 """Perturbation against the plain score of explicitly perturbed ids, and EM against what the model really says."""
 
+import naive_scoring as naive
 import pytest
 import tiny_architectures as tiny
 import torch
 
 from memunlearn.localization import token_perturbation
-from memunlearn.localization.token_perturbation import decode_worst, perturb_tokens
+from memunlearn.localization.token_perturbation import decode_alternatives, perturb_tokens
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.score import score
@@ -113,19 +114,36 @@ def test_second_likely_is_the_best_token_that_is_not_there():
             assert found.tokens[row, position, 0] == ranked[0]
 
 
-def test_worst_is_the_lowest_em_and_its_alternative_is_decoded():
+def test_worst_is_the_lowest_em_and_the_alternative_the_first_that_no_longer_recites():
     model = tiny.tiny_model("gpt_neox")
     paragraphs = recited(model)
     found = perturb_tokens(model, paragraphs, replacements=2, seed=4)
     position, number = found.worst()
-    said = decode_worst(model, paragraphs, found)
+    number_of_alternative, said = decode_alternatives(model, paragraphs, found, batch_size=3)
+    passed_over = 0
     for row in range(5):
         em = found.em[row].nan_to_num(nan=torch.inf)
         assert em[position[row], number[row]] == em.min()
         assert found.nll[row][position[row], number[row]] == found.nll[row][em == em.min()].max()
-        prefix = paragraphs.prefixes[row : row + 1].clone()
-        prefix[0, position[row]] = found.tokens[row, position[row], number[row]]
-        assert torch.equal(said[row], greedy_continuations(model, prefix, C)[0])
+        tried = sorted(
+            (float(found.em[row, at, kind]), -float(found.nll[row, at, kind]), at, kind)
+            for at in range(P)
+            for kind in range(len(found.kinds))
+            if found.tokens[row, at, kind] >= 0
+        )
+        assert tried[0][2:] == (position[row], number[row])
+        for _, _, at, kind in tried:
+            prefix = paragraphs.prefixes[row : row + 1].clone()
+            prefix[0, at] = found.tokens[row, at, kind]
+            text = greedy_continuations(model, prefix, C)[0]
+            if naive.common_run(text, paragraphs.continuations[row]) <= C / 5:
+                assert int(number_of_alternative[row]) == at * len(found.kinds) + kind
+                assert torch.equal(said[row], text)
+                break
+            passed_over += 1
+        else:
+            assert int(number_of_alternative[row]) == -1 and torch.equal(said[row], paragraphs.continuations[row])
+    assert passed_over and bool((number_of_alternative >= 0).any())
 
 
 def test_seeds_and_empty_sets():
@@ -135,4 +153,4 @@ def test_seeds_and_empty_sets():
     assert torch.equal(first.tokens, again.tokens) and torch.equal(first.nll.nan_to_num(), again.nll.nan_to_num())
     assert not torch.equal(first.tokens[..., 0], other.tokens[..., 0])
     none = perturb_tokens(model, paragraphs.select(torch.empty(0, dtype=torch.int64)))
-    assert none.em.shape == (0, P, 2) and decode_worst(model, paragraphs.select([]), none).shape == (0, C)
+    assert none.em.shape == (0, P, 2) and decode_alternatives(model, paragraphs.select([]), none)[1].shape == (0, C)

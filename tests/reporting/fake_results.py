@@ -8,7 +8,9 @@ from typing import Any
 PREFIX_END = "the last words & symbols:\n    if a < b and c > d:\n        return ["
 
 
-def set_stats(n: int, clusters: int, em: float, nll: float, kl: float | None, **more: Any) -> dict[str, Any]:
+def set_stats(
+    n: int, clusters: int, em: float, nll: float, kl: float | None, decoded: int | None = None, **more: Any
+) -> dict[str, Any]:
     stats: dict[str, Any] = {
         "n": n,
         "clusters": clusters,
@@ -17,12 +19,14 @@ def set_stats(n: int, clusters: int, em: float, nll: float, kl: float | None, **
         "memorized": 1.0 if em == 50 else em / 60,
         "non_memorized": 1.0 if em < 10 else 0.0,
         "longest_run": min(50.0, em + 5.25),
+        "longest_common_run": min(50.0, em + 2.5),
+        "longest_common_run_n": n if decoded is None else decoded,
         "nll": nll,
         "kl": kl,
         "self_em": em,
         **more,
     }
-    for key in ("em", "longest_run", "nll", "self_em"):
+    for key in ("em", "longest_run", "longest_common_run", "nll", "self_em"):
         stats[f"{key}_ci"] = [stats[key] * 0.9, min(50.0, stats[key] * 1.1 + 0.2)]
     return stats
 
@@ -52,14 +56,14 @@ def result(*, edit: bool = False, **changed: Any) -> dict[str, Any]:
             "forget": set_stats(64, 61, 50.0, 0.08, 0.0, **alternative_before),
             "bystander": set_stats(32, 30, 50.0, 0.07, 0.0),
             "near": None,
-            "retain": set_stats(1280, 1179, 0.25, 4.9, 0.0),
+            "retain": set_stats(1280, 1179, 0.25, 4.9, 0.0, decoded=200),
             "retain_train": set_stats(256, 250, 0.3, 4.8, 0.0),
         },
         "after": {
             "forget": set_stats(64, 61, 3.125, 3.21, 1.5, **alternative_after),
             "bystander": set_stats(32, 30, 48.75, 0.21, 0.083),
             "near": None,
-            "retain": set_stats(1280, 1179, 0.25, 4.93, 0.0121),
+            "retain": set_stats(1280, 1179, 0.25, 4.93, 0.0121, decoded=200),
             "retain_train": set_stats(256, 250, 0.3, 4.8, None),
         },
         "seconds": {"fit": 61.234, "score": 8.5},
@@ -109,6 +113,8 @@ def paragraphs(n: int = 64) -> list[dict[str, Any]]:
                     "em_after": after,
                     "longest_run_before": em,
                     "longest_run_after": min(50, after + 4),
+                    "longest_common_run_before": em if name != "retain" else None,
+                    "longest_common_run_after": min(50, after + 2) if name != "retain" else None,
                     "nll_before": 0.06 if em else 4.5 + draw.random(),
                     "nll_after": (50 - after) / 12 + draw.random(),
                     "kl": draw.random(),

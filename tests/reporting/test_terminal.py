@@ -22,12 +22,30 @@ def test_comparison_says_before_after_and_change_in_80_columns(console):
     lines = printed(console).splitlines()
     assert max(map(len, lines)) <= 80 and "…" not in printed(console)
     forget = next(i for i, line in enumerate(lines) if line.strip().startswith("forget"))
-    assert lines[forget].split() == ["forget", "before", "50.0", "50.0", "0.080", "0.0000", "50.0", "100.0"]
-    assert lines[forget + 1].split() == ["64", "rows", "after", "3.1", "8.4", "3.210", "1.5000", "3.1", "5.2"]
-    assert lines[forget + 2].split() == ["61", "clusters", "change", "-46.9", "-41.6", "+3.130", "+1.5000", "-46.9", "-94.8"]
+    assert lines[forget].split() == ["forget", "before", "50.0", "50.0", "50.0", "0.080", "0.0000", "50.0", "100.0"]
+    assert lines[forget + 1].split() == ["64", "rows", "after", "3.1", "8.4", "5.6", "3.210", "1.5000", "3.1", "5.2"]
+    changes = ["-46.9", "-41.6", "-44.4", "+3.130", "+1.5000", "-46.9", "-94.8"]
+    assert lines[forget + 2].split() == ["61", "clusters", "change", *changes]
+    heads = [lines[line].split() for line in range(4)]
+    assert heads == [
+        ["longest"],
+        ["longest", "common"],
+        ["EM", "run", "run", "NLL", "KL", "self-EM", "memorized"],
+        ["set", "tokens", "tokens", "tokens", "nats", "nats", "tokens", "%"],
+    ]
     assert "retain_train" in printed(console) and "1,179 clusters" in printed(console)
     assert ["near", "empty"] in [line.split() for line in lines]
     assert "alternative" not in printed(console)
+
+
+def test_a_mean_over_the_decoded_rows_is_not_given_as_the_sets(console):
+    result = fake_results.result()
+    print_comparison(result["before"], result["after"], console)
+    lines = printed(console).splitlines()
+    retain = next(i for i, line in enumerate(lines) if line.split()[:2] == ["retain", "before"])
+    assert [line.split()[-5] for line in lines[retain : retain + 3]] == ["-", "-", "-"]
+    assert "retain, longest common run over 200 of 1,280 rows: 2.8 -> 2.8 tokens (+0.0)" in lines
+    assert "bystander, longest" not in printed(console)
 
 
 def test_edits_show_the_alternative(console):
@@ -42,15 +60,16 @@ def test_wide_numbers_still_fit(console):
     after = {"bystander_val": fake_results.set_stats(12422, 12001, 0.0, 25.123, 18.5)}
     print_comparison(before, after, console)
     assert "…" not in printed(console) and "12,001 clusters" in printed(console) and "+18.5000" in printed(console)
+    assert max(map(len, printed(console).splitlines())) <= 80
 
 
 def test_unknown_numbers_and_unknown_sides_are_dashes(console):
     after = {"forget": fake_results.set_stats(2, 1, 50.0, float("nan"), None)}
     print_comparison({"forget": None}, after, console)
     lines = [line.split() for line in printed(console).splitlines()]
-    assert ["forget", "before"] + ["-"] * 6 in lines
-    assert ["2", "rows", "after", "50.0", "50.0", "-", "-", "50.0", "100.0"] in lines
-    assert ["1", "cluster", "change"] + ["-"] * 6 in lines
+    assert ["forget", "before"] + ["-"] * 7 in lines
+    assert ["2", "rows", "after", "50.0", "50.0", "50.0", "-", "-", "50.0", "100.0"] in lines
+    assert ["1", "cluster", "change"] + ["-"] * 7 in lines
 
 
 def test_evaluation_counts_the_bins(console):

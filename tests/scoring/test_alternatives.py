@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.scoring.alternatives import draw_replacements, find_alternatives
+from memunlearn.scoring.alternatives import choose_perturbations, draw_replacements, find_alternatives
 
 quick = settings(max_examples=100, deadline=None)
 
@@ -52,17 +52,21 @@ def test_another_seed_draws_other_tokens():
 
 
 def naive_alternative(model, row, p, candidates):
-    """(position, token, EM of the original continuation, what the model says): the first with the lowest EM."""
-    best = None
+    """(found, position, token, EM of the original continuation, what the model says): of those that do not recite C/5 tokens in
+    a row, the first with the lowest EM; where there is none, of all."""
+    tried = []
     for position, tokens in enumerate(candidates.tolist()):
         for token in tokens:
             prefix = row[:p].clone()
             prefix[position] = token
             said, _ = naive.greedy(model, prefix, len(row) - p)
-            em = naive.agreement(said, row[p:])
-            if best is None or em < best[2]:
-                best = (position, token, em, said)
-    return best
+            tried.append((naive.agreement(said, row[p:]), position, token, said))
+    tried.sort(key=lambda one: one[0])
+    for em, position, token, said in tried:
+        if naive.common_run(said, row[p:]) <= (len(row) - p) / 5:
+            return True, position, token, em, said
+    em, position, token, _ = tried[0]
+    return False, position, token, em, row[p:]
 
 
 @pytest.mark.parametrize("replacements", [1, 2])
@@ -74,10 +78,10 @@ def test_every_row_against_the_loop(reciting, sets, replacements):
     assert torch.equal(found.paragraphs.prefixes, rows.prefixes)
     assert found.paragraphs.origin == rows.origin and found.paragraphs.prefix_length == rows.prefix_length
     for row, ids in enumerate(rows.ids):
-        position, token, em, said = naive_alternative(reciting, ids, 7, drawn[row])
+        there, position, token, em, said = naive_alternative(reciting, ids, 7, drawn[row])
         assert (int(found.position[row]), int(found.token[row]), int(found.em[row])) == (position, token, em)
         assert torch.equal(found.paragraphs.continuations[row], said)
-        assert bool(found.found[row]) == (not torch.equal(said, ids[7:]))
+        assert bool(found.found[row]) == there
     assert found.found.dtype == torch.bool and bool(found.found.any())
     assert len({tuple(said) for said in found.paragraphs.continuations.tolist()}) > 1
 
@@ -112,13 +116,44 @@ def test_nothing_is_found_where_no_perturbation_changes_anything():
     model = says_the_same_whatever_came_before(17)
     ids = tiny.some_ids(2, rows=3, length=11)
     ids[:, 5:] = 17
-    ids[1, 8] = 4  # not what the model says: there is an alternative to it
+    ids[1, 5:] = torch.tensor([4, 17, 3, 4, 17, 3])  # not what the model says: there is an alternative to it
+    ids[2, 5:] = torch.tensor([4, 17, 17, 17, 17, 17])  # nor this, but EM is 0 and five tokens in a row are recited
     rows = ParagraphSet(ids, 5, ("a", "b", "c"))
     found = find_alternatives(model, rows)
     assert found.found.tolist() == [False, True, False]
-    assert found.em.tolist() == [6, 3, 6]
+    assert found.em.tolist() == [6, 0, 0]
     assert torch.equal(found.paragraphs.ids[[0, 2]], ids[[0, 2]])
     assert found.paragraphs.continuations[1].tolist() == [17] * 6
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 64])
+def test_targets_that_still_recite_are_passed_over_one_by_one(monkeypatch, batch_size):
+    """Row by row: the lowest EM first, then the next, until C/5 tokens in a row (here 2 of 10) are not exceeded."""
+    length, originals = 10, torch.arange(100, 130).view(3, 10)
+    shared = [[9, 5, 3, 2, 0], [4, 4, 4, 4, 4], [1, 9, 9, 9, 9]]  # tokens in a row kept under perturbation k of each row
+
+    def says(prefix):
+        row, place = divmod(prefix[-1], 10)
+        kept = shared[row][place]
+        return [*range(length - kept), *originals[row, length - kept :].tolist()]
+
+    decoded = []
+
+    def greedy(model, prefixes, length, batch_size, description=None):
+        decoded.append(len(prefixes))
+        return torch.tensor([says(prefix.tolist()) for prefix in prefixes])
+
+    monkeypatch.setattr("memunlearn.scoring.alternatives.greedy_continuations", greedy)
+    prefixes = torch.tensor([[7, 50], [8, 50], [9, 50]])
+    rows = ParagraphSet(torch.cat([prefixes, originals], 1), 2, ("a", "b", "c"))
+    tokens = torch.tensor([[0, 1, 2, 3, 4], [10, 11, 12, 13, 14], [20, 21, 22, 23, 24]])
+    positions, em = torch.ones(5, dtype=torch.int64), torch.tensor([[0, 0, 1, 1, 2], [0, 1, 2, 3, 9], [0, 0, 0, 0, 0]])
+    order = em.argsort(dim=1, stable=True)
+    chosen, said = choose_perturbations(None, rows, positions, tokens, em, order, batch_size)
+    assert chosen.tolist() == [3, -1, 0]  # the first row's has two tokens; the last of row b is not even decoded
+    assert said.tolist() == [says([7, 3]), originals[1].tolist(), says([9, 20])]
+    # The rows: 4 + 3 + 1 texts where each is tried by itself; never more than a batch beyond that.
+    assert sum(decoded) <= 8 + batch_size and (batch_size > 1 or sum(decoded) == 8)
 
 
 def test_several_ends_of_text_are_all_left_out(sets):

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memunlearn.objectives.losses import token_kl, token_nll
-from memunlearn.scoring.metrics import ExactMatch, LongestRun, ReferenceKL, TokenNLL, leading_run, longest_run, token_hits
+from memunlearn.scoring.metrics import (
+    ExactMatch,
+    LongestRun,
+    ReferenceKL,
+    TokenNLL,
+    leading_run,
+    longest_common_run,
+    longest_run,
+    token_hits,
+)
 
 quick = settings(max_examples=200, deadline=None)
 hit_tables = st.integers(1, 12).flatmap(
@@ -30,6 +39,32 @@ def test_longest_run_is_the_longest_at_any_offset(hits):
     assert counted.dtype == torch.int64
     assert counted.tolist() == [naive.longest(row) for row in hits]
     assert bool((counted >= leading_run(torch.tensor(hits))).all())
+
+
+few_tokens = st.integers(0, 2)  # so that runs are long, and break often
+
+
+@quick
+@given(data=st.data(), rows=st.integers(1, 5), lengths=st.tuples(st.integers(1, 9), st.integers(1, 9)))
+def test_longest_common_run_against_a_double_loop(data, rows, lengths):
+    one, other = (
+        torch.tensor([data.draw(st.lists(few_tokens, min_size=length, max_size=length)) for _ in range(rows)])
+        for length in lengths
+    )
+    counted = longest_common_run(one, other)
+    assert counted.dtype == torch.int64
+    assert counted.tolist() == [naive.common_run(*pair) for pair in zip(one.tolist(), other.tolist(), strict=True)]
+    assert torch.equal(counted, longest_common_run(other, one))
+
+
+def test_longest_common_run_stands_at_any_place_in_either_text():
+    text = torch.arange(50)
+    moved = torch.cat([torch.arange(900, 920), text[11:24], torch.arange(920, 937)])
+    assert longest_common_run(text[None], moved[None]).tolist() == [13]
+    assert longest_common_run(text[None], text[None]).tolist() == [50]
+    assert longest_common_run(text[None], text[None] + 50).tolist() == [0]
+    assert longest_common_run(text[None, ::2], text[None]).tolist() == [1]  # together often, never in a row
+    assert longest_common_run(text[:0].view(0, 50), text[:0].view(0, 50)).shape == (0,)
 
 
 def logits_that_hit(hits, seed=0):
