@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,31 @@ from transformers import PreTrainedModel
 
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
-from memunlearn.commands.inputs import caps_of, choose_device, forgets_own_text, load_inputs, quiet_libraries
+from memunlearn.commands.inputs import (
+    caps_of,
+    choose_device,
+    forgets_own_text,
+    load_configured_model,
+    load_paragraphs,
+    quiet_libraries,
+)
+from memunlearn.commands.patch_settings import given_on_the_command_line, names_rows, with_settings_of
+from memunlearn.commands.rows_lookup import rows_of_the_run
+from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.settings import check_settings
 from memunlearn.errors import UserError
-from memunlearn.evaluation.suite import Measurement, measure, summarize
+from memunlearn.evaluation.suite import Measurement, measure, summarize, summarize_alternatives
 from memunlearn.models.loading import LoadedModel, load_model
-from memunlearn.models.patches import apply_patch, load_patch
+from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
 from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.roles import UNKNOWN
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
 from memunlearn.reporting.files import write_json, write_parquet
 from memunlearn.reporting.terminal import print_evaluation
+from memunlearn.scoring.score import score
 from memunlearn.unlearning.preparation import REPORTED
 
 EVALUATION = "evaluation.json"
@@ -45,53 +58,73 @@ class Evaluation:
 def evaluate(cfg: DictConfig) -> Evaluation:
     """Scores every paragraph; with patch= or reference= also KL and self-EM against the base model.
 
-    The sets are those that train.py makes of the same paragraphs with the same seed; rows in none of them are in set "none".
-    Raises UserError for everything that the user can mend.
+    With a patch that says which rows played which role in its run, the sets are those, the rows found again by their hashes
+    (`rows_of_the_run`). Else they are those that train.py makes of the same paragraphs with the same seed, and rows in none of
+    them are in set "none". Raises UserError for everything that the user can mend.
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
     (directory / EVALUATION).unlink(missing_ok=True)
     check_settings(cfg)
     if cfg.patch is not None and cfg.reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
-    if forgets_own_text(cfg):
+    given = given_on_the_command_line()
+    patch = None if cfg.patch is None else load_patch(cfg.patch)
+    if patch is not None:
+        cfg = with_settings_of(patch, cfg, given)
+        check_settings(cfg)
+    if (patch is None or patch.roles is None) and forgets_own_text(cfg):
         raise UserError(
             "paragraphs.forget_text=own is for train.py, which writes such text: evaluate.py reads it; leave it out"
         )
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
-    patch = None if cfg.patch is None else load_patch(cfg.patch)
-    loaded, paragraphs = load_inputs(cfg)
+    place = environment(device)
+    loaded = load_configured_model(cfg)
     model = loaded.model
     torch.nn.Module.to(model, device)
     base = _base(cfg, loaded, device)
     measurements = BaseMeasurements.of(base, open_store(cfg.cache))
+    if patch is not None:
+        check_base(patch, measurements.fingerprint)
+    paragraphs = None
+    if patch is not None and patch.roles is not None:
+        chosen = rows_of_the_run(cfg, patch, patch.roles, loaded, names_rows(given))
+    else:
+        paragraphs = load_paragraphs(cfg.paragraphs.source, loaded)
+        chosen = _not_split_yet(paragraphs)
 
-    rows = paragraphs.all_rows
-    clusters = cluster_rows(rows.ids)
+    rows = chosen.rows
     compared = patch is not None or base is not model
     if compared:
-        baseline = measurements.baseline(base, rows, clusters, cfg.batch_size, "with the base model")
+        baseline = measurements.baseline(base, rows, chosen.clusters, cfg.batch_size, "with the base model")
         base_em = baseline.scores.em
         if patch is not None:
             apply_patch(model, patch)
         measured = measure(model, baseline, cfg.batch_size, "with the model")
     else:
-        measured = Measurement(clusters, measurements.scores(rows, cfg.batch_size, "scoring"), None)
+        measured = Measurement(chosen.clusters, measurements.scores(rows, cfg.batch_size, "scoring"), None)
         base_em = measured.scores.em
     print_reused(measurements.store)
-    names = _set_names(paragraphs, rows, base_em, cfg.seed, caps_of(cfg))
-    em, length = measured.scores.em, rows.continuation_length
-    bins = paragraphs.bins_of_origin or bin_labels(em, length)
-    counts = {one.label: Counter(bins)[one.label] for one in em_bins(length)}
+    names = chosen.names
+    if paragraphs is not None:
+        names = _set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
+    by_em = bin_labels(measured.scores.em, rows.continuation_length)
+    bins = [fixed or label for fixed, label in zip(chosen.bins, by_em, strict=True)]
+    counts = {one.label: Counter(bins)[one.label] for one in em_bins(rows.continuation_length)}
     sets = {name: summarize(_part(measured, names, name), cfg.seed) for name in _shown(names)}
+    if chosen.alternatives is not None:
+        alternatives, of_rows = chosen.alternatives
+        scores = score(model, alternatives, cfg.batch_size, description="scoring alternatives")
+        sets["forget"] = {**(sets["forget"] or {}), **summarize_alternatives(scores, chosen.clusters[of_rows], cfg.seed)}
     result = {
         "schema": 1,
         "config": OmegaConf.to_container(cfg, resolve=True),
-        "environment": environment(device),
+        "environment": place,
         "seed": cfg.seed,
         "compared_with_base": compared,
-        "self_generated": paragraphs.self_generated,
+        "self_generated": chosen.self_generated,
+        "roles": {name: {"found": found, "of": of} for name, (found, of) in chosen.found.items()} or None,
         "bins": counts,
         "sets": sets,
     }
@@ -100,6 +133,28 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     print_evaluation(sets, counts)
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
     return Evaluation(directory, result)
+
+
+def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:
+    """Rows that no patch knows the roles of: sets are made of them when the base model has scored them."""
+    rows = paragraphs.all_rows
+    bins: list[str | None] = [*paragraphs.bins_of_origin] or [None] * len(rows)
+    return RunRows(rows, (), cluster_rows(rows.ids), bins, paragraphs.self_generated, {})
+
+
+def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool]) -> int:
+    """The seed of the split; of a patch without roles its run's, unless one is given."""
+    if patch is None:
+        return cfg.seed
+    seeds = patch.config.get("seeds")
+    known = seeds.get("split") if isinstance(seeds, Mapping) else None
+    seed = known if isinstance(known, int) and "seed" not in given else cfg.seed
+    print(
+        "warning: this patch does not say which rows played which role in its run (an older version made it): the sets are "
+        f"split anew with seed {seed}, and are the run's own only if paragraphs, settings and memunlearn's version are",
+        flush=True,
+    )
+    return seed
 
 
 def _base(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> PreTrainedModel:
@@ -141,19 +196,19 @@ def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, see
     return names
 
 
-def _shown(names: list[str]) -> list[str]:
+def _shown(names: Sequence[str]) -> list[str]:
     """The four reported sets always (null where empty), others where they have rows."""
-    return [*REPORTED, *(name for name in (*SET_NAMES, "none") if name not in REPORTED and name in names)]
+    return [*REPORTED, *(name for name in (*SET_NAMES, "none", UNKNOWN) if name not in REPORTED and name in names)]
 
 
-def _part(measured: Measurement, names: list[str], name: str) -> Measurement:
+def _part(measured: Measurement, names: Sequence[str], name: str) -> Measurement:
     """The rows of one set."""
     rows = torch.tensor([one == name for one in names])
     self_em = None if measured.self_em is None else measured.self_em[rows]
     return Measurement(measured.clusters[rows], measured.scores.select(rows), self_em)
 
 
-def _columns(rows: ParagraphSet, names: list[str], bins: list[str], measured: Measurement) -> dict[str, list[Any]]:
+def _columns(rows: ParagraphSet, names: Sequence[str], bins: list[str], measured: Measurement) -> dict[str, list[Any]]:
     """Of paragraphs.parquet; index counts rows within a set."""
     seen: Counter[str] = Counter()
     index = []
@@ -163,7 +218,7 @@ def _columns(rows: ParagraphSet, names: list[str], bins: list[str], measured: Me
     scores = measured.scores
     nothing: list[None] = [None] * len(rows)
     return {
-        "set": names,
+        "set": list(names),
         "index": index,
         "origin": list(rows.origin),
         "cluster": measured.clusters.tolist(),

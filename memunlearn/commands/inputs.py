@@ -51,15 +51,26 @@ def choose_device(accelerator: str) -> torch.device:
 
 def load_inputs(cfg: DictConfig) -> tuple[LoadedModel, LoadedParagraphs]:
     """The model (on the CPU) and the paragraphs, checked against the model's vocabulary and length."""
+    loaded = load_configured_model(cfg)
+    return loaded, load_paragraphs(cfg.paragraphs.source, loaded)
+
+
+def load_configured_model(cfg: DictConfig) -> LoadedModel:
+    """The model that the config names, on the CPU."""
     loaded: LoadedModel = instantiate(cfg.model).load()
     print(f"model: {loaded.name}, {sum(p.numel() for p in loaded.model.parameters()):,} weights", flush=True)
-    paragraphs: LoadedParagraphs = instantiate(cfg.paragraphs.source).load(loaded.tokenizer)
+    return loaded
+
+
+def load_paragraphs(source: DictConfig, loaded: LoadedModel) -> LoadedParagraphs:
+    """What this source gives, checked against the model's vocabulary and length."""
+    paragraphs: LoadedParagraphs = instantiate(source).load(loaded.tokenizer)
     print(f"paragraphs: {paragraphs.description}", flush=True)
     for rows in (paragraphs.corpus, paragraphs.memorized, paragraphs.non_memorized):
         check_fits(loaded, rows)
     for rows in (paragraphs.forget, paragraphs.bystander, paragraphs.retain, *paragraphs.bins.values()):
         check_fits(loaded, rows)
-    return loaded, paragraphs
+    return paragraphs
 
 
 def check_fits(loaded: LoadedModel, rows: Any) -> None:

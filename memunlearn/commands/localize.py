@@ -65,6 +65,8 @@ def localize(cfg: DictConfig) -> Localization:
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
+    command = shlex.join(["python", "localize.py", *HydraConfig.get().overrides.task])
+    place = environment(device) | {"command": command}
     loaded, paragraphs = load_inputs(cfg)
     torch.nn.Module.to(loaded.model, device)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
@@ -73,8 +75,6 @@ def localize(cfg: DictConfig) -> Localization:
 
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
-    command = shlex.join(["python", "localize.py", *HydraConfig.get().overrides.task])
-    place = environment(device) | {"command": command}
     loggers = start_tracking(cfg, config, directory)
     succeeded = False
     try:

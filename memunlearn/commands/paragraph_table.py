@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from memunlearn.errors import UserError
 from memunlearn.scoring.alternatives import Alternatives
 from memunlearn.unlearning.outcome import AlternativeOutcome, SetOutcome
 
@@ -77,6 +79,20 @@ def paragraph_rows(
         if name == "forget" and alternatives is not None and bool(alternatives.found[index]):
             rows[i]["alternative"] = text_of(alternatives.paragraphs.continuations[index], tokenizer)
     return rows
+
+
+def check_decodes(tokenizer: Any | None, vocabulary: int) -> None:
+    """Raises UserError if the tokenizer cannot decode a token that the model may say, which else came out at a run's end."""
+    if tokenizer is None:
+        return
+    try:
+        token_texts(torch.arange(min(vocabulary, 3)), tokenizer)
+        text_of(torch.arange(vocabulary), tokenizer)
+    except Exception as error:  # tokenizers of other people's code raise anything
+        raise UserError(
+            f"the tokenizer cannot decode the {vocabulary} tokens that the model may say ({type(error).__name__}: {error}): "
+            "is it the model's own? Set model.tokenizer to the one that it was trained with"
+        ) from error
 
 
 def text_of(ids: Tensor, tokenizer: Any | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger
 
+from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.paragraph_table import paragraph_rows
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.trajectory import write_trajectory
@@ -17,11 +19,9 @@ from memunlearn.evaluation.suite import summarize, summarize_alternatives, summa
 from memunlearn.models.baking import save_baked
 from memunlearn.models.components import WeightTensor, count_per_component
 from memunlearn.models.loading import LoadedModel
-from memunlearn.models.patches import Patch, save_patch
 from memunlearn.reporting.curve import read_curve
-from memunlearn.reporting.figures import draw, write_pictures
 from memunlearn.reporting.files import write_json, write_parquet
-from memunlearn.reporting.page import write_report
+from memunlearn.reporting.run_page import REPORT, write_run_page
 from memunlearn.reporting.sentence import side_effect
 from memunlearn.reporting.terminal import print_comparison, print_examples
 from memunlearn.unlearning.outcome import Outcome
@@ -90,8 +90,13 @@ def write_run(
     loaded: LoadedModel,
     notes: Sequence[str],
     loggers: Sequence[Logger],
+    afterwards: Afterwards,
 ) -> None:
-    """Writes every file, prints the table and where things are. The model carries the kept deltas (joint), or none."""
+    """Writes every file but the patches, which are there already; prints the table and where things are.
+
+    The model carries the kept deltas (joint), or none. The numbers do not wait for what is made of them: a page or a
+    checkpoint that cannot be written is left to `afterwards`.
+    """
     rows = [
         row
         for name, outcomes in outcome.sets.items()
@@ -99,15 +104,19 @@ def write_run(
     ]
     write_parquet(directory / "paragraphs.parquet", {key: [row[key] for row in rows] for key in rows[0]})
     write_trajectory(directory, outcome, preparation)
-    _write_patches(directory, outcome.patches, result["config"])
     shutil.rmtree(directory / "model", ignore_errors=True)
     if result["config"]["save_model"]:
-        save_baked(loaded.model, directory / "model", loaded.tokenizer)
-    log_result(loggers, result)
-    curve = next(read_curve(Path(logger.log_dir) / "metrics.csv") for logger in loggers if isinstance(logger, CSVLogger))
-    pictures = draw(result, curve, rows)
-    write_pictures(directory / "figures", pictures)
-    write_report(directory / "report.html", result, curve, rows, notes, pictures)
+        with afterwards.attempt("model/ was not written: bake it with `python -m memunlearn.models apply`"):
+            save_baked(loaded.model, directory / "model", loaded.tokenizer)
+    with afterwards.attempt("the loggers did not get its numbers"):
+        log_result(loggers, result)
+    with afterwards.attempt(
+        f"its page was not written: write it with `{shlex.join(['python', '-m', 'memunlearn.reporting', str(directory)])}`"
+    ):
+        for stale in (directory / REPORT, *(directory / "figures").glob("*.p[nd][gf]")):
+            stale.unlink(missing_ok=True)  # of an earlier run here: it must not pass for this one's
+        curve = next(read_curve(Path(logger.log_dir) / "metrics.csv") for logger in loggers if isinstance(logger, CSVLogger))
+        write_run_page(directory, result, curve, rows, notes)
     write_json(directory / RESULT, result)
     print_comparison(result["before"], result["after"])
     print_examples([row for row in rows if row["set"] == "forget"])
@@ -118,21 +127,6 @@ def write_run(
     print(
         f"wrote {', '.join(sorted(path.name for path in directory.iterdir() if not path.name.startswith('.')))} to {directory}"
     )
-
-
-def _write_patches(directory: Path, patches: Sequence[Patch], config: dict[str, Any]) -> None:
-    """One patch, or one a trial; those of an earlier run in the same folder go."""
-    (directory / "patch.safetensors").unlink(missing_ok=True)
-    shutil.rmtree(directory / "patches", ignore_errors=True)
-    if "per_paragraph" in config["protocol"]["_target_"]:
-        for trial, patch in enumerate(patches):
-            save_patch(directory / "patches" / f"trial_{trial:03d}.safetensors", with_config(patch, config))
-    else:
-        save_patch(directory / "patch.safetensors", with_config(patches[0], config))
-
-
-def with_config(patch: Patch, config: dict[str, Any]) -> Patch:
-    return Patch(patch.indices, patch.deltas, patch.base_fingerprint, config)
 
 
 def log_result(loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:

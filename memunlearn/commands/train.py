@@ -17,9 +17,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig, OmegaConf
 
+from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import choose_device, forgets_own_text, load_inputs, quiet_libraries, split
+from memunlearn.commands.kept_patches import KeptPatches
+from memunlearn.commands.kept_rows import keep_rows
+from memunlearn.commands.paragraph_table import check_decodes
 from memunlearn.commands.resuming import (
     CHECKPOINTS,
     CurveRow,
@@ -47,7 +51,7 @@ from memunlearn.objectives.contrastive import Objective
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.metrics import leading_run, longest_common_run
-from memunlearn.unlearning.ingredients import Ingredients
+from memunlearn.unlearning.ingredients import Ingredients, KeepPatch
 from memunlearn.unlearning.preparation import Preparation, prepare
 from memunlearn.unlearning.stopping import Check, StopRule, rule_for
 
@@ -91,8 +95,10 @@ def train(cfg: DictConfig) -> RunResult:
     quiet_libraries()
     device = choose_device(cfg.trainer.accelerator)
     _check(cfg)
+    place = environment(device)
     lightning.seed_everything(cfg.seeds.training, workers=True, verbose=False)
     loaded, paragraphs = load_inputs(cfg)
+    check_decodes(loaded.tokenizer, loaded.model.config.vocab_size)
     torch.nn.Module.to(loaded.model, device)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
     sets = split(cfg, measurements, paragraphs)
@@ -105,25 +111,32 @@ def train(cfg: DictConfig) -> RunResult:
     carry_curve(csv, directory, resume_from)
     loggers = [csv, *start_tracking(cfg, config, directory)]
     ReferenceStates.remove_files(directory / CHECKPOINTS)
+    kept, afterwards = KeptPatches(directory, config), Afterwards()
     failed = True
     try:
-        given = _ingredients(cfg, loaded, measurements, sets, directory, loggers, resume_from)
+        given = _ingredients(cfg, loaded, measurements, sets, directory, loggers, resume_from, kept.keep)
+        keep_rows(directory, sets, given.preparation, paragraphs)
         prepared = time.perf_counter()
         outcome = instantiate(cfg.protocol).run(given)
         print_reused(measurements.store)
-        place = environment(device) | {"command": command}
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
         notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_)
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
-        result = result_of(config, place, outcome, given.preparation, given.weights, seconds, notes)
-        write_run(directory, result, outcome, given.preparation, loaded, notes, loggers)
-        track_result(loggers, directory, result)
+        result = result_of(config, place | {"command": command}, outcome, given.preparation, given.weights, seconds, notes)
+        write_run(directory, result, outcome, given.preparation, loaded, notes, loggers, afterwards)
+        with afterwards.attempt("it did not reach its logger whole"):
+            track_result(loggers, directory, result)
         failed = outcome.stopped_because == "nan"
+    except Exception as error:
+        kept.explain(error)
+        raise
     finally:
-        finish_tracking(loggers, failed)
         ReferenceStates.remove_files(directory / CHECKPOINTS)
+        with afterwards.attempt("its logger did not end well"):
+            finish_tracking(loggers, failed)
     if failed:
         raise UserError(_diverged(result, directory))
+    afterwards.raise_failures(directory / RESULT)
     return RunResult(directory, result)
 
 
@@ -198,6 +211,7 @@ def _ingredients(
     directory: Path,
     loggers: Sequence[Logger],
     resume_from: Path | None,
+    keep_patch: KeepPatch,
 ) -> Ingredients:
     objective: Objective = instantiate(cfg.objective)
     stop = instantiate(cfg.stop) if cfg.get("stop") else None
@@ -220,6 +234,7 @@ def _ingredients(
         cfg.seeds.mask,
         measurements.fingerprint,
         resume_from,
+        keep_patch,
     )
 
 

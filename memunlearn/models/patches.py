@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from memunlearn.errors import UserError
 from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.sparse_delta import attach, detach, read_deltas, write_deltas
+from memunlearn.paragraphs.roles import Roles, as_metadata, from_metadata
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +28,14 @@ class Patch:
     indices: per parameter the flat positions (int64 [K_tensor], sorted), or None where the delta is dense.
     deltas: per parameter fp32 [K_tensor], or the parameter's own shape where dense.
     base_fingerprint: `fingerprint` of the base model. config: the config of the run that made it (JSON-able).
+    roles: which row played which role in that run, as hashes; None where that is not known.
     """
 
     indices: Mapping[str, Tensor | None]
     deltas: Mapping[str, Tensor]
     base_fingerprint: str
     config: Mapping[str, Any]
+    roles: Roles | None = None
 
     @property
     def k(self) -> int:
@@ -59,12 +62,14 @@ def capture_patch(model: nn.Module, config: Mapping[str, Any], base_fingerprint:
 def save_patch(path: str | Path, patch: Patch) -> None:
     """Writes `<parameter>.delta`, `<parameter>.indices` and the metadata to a safetensors file, atomically.
 
-    Folders are made as needed. Raises UserError if the file cannot be written.
+    Folders are made as needed. Raises UserError if a delta is not finite, or the file cannot be written.
     """
     path = Path(path)
+    check_finite(patch, "this patch")
     tensors = {f"{name}.delta": delta.detach().cpu().float().contiguous() for name, delta in patch.deltas.items()}
     tensors |= {f"{name}.indices": flat.cpu().contiguous() for name, flat in patch.indices.items() if flat is not None}
     metadata = {"base_fingerprint": patch.base_fingerprint, "config": json.dumps(patch.config)}
+    metadata |= {} if patch.roles is None else as_metadata(patch.roles)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +99,25 @@ def load_patch(path: str | Path) -> Patch:
         raise UserError(f"{path} is a safetensors file but not a memunlearn patch: give a run's patch.safetensors")
     for name, delta in deltas.items():
         _check_entry(path, name, delta, indices[name])
-    return Patch(indices, deltas, metadata["base_fingerprint"], _parse_config(path, metadata.get("config", "{}")))
+    try:
+        roles = from_metadata(metadata)
+    except ValueError as error:
+        raise UserError(
+            f"{path}: the roles in its metadata cannot be read ({error}): copy the file again from the run"
+        ) from error
+    patch = Patch(indices, deltas, metadata["base_fingerprint"], _parse_config(path, metadata.get("config", "{}")), roles)
+    check_finite(patch, str(path))
+    return patch
+
+
+def check_finite(patch: Patch, name: str) -> None:
+    """Raises UserError if a delta is NaN or infinite: the model would say nothing but noise, or NaN."""
+    for parameter, delta in patch.deltas.items():
+        if wrong := int((~delta.isfinite()).sum()):
+            raise UserError(
+                f"{name} has {wrong} deltas of {parameter} that are NaN or infinite: it is damaged, or its run diverged; "
+                "take the patch of a run whose loss stayed finite"
+            )
 
 
 def _check_entry(path: str | Path, name: str, delta: Tensor, flat: Tensor | None) -> None:
@@ -110,7 +133,7 @@ def _check_entry(path: str | Path, name: str, delta: Tensor, flat: Tensor | None
 def _parse_config(path: str | Path, text: str) -> dict[str, Any]:
     try:
         config = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: the config in its metadata is not JSON ({error}): copy the file again from the run"
         ) from error
@@ -120,20 +143,26 @@ def _parse_config(path: str | Path, text: str) -> dict[str, Any]:
 def apply_patch(model: nn.Module, patch: Patch) -> None:
     """Makes `model` the unlearned model, in place and reversibly (`remove_patch`), its base weights frozen.
 
-    Raises UserError if the model is another base than the patch was made for, or carries deltas already.
+    Raises UserError if the model is another base than the patch was made for, or carries deltas already, and if a delta is
+    not finite.
     """
-    found = fingerprint(model)
-    if found != patch.base_fingerprint:
-        raise UserError(
-            f"this patch belongs to another base model: it is for weights {patch.base_fingerprint[:12]}..., this model has "
-            f"{found[:12]}...: give the very checkpoint that the run started from (model.name_or_path in the patch's config)"
-        )
+    check_base(patch, fingerprint(model))
+    check_finite(patch, "this patch")
     attach(model, patch.indices)
     try:
         write_deltas(model, patch.deltas)
     except UserError:
         detach(model)
         raise
+
+
+def check_base(patch: Patch, found: str) -> None:
+    """Raises UserError if `found`, the fingerprint of a model, is not that of the patch's base."""
+    if found != patch.base_fingerprint:
+        raise UserError(
+            f"this patch belongs to another base model: it is for weights {patch.base_fingerprint[:12]}..., this model has "
+            f"{found[:12]}...: give the very checkpoint that the run started from (model.name_or_path in the patch's config)"
+        )
 
 
 def remove_patch(model: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""`python -m memunlearn.reporting SWEEP_DIR`: a sweep's summary, written again from its run folders.
+"""`python -m memunlearn.reporting DIR`: a sweep's summary, or a run's page and figures, written again from the files there.
 
 With `--paper`: `paper.html` from what `make paper` has left in a folder.
 """
@@ -12,17 +12,22 @@ from pathlib import Path
 
 from memunlearn.errors import UserError
 from memunlearn.reporting.paper import write_paper
+from memunlearn.reporting.run_page import rewrite_run_page
 from memunlearn.reporting.sweep_summary import write_summary
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, or 2 after one line about a mistake that the user can mend."""
-    parser = argparse.ArgumentParser(prog="python -m memunlearn.reporting", description="Write a sweep's summary again.")
-    parser.add_argument("folder", type=Path, metavar="SWEEP_DIR", help="the folder that holds the runs of a sweep")
+    parser = argparse.ArgumentParser(
+        prog="python -m memunlearn.reporting", description="Write a sweep's or a run's page again."
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that holds the runs of a sweep, or one run's")
     parser.add_argument("--paper", action="store_true", help="it is the folder of `make paper`: write its page instead")
     options = parser.parse_args(arguments)
     try:
-        written = write_paper(options.folder) if options.paper else write_summary(options.folder)
+        is_run = (options.folder / "result.json").is_file()
+        write = write_paper if options.paper else rewrite_run_page if is_run else write_summary
+        written = write(options.folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

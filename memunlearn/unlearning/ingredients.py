@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,16 @@ from memunlearn.localization.weight_attribution import Attribution, attribute
 from memunlearn.masks.selection import Mask
 from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor
+from memunlearn.models.patches import Patch
 from memunlearn.objectives.contrastive import Objective
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.unlearning.module import MakeOptimizer
 from memunlearn.unlearning.preparation import Preparation
 from memunlearn.unlearning.stopping import StopRule
 from memunlearn.unlearning.training import MakeTrainer
+
+KeepPatch = Callable[[int | None, Patch], None]
+"""Called with a trial (None for a joint run) and its patch as soon as that is trained, before anything is measured."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Ingredients:
 
     weights: the eligible ones. mask_scope: "set" (one mask from all loss rows), "trial" (one from each trial's own row),
     or None for the protocol's own. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what
-    a mask draws. resume_from: a checkpoint, or None.
+    a mask draws. resume_from: a checkpoint, or None. keep_patch: where what is trained goes at once, if anywhere.
     """
 
     model: PreTrainedModel
@@ -44,6 +48,7 @@ class Ingredients:
     mask_seed: int
     base_fingerprint: str
     resume_from: Path | None = None
+    keep_patch: KeepPatch | None = None
 
     def mask_for(self, loss_rows: ParagraphSet, seed: int) -> Mask:
         """The mask for these loss rows; attributed on the model as it is, which must be the base model."""

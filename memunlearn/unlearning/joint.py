@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -42,6 +43,7 @@ class Joint:
             given.seed,
             given.base_fingerprint,
             given.resume_from,
+            None if given.keep_patch is None else partial(given.keep_patch, None),
         )
         sets = {
             name: measure_set(

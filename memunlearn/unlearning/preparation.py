@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Baseline, measure_base
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.roles import Roles, roles_of
 from memunlearn.paragraphs.splits import ParagraphSets
 from memunlearn.scoring.alternatives import Alternatives
 from memunlearn.scoring.score import ParagraphScores, score
@@ -35,6 +36,15 @@ class Preparation:
     loss_positions: list[int]
     alternative_scores: ParagraphScores | None
     directory: Path | None = None
+
+    @property
+    def roles(self) -> Roles:
+        """Which row plays which role: for the patch."""
+        alternatives = None
+        if self.alternatives is not None:
+            ids = self.alternatives.paragraphs.ids
+            alternatives = {i: ids[i] for i in self.alternatives.found.nonzero().flatten().tolist()}
+        return roles_of({name: (known.paragraphs, known.clusters) for name, known in self.baselines.items()}, alternatives)
 
 
 def prepare(

@@ -15,11 +15,12 @@ from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
 from memunlearn.masks.selection import Mask
-from memunlearn.models.patches import Patch, capture_patch
-from memunlearn.models.sparse_delta import attach, write_deltas, zero_deltas
+from memunlearn.models.patches import Patch
+from memunlearn.models.sparse_delta import attach, write_deltas
 from memunlearn.objectives.contrastive import Objective, Unlearn
 from memunlearn.paragraphs.batches import PairedEpochs
 from memunlearn.paragraphs.data_module import UnlearningData
+from memunlearn.unlearning.hand_over import HandOver
 from memunlearn.unlearning.module import MakeOptimizer, Unlearning
 from memunlearn.unlearning.precision import measured_in
 from memunlearn.unlearning.preparation import Preparation
@@ -73,33 +74,39 @@ def unlearn(
     seed: int = 0,
     base_fingerprint: str | None = None,
     resume_from: Path | None = None,
+    keep_patch: Callable[[Patch], None] | None = None,
 ) -> Training:
     """Trains deltas on the masked weights until `stop` says enough (without a rule: until the trainer's max_steps).
 
     batch_size: forget rows a batch, and as many retain rows; the trainer's accumulate_grad_batches make a step of them.
         Defaults: Unlearn() and Adam with lr 2e-3, right for some percent of the weights.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
+    keep_patch: is given the patch after the last step, before the last checkpoint is written, loggers end or anything is
+        scored: where one of these fails, what was trained is not lost.
     """
     device, loss_rows, retain = model.device, preparation.loss_rows, preparation.baselines["retain_train"]
     attach(model, mask.indices)
-    keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
-    trainer = make_trainer([] if keep is None else [keep], None if stop is None else stop.max_steps)
-    precision = trainer.precision_plugin
-    seen = measured_in(precision, model, preparation, 2 * batch_size)
-    if keep is not None:
-        keep.start_from(seen, precision.forward_context)
     module = Unlearning(
         model,
         objective or Unlearn(),
         optimizer or partial(torch.optim.Adam, lr=2e-3),
         loss_rows,
         retain.paragraphs,
-        seen.baselines["retain_train"].states,
+        retain.states,
     )
+    keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
+    trained = HandOver(module, keep, base_fingerprint, preparation.roles, keep_patch)
+    trainer = make_trainer([trained] if keep is None else [keep, trained], None if stop is None else stop.max_steps)
+    precision = trainer.precision_plugin
+    seen = measured_in(precision, model, preparation, 2 * batch_size)
+    module.retain_states = seen.baselines["retain_train"].states
+    if keep is not None:
+        keep.start_from(seen, precision.forward_context)
     plan = PairedEpochs(len(loss_rows), len(retain.paragraphs), batch_size, batch_size, seed, trainer.accumulate_grad_batches)
     trainer.fit(module, datamodule=UnlearningData(plan), ckpt_path=resume_from, weights_only=True)
     module.to(device)  # Lightning leaves it on the CPU
-    steps, kept_step, reason = _keep(model, module, keep, trainer.global_step)
+    steps, kept_step, reason, patch = trained.result(trainer.global_step)
+    write_deltas(model, patch.deltas)
     trajectory = () if keep is None else tuple(keep.trajectory)
     if keep is not None and reason != "nan":
         kept_check = keep.best
@@ -107,22 +114,7 @@ def unlearn(
         look = StopAndKeep(DEFAULT_STOP, preparation, 2 * batch_size)
         look.start_from(seen, precision.forward_context)
         kept_check = look.check(module, steps if kept_step is None else kept_step)
-    return Training(steps, kept_step, reason, capture_patch(model, {}, base_fingerprint), kept_check, trajectory)
-
-
-def _keep(model: PreTrainedModel, module: Unlearning, keep: StopAndKeep | None, steps: int) -> tuple[int, int | None, str]:
-    """Writes the deltas that are to be kept into the model."""
-    module.check_last_step()
-    if module.diverged_at is not None:
-        write_deltas(model, module.last_good) if module.last_good else zero_deltas(model)
-        return module.diverged_at, module.last_good_step, "nan"
-    if keep is None:
-        return steps, None, "max_steps"
-    if keep.best.step:
-        write_deltas(model, keep.best_deltas)
-    else:
-        zero_deltas(model)
-    return steps, keep.best.step, keep.stopped_because
+    return Training(steps, kept_step, reason, patch, kept_check, trajectory)
 
 
 def checkpoint_mask(path: Path) -> Mapping[str, Tensor | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -9,10 +10,12 @@ import torch
 from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor
 
+from memunlearn.evaluation.suite import Baseline
 from memunlearn.masks.selection import Mask
 from memunlearn.models.patches import Patch, capture_patch
 from memunlearn.models.sparse_delta import attach, detach, write_deltas, zero_deltas
 from memunlearn.paragraphs.batches import Trials
+from memunlearn.paragraphs.roles import Roles, roles_of
 from memunlearn.scoring.score import ParagraphScores, score
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.module import Unlearning
@@ -80,23 +83,36 @@ class TrialRunner(lightning.Callback):
         if self.module.diverged_at is not None:
             self.diverged = True
             write_deltas(model, self.module.last_good) if self.module.last_good else zero_deltas(model)
-        self._measure()
-        self.patches.append(capture_patch(model, {}, self.given.base_fingerprint))
+        parts = self._parts()
+        patch = replace(capture_patch(model, {}, self.given.base_fingerprint), roles=self._roles(parts))
+        self.patches.append(patch)
+        if self.given.keep_patch is not None:
+            self.given.keep_patch(self.trial, patch)
+        self._measure(parts)
         detach(model)
 
-    def _measure(self) -> None:
-        baselines, model, trial = self.given.preparation.baselines, self.given.model, self.trial
+    def _parts(self) -> dict[str, tuple[Baseline, Tensor]]:
+        """The trial's sets, and which rows of a run's set each of them is."""
+        baselines, trial = self.given.preparation.baselines, self.trial
         forget = baselines["forget"]
         own = self.forget_rows[trial]
         others = self.forget_rows[self.forget_rows != own]
         related = forget.clusters[others] == forget.clusters[own]
-        parts = {
+        return {
             "forget": (forget, own.unsqueeze(0)),
             "bystander": (forget, others[~related]),
             "near": (forget, others[related]),
             "retain_train": (baselines["retain_train"], self.plan.retain_of(trial)),
             "retain": (baselines["retain"], torch.arange(len(baselines["retain"].paragraphs))),
         }
+
+    def _roles(self, parts: dict[str, tuple[Baseline, Tensor]]) -> Roles:
+        """Of this trial: what stood in its loss and what is reported of it."""
+        members = {name: (known.paragraphs.select(rows), known.clusters[rows]) for name, (known, rows) in parts.items()}
+        return roles_of(members, None if self.alternatives_before is None else {0: self.loss_rows.ids[self.trial]})
+
+    def _measure(self, parts: dict[str, tuple[Baseline, Tensor]]) -> None:
+        model, trial = self.given.model, self.trial
         for name, (baseline, rows) in parts.items():
             if len(rows):
                 texts = len(rows) if name == "forget" else TEXTS_AT_MOST // self.plan.trials

@@ -60,12 +60,12 @@ def test_a_run_that_fails_while_training_leaves_no_result(folder, monkeypatch):
 
 
 def test_the_result_comes_last(folder, monkeypatch):
-    """Where the report cannot be written there is no result either, and nothing unfinished."""
+    """Where the table of paragraphs cannot be written there is no result either, and nothing unfinished."""
 
     def failing(*arguments, **settings):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("memunlearn.commands.run_folder.write_report", failing)
+    monkeypatch.setattr("memunlearn.commands.run_folder.write_parquet", failing)
     line = command_runs.train(directory=folder).the_error()
     assert "No space left on device" in line
     assert not (folder / "result.json").exists()

@@ -196,3 +196,40 @@ def test_a_dense_delta_of_another_shape_leaves_the_model_plain(base, patch):
     with pytest.raises(UserError, match="deltas for a mask"):
         apply_patch(model, replace(patch, deltas={**patch.deltas, dense: torch.tensor([0.5])}))
     assert not is_attached(model)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_deltas_that_are_not_finite_are_refused_in_memory_and_in_files(base, patch, tmp_path, wrong):
+    from dataclasses import replace
+
+    path, name = tmp_path / "patch.safetensors", next(iter(patch.deltas))
+    broken = patch.deltas[name].clone()
+    broken.view(-1)[-1] = wrong
+    bad = replace(patch, deltas={**patch.deltas, name: broken})
+    with pytest.raises(UserError, match=f"1 deltas of {name}.*NaN or infinite"):
+        save_patch(path, bad)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match="NaN or infinite"):
+        apply_patch(base, bad)
+    assert not is_attached(base)
+    save_patch(path, patch)
+    with safe_open(path, "pt") as file:
+        tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
+    save_file({**tensors, f"{name}.delta": broken}, path, metadata)
+    with pytest.raises(UserError, match="patch.safetensors.*NaN or infinite"):
+        load_patch(path)
+
+
+def test_roles_are_kept_in_the_metadata_and_damaged_ones_refused(patch, tmp_path):
+    from dataclasses import replace
+
+    from memunlearn.paragraphs.roles import Roles
+
+    path, roles = tmp_path / "patch.safetensors", Roles({"forget": ("a" * 64,)}, {"forget": (3,)})
+    save_patch(path, replace(patch, roles=roles))
+    assert load_patch(path).roles == roles
+    save_patch(path, patch)
+    assert load_patch(path).roles is None
+    save_file({"a.delta": torch.tensor([0.5])}, path, {"base_fingerprint": "f", "roles": '{"forget": ["not a hash"]}'})
+    with pytest.raises(UserError, match="roles in its metadata"):
+        load_patch(path)

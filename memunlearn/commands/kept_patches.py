@@ -1,0 +1,78 @@
+"""What is trained goes to the run's folder at once; whatever fails afterwards says where it is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from memunlearn.commands.mistakes import mistake
+from memunlearn.errors import UserError
+from memunlearn.models.patches import Patch, save_patch
+
+PATCH = "patch.safetensors"
+PATCHES = "patches"
+
+
+@dataclass
+class KeptPatches:
+    """directory: the run's folder. config: what a patch's metadata says of the run. written: the files, in order."""
+
+    directory: Path
+    config: Mapping[str, Any]
+    written: list[Path] = field(default_factory=list)
+
+    def keep(self, trial: int | None, patch: Patch) -> None:
+        """Writes `patch.safetensors`, or a trial's file in `patches/`; with the first, those of an earlier run here go.
+
+        Raises UserError where the folder cannot be written; the patch then lies in a new temporary folder, if that can be.
+        """
+        if not self.written:
+            (self.directory / PATCH).unlink(missing_ok=True)
+            shutil.rmtree(self.directory / PATCHES, ignore_errors=True)
+        path = self.directory / (PATCH if trial is None else f"{PATCHES}/trial_{trial:03d}.safetensors")
+        complete = replace(patch, config=self.config)
+        try:
+            save_patch(path, complete)
+        except UserError as error:
+            if error.__cause__ is None:  # the patch is refused, not the place
+                raise
+            path = Path(tempfile.mkdtemp(prefix="memunlearn-")) / path.name
+            save_patch(path, complete)
+            raise
+        finally:
+            if path.is_file():
+                self.written.append(path)
+
+    def explain(self, error: Exception) -> None:
+        """Makes the error that ends a run say as well where what was trained is, if anything was yet.
+
+        One that the user can mend is raised anew, as a UserError; another gets a note.
+        """
+        if not self.written:
+            return
+        line = mistake(error)
+        if line is not None:
+            raise UserError(f"{line}; {self.where}") from error
+        error.add_note(self.where)
+
+    @property
+    def where(self) -> str:
+        """Where the patches are, and how to measure them."""
+        last = self.written[-1]
+        what = f"is kept, whole, in {last}" if len(self.written) == 1 else f"is kept, a file a trial, in {last.parent}"
+        return f"what was trained {what}: measure it with `{shlex.join(['python', 'evaluate.py', override('patch', last)])}`"
+
+
+def override(key: str, path: Path) -> str:
+    """`key=path` as Hydra reads it: in quotes where the path has characters that its grammar does not take as they are."""
+    text = str(path)
+    if re.fullmatch(r"[A-Za-z0-9_/.+%@-]+", text):
+        return f"{key}={text}"
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return f"{key}='{escaped}'"

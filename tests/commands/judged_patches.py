@@ -1,0 +1,48 @@
+"""What evaluate.py says of a patch, compared with what the run that made it said."""
+
+import command_runs
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+SETS = ("forget", "bystander", "near", "retain")
+
+
+def judge(patch, *overrides, directory):
+    """`python evaluate.py patch=FILE`, with nothing of the tiny demo's settings."""
+    return command_runs.run("evaluate", f"patch='{patch}'", "accelerator=cpu", *overrides, directory=directory)
+
+
+def sets_of(directory):
+    return command_runs.read_result(directory, "evaluation.json")["sets"]
+
+
+def assert_same(sets, after):
+    """Every number of every reported set, intervals too."""
+    for name in SETS:
+        stats, told = sets[name], after[name]
+        assert (stats is None) == (told is None), name
+        for key, value in (told or {}).items():
+            assert stats[key] == (pytest.approx(value, abs=1e-4) if isinstance(value, float | list) else value), (name, key)
+
+
+def assert_judged(patch, run, *overrides, directory):
+    """It gives the run's own "after"; returns what it printed."""
+    ended = judge(patch, *overrides, directory=directory)
+    assert ended.code == 0, ended.err
+    assert_same(sets_of(directory), command_runs.read_result(run)["after"])
+    return ended.out
+
+
+def rewritten(source, target, change):
+    """The same safetensors file but for what change(tensors, metadata) makes of both."""
+    with safe_open(source, "pt") as file:
+        tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
+    change(tensors, metadata)
+    save_file(tensors, target, metadata)
+
+
+def save(ids, path):
+    torch.save(ids, path)
+    return path
