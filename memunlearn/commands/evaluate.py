@@ -10,13 +10,14 @@ from typing import Any
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import caps_of, choose_device, forgets_own_text, load_inputs, quiet_libraries
+from memunlearn.commands.kept_config import shown
 from memunlearn.commands.settings import check_settings
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure, summarize
@@ -27,7 +28,7 @@ from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
-from memunlearn.reporting.files import write_json, write_parquet
+from memunlearn.reporting.files import remove_leftovers, write_json, write_parquet
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.unlearning.preparation import REPORTED
 
@@ -50,6 +51,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
     (directory / EVALUATION).unlink(missing_ok=True)
+    remove_leftovers(directory)
     check_settings(cfg)
     if cfg.patch is not None and cfg.reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
@@ -87,7 +89,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     sets = {name: summarize(_part(measured, names, name), cfg.seed) for name in _shown(names)}
     result = {
         "schema": 1,
-        "config": OmegaConf.to_container(cfg, resolve=True),
+        "config": shown(cfg),
         "environment": environment(device),
         "seed": cfg.seed,
         "compared_with_base": compared,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
 
 from memunlearn.commands.paragraph_table import paragraph_rows
 from memunlearn.commands.sweep_folder import RESULT
@@ -18,9 +17,9 @@ from memunlearn.models.baking import save_baked
 from memunlearn.models.components import WeightTensor, count_per_component
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch, save_patch
-from memunlearn.reporting.curve import read_curve
+from memunlearn.reporting.curve import METRICS, read_curve
 from memunlearn.reporting.figures import draw, write_pictures
-from memunlearn.reporting.files import write_json, write_parquet
+from memunlearn.reporting.files import remove_folder, write_json, write_parquet
 from memunlearn.reporting.page import write_report
 from memunlearn.reporting.terminal import print_comparison, print_examples
 from memunlearn.unlearning.outcome import Outcome
@@ -94,11 +93,11 @@ def write_run(
     write_parquet(directory / "paragraphs.parquet", {key: [row[key] for row in rows] for key in rows[0]})
     write_trajectory(directory, outcome, preparation)
     _write_patches(directory, outcome.patches, result["config"])
-    shutil.rmtree(directory / "model", ignore_errors=True)
+    remove_folder(directory / "model")
     if result["config"]["save_model"]:
         save_baked(loaded.model, directory / "model", loaded.tokenizer)
     log_result(loggers, result)
-    curve = next(read_curve(Path(logger.log_dir) / "metrics.csv") for logger in loggers if isinstance(logger, CSVLogger))
+    curve = read_curve(directory / METRICS)
     pictures = draw(result, curve, rows)
     write_pictures(directory / "figures", pictures)
     write_report(directory / "report.html", result, curve, rows, notes, pictures)
@@ -116,7 +115,7 @@ def write_run(
 def _write_patches(directory: Path, patches: Sequence[Patch], config: dict[str, Any]) -> None:
     """One patch, or one a trial; those of an earlier run in the same folder go."""
     (directory / "patch.safetensors").unlink(missing_ok=True)
-    shutil.rmtree(directory / "patches", ignore_errors=True)
+    remove_folder(directory / "patches")
     if "per_paragraph" in config["protocol"]["_target_"]:
         for trial, patch in enumerate(patches):
             save_patch(directory / "patches" / f"trial_{trial:03d}.safetensors", with_config(patch, config))
