@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from memunlearn.caching.keys import Key, canonical, digest
+from memunlearn.reporting.reading import parse_json
 
 # Raised whenever the files of an entry change, so that an older one is not taken for a damaged one.
 LAYOUT = 1
@@ -47,7 +48,7 @@ def read_entry(folder: Path, key: Key) -> Tensors | None:
     if not os.path.lexists(folder):
         return None
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = parse_json((folder / RECORD).read_text("utf-8"))
         if not isinstance(record, dict) or record.pop("checksum", None) != digest(record):
             raise Damaged(f"{RECORD} was altered")
         if canonical(record["key"]) != canonical(key):
@@ -60,7 +61,7 @@ def read_entry(folder: Path, key: Key) -> Tensors | None:
         return load_file(folder / TENSORS)
     except OSError as error:
         raise Damaged(f"{Path(error.filename or folder).name}: {error.strerror or error}") from error
-    except (ValueError, KeyError, SafetensorError) as error:  # not UTF-8, not JSON, or of another make
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:  # not UTF-8, not JSON, or of another make
         raise Damaged(f"it cannot be read: {error}") from error
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 
 from memunlearn.caching.entries import Damaged, Tensors, entry_name, read_entry, write_entry
 from memunlearn.caching.keys import Key
+from memunlearn.reporting.files import remove_folder, remove_leftovers, temporary_folder
 
 Value = TypeVar("Value")
 
@@ -60,11 +60,12 @@ def cached(
     with contextlib.ExitStack() as held:
         try:
             store.directory.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(store.directory, depth=0)
             held.enter_context(_locked(place, name))
             if (tensors := _still_good(place, key, name)) is not None:
                 store.reused.append(name)
                 return unpack(tensors)
-            unfinished = held.enter_context(_unfinished(place))
+            unfinished = held.enter_context(temporary_folder(place))
         except (OSError, NotImplementedError) as error:  # the latter from filelock, where the disk knows no locks
             _go_without(store, name, error)
             return make(None)
@@ -100,22 +101,10 @@ def _still_good(place: Path, key: Key, name: str) -> Tensors | None:
     except Damaged as damage:
         print(f"cache: the {name} in {place} is damaged ({damage}): computing it again", file=sys.stderr, flush=True)
         if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
+            remove_folder(place)
         else:
             place.unlink()
         return None
-
-
-@contextlib.contextmanager
-def _unfinished(place: Path) -> Iterator[Path]:
-    """An empty folder beside the entry's place; of a process that was killed there may be one, and the caller has the lock."""
-    folder = place.with_name(f"{place.name}.unfinished")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _go_without(store: Store, name: str, error: Exception) -> None:

@@ -25,6 +25,7 @@ from memunlearn.localization.weight_attribution import Attribution, Names, Score
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
 from memunlearn.paragraphs.download import cache_root
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.reporting.files import remove_leftovers
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
@@ -36,8 +37,13 @@ LIBRARIES = ("torch", "transformers")
 
 
 def open_store(wanted: bool) -> Store | None:
-    """The user's store (the config's `cache`), or None."""
-    return Store(cache_root() / "computed") if wanted else None
+    """The user's store (the config's `cache`), or None. What killed processes left half-written in the cache goes."""
+    if not wanted:
+        return None
+    store = Store(cache_root() / "computed")
+    remove_leftovers(cache_root(), depth=0)
+    remove_leftovers(store.directory, depth=0)
+    return store
 
 
 def print_reused(store: Store | None) -> None:

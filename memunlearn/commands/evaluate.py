@@ -11,7 +11,7 @@ from typing import Any
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -25,6 +25,7 @@ from memunlearn.commands.inputs import (
     load_paragraphs,
     quiet_libraries,
 )
+from memunlearn.commands.kept_config import shown
 from memunlearn.commands.patch_settings import given_on_the_command_line, names_rows, with_settings_of
 from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
@@ -39,7 +40,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.roles import UNKNOWN
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
-from memunlearn.reporting.files import write_json, write_parquet
+from memunlearn.reporting.files import remove_leftovers, write_json, write_parquet
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.score import score
 from memunlearn.unlearning.preparation import REPORTED
@@ -64,6 +65,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
     (directory / EVALUATION).unlink(missing_ok=True)
+    remove_leftovers(directory)
     check_settings(cfg)
     if cfg.patch is not None and cfg.reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
@@ -119,7 +121,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         sets["forget"] = {**(sets["forget"] or {}), **summarize_alternatives(scores, chosen.clusters[of_rows], cfg.seed)}
     result = {
         "schema": 1,
-        "config": OmegaConf.to_container(cfg, resolve=True),
+        "config": shown(cfg),
         "environment": place,
         "seed": cfg.seed,
         "compared_with_base": compared,

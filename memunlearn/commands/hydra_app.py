@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from memunlearn.commands import sweep_folder, sweep_watch
 from memunlearn.commands.mistakes import mistake
+from memunlearn.reporting.passwords import without_passwords
 
 INSTEAD = {
     # Hydra takes no null for a group on the command line; the option that is empty means the same.
@@ -45,10 +46,10 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     if raised is not None and line is None and not failures:
         raise raised
     if raised is not None and wants_traceback:
-        traceback.print_exception(raised)
+        print(without_passwords("".join(traceback.format_exception(raised))), end="", file=sys.stderr)
     if failures:
         print(sweep_watch.closing_lines(failures), file=sys.stderr)
         sys.exit(2 if line is not None or any(failure.mistake for failure in failures) else 1)
     if line is not None:
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {without_passwords(line)}", file=sys.stderr)
         sys.exit(2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 from memunlearn.commands.mistakes import mistake
 from memunlearn.errors import UserError
 from memunlearn.models.patches import Patch, save_patch
+from memunlearn.reporting.files import remove_folder
 
 PATCH = "patch.safetensors"
 PATCHES = "patches"
@@ -34,7 +34,7 @@ class KeptPatches:
         """
         if not self.written:
             (self.directory / PATCH).unlink(missing_ok=True)
-            shutil.rmtree(self.directory / PATCHES, ignore_errors=True)
+            remove_folder(self.directory / PATCHES)
         path = self.directory / (PATCH if trial is None else f"{PATCHES}/trial_{trial:03d}.safetensors")
         complete = replace(patch, config=self.config)
         try:

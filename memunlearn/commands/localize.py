@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from memunlearn.analyses.material import Analysis, Material
 from memunlearn.caching.keys import Key, digest, tensor_digest
@@ -29,12 +28,15 @@ from memunlearn.commands.findings_folder import (
     write_findings,
 )
 from memunlearn.commands.inputs import choose_device, load_inputs, quiet_libraries
+from memunlearn.commands.kept_config import shown
 from memunlearn.commands.material import describe, make_material
+from memunlearn.commands.resuming import command_line
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import Contrastive, Fisher, Gradient, GradientTimesWeight
+from memunlearn.reporting.files import remove_leftovers
 from memunlearn.reporting.finding_files import KeptFinding
 from memunlearn.reporting.terminal import print_findings
 
@@ -60,20 +62,20 @@ def localize(cfg: DictConfig) -> Localization:
     directory = Path(HydraConfig.get().runtime.output_dir)
     for name in (LOCALIZATION, PAGE):
         (directory / name).unlink(missing_ok=True)
+    remove_leftovers(directory)
     check_settings(cfg)
     analyses: dict[str, Analysis] = {name: instantiate(one, _convert_="all") for name, one in cfg.analysis.items()}
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
-    command = shlex.join(["python", "localize.py", *HydraConfig.get().overrides.task])
-    place = environment(device) | {"command": command}
+    place = environment(device) | {"command": command_line()}
     loaded, paragraphs = load_inputs(cfg)
     torch.nn.Module.to(loaded.model, device)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
     material = make_material(cfg, loaded, measurements, paragraphs)
     print("\n".join(describe(material)), flush=True)
 
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    config = shown(cfg)
     notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
     loggers = start_tracking(cfg, config, directory)
     succeeded = False

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 
+from memunlearn.commands.curve_file import curve_of
+from memunlearn.commands.kept_config import damage_named, hidden_settings, keep_config, kept_config
+from memunlearn.commands.settings import allowed_names
 from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another_result
 from memunlearn.errors import UserError
-from memunlearn.reporting.curve import read_curve
+from memunlearn.reporting.curve import METRICS, read_curve
 from memunlearn.reporting.files import write_text
-from memunlearn.unlearning.training import checkpoint_mask
+from memunlearn.reporting.passwords import without_passwords
+from memunlearn.reporting.reading import read_json, read_text
+from memunlearn.unlearning.checkpoints import checkpoint_mask, read_checkpoint
 
 CHECKPOINTS = "checkpoints"
 CONFIG = Path(CHECKPOINTS) / "config.yaml"
 CHECKPOINT = Path(CHECKPOINTS) / "last.ckpt"
 COMMAND = Path(CHECKPOINTS) / "command.txt"
-CURVE_ROW = "curve_row"
 
 
 def remember(cfg: DictConfig, directory: Path) -> None:
@@ -35,25 +35,34 @@ def remember(cfg: DictConfig, directory: Path) -> None:
     """
     if not cfg.resume:
         (directory / CHECKPOINT).unlink(missing_ok=True)
-    (directory / CONFIG).parent.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, directory / CONFIG)
+    keep_config(cfg, directory / CONFIG)
     if (directory / ".hydra").is_dir():
-        OmegaConf.save(cfg, directory / ".hydra" / "config.yaml")
+        keep_config(cfg, directory / ".hydra" / "config.yaml")
 
 
-def remembered(directory: Path, overrides: Sequence[str]) -> DictConfig:
-    """The config of the run in this folder, with resume on.
+def remembered(directory: Path, given: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The config of the run in this folder, with resume on, and with what `given`, the command's own config, allows.
 
-    Raises UserError if no run was started there, or if other overrides came with resume=true.
+    Raises UserError if no run was started there, if its config is damaged or names what is neither offered nor allowed, or if
+    other overrides came with resume=true than for passwords, which are not kept.
     """
-    if not (directory / CONFIG).is_file():
+    path = directory / CONFIG
+    if not path.is_file():
         raise UserError(f"there is no run to resume in {directory}: name its folder with hydra.run.dir=DIR")
-    others = [override for override in overrides if not override.startswith("resume=")]
+    cfg = kept_config(path, allowed_names(given))
+    hidden = hidden_settings(OmegaConf.to_container(cfg))
+    said = {override.partition("=")[0].lstrip("+"): override for override in overrides}
+    others = [override for name, override in said.items() if name not in ("resume", "allow", *hidden)]
     if others:
         raise UserError(f"a run is resumed with the config that it was started with: leave out {' '.join(others)}")
-    cfg = OmegaConf.load(directory / CONFIG)
-    assert isinstance(cfg, DictConfig)
-    cfg.resume = True
+    if missing := [name for name in hidden if name not in said]:
+        raise UserError(
+            f"passwords are not kept in {directory}: give again what the run was started with: {'=... '.join(missing)}=..."
+        )
+    with damage_named(path):
+        for name in hidden:
+            OmegaConf.update(cfg, name, OmegaConf.select(given, name))
+        cfg.resume, cfg.allow = True, given.allow
     return cfg
 
 
@@ -61,20 +70,33 @@ def starting_command(directory: Path, resumed: bool) -> str | None:
     """The command that makes this run again: the script and the overrides that the run (of a sweep: its job) began with.
 
     Kept in the folder, since `resume=true` says nothing of them; None where a run from before this was kept is resumed.
+    Passwords are hidden. Raises UserError if the file that keeps it is damaged.
     """
     kept = directory / COMMAND
     if resumed:
-        return kept.read_text("utf-8").strip() if kept.is_file() else None
-    hydra_config = HydraConfig.get()
-    command = shlex.join(["python", f"{hydra_config.job.config_name}.py", *hydra_config.overrides.task])
+        return read_text(kept, "remove it, and the run is resumed without").strip() if kept.is_file() else None
+    command = command_line()
     write_text(kept, command + "\n")
     return command
 
 
+def command_line() -> str:
+    """The command that runs now, passwords hidden."""
+    hydra_config = HydraConfig.get()
+    script = f"{hydra_config.job.config_name}.py"
+    return shlex.join(["python", script, *map(without_passwords, hydra_config.overrides.task)])
+
+
 def finished_result(directory: Path) -> dict[str, Any] | None:
-    """The result of a run that is complete, else None."""
+    """The result of a run that is complete, else None. Raises UserError if it is damaged."""
     path = directory / RESULT
-    return json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    remedy = "remove it, and the run is resumed or done again"
+    result = read_json(path, remedy)
+    if not all(isinstance(result.get(name), dict) for name in ("config", "before", "after")) or "stopped_because" not in result:
+        raise UserError(f"{path} is not the result of a run: {remedy}")
+    return result
 
 
 def finished_in_sweep(cfg: DictConfig, directory: Path) -> Path | None:
@@ -100,46 +122,17 @@ def finished_in_sweep(cfg: DictConfig, directory: Path) -> Path | None:
     return None
 
 
-def checkpoint_of(directory: Path) -> Path | None:
-    """The checkpoint to go on from; None, and said so, where the run was interrupted before its first.
+def checkpoint_of(directory: Path) -> tuple[Path | None, list[dict[str, float]]]:
+    """The checkpoint to go on from, and the training curve up to it; None, and said so, where the run was interrupted before
+    its first.
 
-    Raises UserError if it is damaged.
+    Raises UserError if it is damaged, or metrics.csv is.
     """
-    if (directory / CHECKPOINT).is_file():
-        checkpoint_mask(directory / CHECKPOINT)  # refused now if it cannot be read
-        return directory / CHECKPOINT
-    print(f"{directory} was interrupted before its first checkpoint: starting from the beginning")
-    return None
-
-
-class CurveRow(lightning.Callback):
-    """Lightning logs a training row only after the checkpoint of its step: the checkpoint carries it, or it might be lost."""
-
-    def on_save_checkpoint(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
-            checkpoint[CURVE_ROW] = {"step": trainer.global_step - 1, "epoch": trainer.current_epoch, **values}
-
-
-def carry_curve(csv: CSVLogger, directory: Path, checkpoint: Path | None) -> None:
-    """Starts metrics.csv anew, with the rows up to the checkpoint: Lightning's logger would begin with an empty file."""
-    path = directory / "metrics.csv"
-    if checkpoint is None or not path.is_file():
-        path.unlink(missing_ok=True)
-        return
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    step = state["global_step"]
-    # A training row is logged under the number of steps taken before it, a check under the number of steps taken.
-    # A line that was cut short has no step.
-    rows = [
-        row
-        for row in read_curve(path)
-        if row.get("step", step + 1) < step or ("train/loss" not in row and row.get("step") == step)
-    ]
-    if CURVE_ROW in state and not any("train/loss" in row and row["step"] == step - 1 for row in rows):
-        rows.append(state[CURVE_ROW])
-    path.unlink()
-    for row in rows:
-        csv.log_metrics({key: value for key, value in row.items() if key != "step"}, int(row["step"]))
+    path = directory / CHECKPOINT
+    if not path.is_file():
+        print(f"{directory} was interrupted before its first checkpoint: starting from the beginning")
+        return None, []
+    checkpoint_mask(path)  # refused now if it cannot be read
+    if (directory / METRICS).is_file():
+        read_curve(directory / METRICS)
+    return path, curve_of(read_checkpoint(path), path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
 
 from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.paragraph_table import paragraph_rows
@@ -19,8 +18,8 @@ from memunlearn.evaluation.suite import summarize, summarize_alternatives, summa
 from memunlearn.models.baking import save_baked
 from memunlearn.models.components import WeightTensor, count_per_component
 from memunlearn.models.loading import LoadedModel
-from memunlearn.reporting.curve import read_curve
-from memunlearn.reporting.files import write_json, write_parquet
+from memunlearn.reporting.curve import METRICS, read_curve
+from memunlearn.reporting.files import remove_folder, write_json, write_parquet
 from memunlearn.reporting.run_page import REPORT, write_run_page
 from memunlearn.reporting.sentence import side_effect
 from memunlearn.reporting.terminal import print_comparison, print_examples
@@ -104,7 +103,7 @@ def write_run(
     ]
     write_parquet(directory / "paragraphs.parquet", {key: [row[key] for row in rows] for key in rows[0]})
     write_trajectory(directory, outcome, preparation)
-    shutil.rmtree(directory / "model", ignore_errors=True)
+    remove_folder(directory / "model")
     if result["config"]["save_model"]:
         with afterwards.attempt("model/ was not written: bake it with `python -m memunlearn.models apply`"):
             save_baked(loaded.model, directory / "model", loaded.tokenizer)
@@ -115,8 +114,7 @@ def write_run(
     ):
         for stale in (directory / REPORT, *(directory / "figures").glob("*.p[nd][gf]")):
             stale.unlink(missing_ok=True)  # of an earlier run here: it must not pass for this one's
-        curve = next(read_curve(Path(logger.log_dir) / "metrics.csv") for logger in loggers if isinstance(logger, CSVLogger))
-        write_run_page(directory, result, curve, rows, notes)
+        write_run_page(directory, result, read_curve(directory / METRICS), rows, notes)
     write_json(directory / RESULT, result)
     print_comparison(result["before"], result["after"])
     print_examples([row for row in rows if row["set"] == "forget"])

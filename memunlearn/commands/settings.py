@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from memunlearn.commands.offered import NOT_GROUPS, composed_of, targets_in
 from memunlearn.errors import UserError
 
 LARGEST_SEED = 2**32 - 1  # numpy's
@@ -19,12 +20,13 @@ LIMITS = ("paragraphs.max_", "objective.max_")
 ANALYSES = "analysis"
 
 
-def check_settings(cfg: DictConfig) -> None:
+def check_settings(cfg: DictConfig, kept: bool = False) -> None:
     """Raises UserError where a setting is not of the type that its default has in conf/, or out of range.
 
-    A default that is null says nothing about the type, and where the default is text, anything may stand.
+    A default that is null says nothing about the type, and where the default is text, anything may stand. kept: the config is
+    not composed of this command's choices, but one that a run has kept.
     """
-    for name, default in _defaults(cfg):
+    for name, default in _kept_defaults(cfg) if kept else _defaults(cfg):
         value = OmegaConf.select(cfg, name)
         if name.startswith(NOT_OURS) or (value is None and _is_limit(name)):
             continue
@@ -63,10 +65,30 @@ def _unlike(value: Any, default: bool | int | float) -> str | None:
     return None if isinstance(value, int | float) else "a number"
 
 
+def allowed_names(cfg: DictConfig) -> list[str]:
+    """What the person at the keyboard allows a folder's config to name. Raises UserError if it is no list of names."""
+    allowed = OmegaConf.to_container(cfg.allow) if isinstance(cfg.get("allow"), ListConfig) else cfg.get("allow")
+    if not isinstance(allowed, list) or not all(isinstance(name, str) for name in allowed):
+        raise UserError(f"allow={allowed} must be a list of names, such as 'allow=[torch.optim.RMSprop]'")
+    return allowed
+
+
+def _kept_defaults(cfg: DictConfig) -> Iterator[tuple[str, bool | int | float]]:
+    """The same for a config whose choices are not known: of every option that makes the class that it names."""
+    for folder in composed_of():
+        yield from _file_scalars(folder / f"{HydraConfig.get().job.config_name}.yaml", "")
+        for file in sorted(folder.glob("*/*.yaml")):
+            group = file.parent.name
+            if group not in NOT_GROUPS and OmegaConf.is_dict(cfg.get(group)):
+                targets = targets_in(OmegaConf.to_container(OmegaConf.load(file)))
+                if targets and all(OmegaConf.select(cfg[group], place) == target for place, target in targets.items()):
+                    yield from _file_scalars(file, f"{group}.")
+
+
 def _defaults(cfg: DictConfig) -> Iterator[tuple[str, bool | int | float]]:
     """(dotted name, value) of every number and switch in the files that this job's config was composed of."""
     job = HydraConfig.get()
-    folders = [Path(source.path) for source in job.runtime.config_sources if source.schema == "file"]
+    folders = composed_of()
     files = {"": f"{job.job.config_name}.yaml"}
     choices = {group: option for group, option in job.runtime.choices.items() if option and group != ANALYSES}
     files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in choices.items()}
@@ -75,8 +97,13 @@ def _defaults(cfg: DictConfig) -> Iterator[tuple[str, bool | int | float]]:
     for prefix, name in files.items():
         file = next((folder / name for folder in folders if (folder / name).is_file()), None)
         if file is not None:
-            in_its_place = "@package _global_" not in file.read_text()
-            yield from _scalars(OmegaConf.to_container(OmegaConf.load(file)), prefix if in_its_place else "")
+            yield from _file_scalars(file, prefix)
+
+
+def _file_scalars(file: Path, prefix: str) -> Iterator[tuple[str, bool | int | float]]:
+    if file.is_file():
+        in_its_place = "@package _global_" not in file.read_text("utf-8")
+        yield from _scalars(OmegaConf.to_container(OmegaConf.load(file)), prefix if in_its_place else "")
 
 
 def _scalars(content: Any, prefix: str) -> Iterator[tuple[str, bool | int | float]]:

@@ -6,12 +6,9 @@ a folder is claimed by a job's content, and a job whose number is taken gets the
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -20,24 +17,27 @@ from typing import Any
 from omegaconf import Container, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memunlearn.reporting.files import finite_or_null
+from memunlearn.reporting.files import finite_or_null, temporary_folder
+from memunlearn.reporting.passwords import hide_passwords
+from memunlearn.reporting.reading import parse_json
 
 RESULT = "result.json"
 ERROR = "error.json"
 CLAIM = ".content"
 # Settings that say where things are kept or how a run was called, but not what it computes or leaves in its folder.
-NOT_CONTENT = ("resume", "cache", "paragraphs.cache_dir")
+NOT_CONTENT = ("resume", "allow", "cache", "paragraphs.cache_dir")
 
 
 def content(config: Mapping[str, Any]) -> dict[str, Any]:
     """A resolved config as result.json would hold it, without what is in NOT_CONTENT: equal for jobs that are the same."""
-    kept = copy.deepcopy(dict(config))
+    kept = hide_passwords(dict(config))
     for name in NOT_CONTENT:
         *groups, key = name.split(".")
         place: Any = kept
         for group in groups:
             place = place.get(group) or {}
-        place.pop(key, None)
+        if isinstance(place, dict):
+            place.pop(key, None)
     return json.loads(json.dumps(finite_or_null(kept), default=str))
 
 
@@ -62,9 +62,7 @@ def claim_folder(sweep: Path, number: int, wanted: str) -> str:
     own = _finished(sweep, wanted) or next((folder for folder in _folders(sweep) if _claim(folder) == wanted), None)
     if own is not None:
         return own.name
-    claimed = sweep / f".claim-{uuid.uuid4().hex}"
-    claimed.mkdir()
-    try:
+    with temporary_folder(sweep / "claim") as claimed:
         (claimed / CLAIM).write_text(wanted)
         for free in count(number):
             try:
@@ -73,8 +71,6 @@ def claim_folder(sweep: Path, number: int, wanted: str) -> str:
             except OSError:
                 if not (sweep / str(free)).exists():
                     raise
-    finally:
-        shutil.rmtree(claimed, ignore_errors=True)
     raise AssertionError("numbers do not end")
 
 
@@ -108,12 +104,12 @@ def _finished(sweep: Path, wanted: str) -> Path | None:
 def _claim(folder: Path) -> str | None:
     """The hash that claimed this folder; None where its result says otherwise (it was copied there)."""
     claim = folder / CLAIM
-    return claim.read_text() if claim.is_file() and _result_hash(folder) is None else None
+    return claim.read_text("utf-8", "replace") if claim.is_file() and _result_hash(folder) is None else None
 
 
 def _result_hash(folder: Path) -> str | None:
     """Of the config in result.json; None without a readable result."""
     try:
-        return content_hash(json.loads((folder / RESULT).read_text())["config"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return content_hash(parse_json((folder / RESULT).read_text("utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -6,7 +6,6 @@ Hydra itself goes on after a failure and raises the first, at the very end; its 
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -25,7 +24,9 @@ from memunlearn.commands import sweep_folder
 from memunlearn.commands.mistakes import mistake
 from memunlearn.commands.sweep_folder import ERROR, RESULT
 from memunlearn.errors import UserError
-from memunlearn.reporting.files import write_json
+from memunlearn.reporting.files import write_json, write_text
+from memunlearn.reporting.passwords import hide_passwords, without_passwords
+from memunlearn.reporting.reading import read_json
 
 sweep_folder.register()  # a launcher's worker process imports no script, only this callback
 
@@ -64,6 +65,16 @@ class WatchJobs(Callback):
         if str(OmegaConf.select(config, "logger._target_")).endswith("WandbLogger"):
             self.project = config.logger.project
         _watching = self
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Hydra has just written what it composed, and the command line, as they are."""
+        places = [Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)]
+        if config.hydra.mode == RunMode.MULTIRUN:
+            places.append(Path(config.hydra.sweep.dir))
+        for path in [path for place in places for path in sorted(place.glob("*.yaml"))]:
+            text = path.read_text("utf-8")
+            if (hidden := without_passwords(text)) != text:
+                write_text(path, hidden)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         folder, in_sweep = Path(config.hydra.runtime.output_dir), config.hydra.mode == RunMode.MULTIRUN
@@ -105,9 +116,14 @@ class WatchJobs(Callback):
         return [self._failure(path) for path in sorted(new, key=lambda path: (len(path.parent.name), path))]
 
     def _failure(self, path: Path) -> Failure:
-        said = json.loads(path.read_text())
-        own = [override for override in said["overrides"] if override.partition("=")[0] not in self.common]
-        return Failure(path.parent, said["error"], own, said["mistake"])
+        try:
+            said = read_json(path, "see what the job has printed")
+        except UserError as error:  # the job has failed, whatever has become of what it said
+            return Failure(path.parent, str(error), (), False)
+        overrides = said.get("overrides")
+        texts = [str(override) for override in overrides] if isinstance(overrides, list) else []
+        own = [override for override in texts if override.partition("=")[0] not in self.common]
+        return Failure(path.parent, str(said.get("error")), own, bool(said.get("mistake")))
 
 
 _watching: WatchJobs | None = None
@@ -143,9 +159,10 @@ def closing_lines(failures: Sequence[Failure]) -> str:
 
 def _record(folder: Path, config: DictConfig, error: BaseException) -> None:
     line = mistake(error)
-    print(f"job {config.hydra.job.num} failed: {line or repr(error)}", file=sys.stderr, flush=True)
+    told = without_passwords(line or repr(error))
+    print(f"job {config.hydra.job.num} failed: {told}", file=sys.stderr, flush=True)
     if line is None:
-        traceback.print_exception(error)
+        print(without_passwords("".join(traceback.format_exception(error))), end="", file=sys.stderr, flush=True)
     settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
         resolved = OmegaConf.to_container(settings, resolve=True)
@@ -155,12 +172,12 @@ def _record(folder: Path, config: DictConfig, error: BaseException) -> None:
         folder / ERROR,
         {
             "schema": 1,
-            "error": line or repr(error),
+            "error": told,
             "type": type(error).__name__,
             "mistake": line is not None,
-            "overrides": _overrides(config),
-            "config": resolved,
-            "traceback": "".join(traceback.format_exception(error)),
+            "overrides": hide_passwords(_overrides(config)),
+            "config": hide_passwords(resolved),
+            "traceback": without_passwords("".join(traceback.format_exception(error))),
         },
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from memunlearn.commands.settings import in_place_of_null
 from memunlearn.commands.sweep_folder import content
 from memunlearn.errors import UserError
 from memunlearn.reporting.files import write_json
+from memunlearn.reporting.passwords import without_passwords
+from memunlearn.reporting.reading import read_json
 from memunlearn.reporting.sentence import result_sentence
 
 
@@ -38,6 +41,7 @@ def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> 
         logger.log_hyperparams(config)
         return [logger]
     run_id, group = _identity(config, directory, cfg.get("resume", False))
+    sys.argv = [without_passwords(argument) for argument in sys.argv]  # W&B keeps the command line
     try:
         logger = instantiate(cfg.logger, id=run_id, group=group, resume="allow", _convert_="all", **place)
         logger.experiment.config.update(config, allow_val_change=True)
@@ -51,8 +55,12 @@ def _identity(config: dict[str, Any], directory: Path, resumed: bool) -> tuple[s
     """(id, group) of the W&B run; kept for resuming, where the folder may have been moved and the sweep is not known."""
     kept = directory / CHECKPOINTS / "wandb.json"
     if resumed and kept.is_file():
-        known = json.loads(kept.read_text())
-        return known["id"], known["group"]
+        remedy = "remove it, and the run is resumed as another W&B run"
+        known = read_json(kept, remedy)
+        run_id, group = known.get("id"), known.get("group")
+        if not isinstance(run_id, str) or not run_id.isalnum() or not isinstance(group, str | None):
+            raise UserError(f"{kept} holds no id and group of a W&B run: {remedy}")
+        return run_id, group
     hydra_config = HydraConfig.get()
     sweep = Path(hydra_config.sweep.dir).resolve() if hydra_config.mode == RunMode.MULTIRUN else None
     identity = json.dumps([str(sweep or directory.resolve()), content(config)], sort_keys=True)
@@ -156,8 +164,6 @@ def _not_started(error: Exception) -> UserError:
 
 def finish_tracking(loggers: Sequence[Logger], failed: bool) -> None:
     """Ends the W&B run, if there is one: Lightning does not, and the next job of a multirun would go on in it."""
-    import sys
-
     for logger in loggers:
         logger.finalize("failed" if failed else "success")
     if "wandb" in sys.modules and sys.modules["wandb"].run is not None:

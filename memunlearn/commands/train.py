@@ -14,20 +14,21 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
+from memunlearn.commands.curve_file import CurveFile, KeepCurve
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import choose_device, forgets_own_text, load_inputs, quiet_libraries, split
+from memunlearn.commands.kept_config import damage_named, shown
 from memunlearn.commands.kept_patches import KeptPatches
 from memunlearn.commands.kept_rows import keep_rows
 from memunlearn.commands.paragraph_table import check_decodes
 from memunlearn.commands.resuming import (
     CHECKPOINTS,
-    CurveRow,
-    carry_curve,
+    CONFIG,
     checkpoint_of,
     finished_in_sweep,
     finished_result,
@@ -49,8 +50,10 @@ from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
 from memunlearn.objectives.contrastive import Objective
 from memunlearn.paragraphs.splits import ParagraphSets, describe
+from memunlearn.reporting.files import remove_leftovers
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.metrics import leading_run, longest_common_run
+from memunlearn.unlearning.checkpoints import WholeCheckpoints
 from memunlearn.unlearning.ingredients import Ingredients, KeepPatch
 from memunlearn.unlearning.preparation import Preparation, prepare
 from memunlearn.unlearning.stopping import Check, StopRule, rule_for
@@ -85,13 +88,18 @@ def train(cfg: DictConfig) -> RunResult:
     if not cfg.resume:
         (directory / RESULT).unlink(missing_ok=True)
     check_settings(cfg)
-    resume_from = None
+    resume_from: Path | None = None
+    curve_rows: list[dict[str, float]] = []
     if cfg.resume:
-        cfg = remembered(directory, HydraConfig.get().overrides.task)
+        cfg = remembered(directory, cfg, HydraConfig.get().overrides.task)
         if (finished := finished_result(directory)) is not None:
             print(f"{directory} is complete: nothing to resume")
             return RunResult(directory, finished)
-        resume_from = checkpoint_of(directory)
+        with damage_named(directory / CONFIG):
+            check_settings(cfg, kept=True)
+            _check(cfg)
+        resume_from, curve_rows = checkpoint_of(directory)
+    remove_leftovers(directory)
     quiet_libraries()
     device = choose_device(cfg.trainer.accelerator)
     _check(cfg)
@@ -106,10 +114,8 @@ def train(cfg: DictConfig) -> RunResult:
 
     remember(cfg, directory)
     command = starting_command(directory, cfg.resume)
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    csv = CSVLogger(directory, name="", version="", flush_logs_every_n_steps=1)
-    carry_curve(csv, directory, resume_from)
-    loggers = [csv, *start_tracking(cfg, config, directory)]
+    config = shown(cfg)
+    loggers = [CurveFile(directory, curve_rows), *start_tracking(cfg, config, directory)]
     ReferenceStates.remove_files(directory / CHECKPOINTS)
     kept, afterwards = KeptPatches(directory, config), Afterwards()
     failed = True
@@ -179,7 +185,7 @@ def _check(cfg: DictConfig) -> None:
             "patch with `python -m memunlearn.models apply`"
         )
     # Built once for nothing, so that a setting they refuse does not cost a run.
-    for group in (cfg.protocol, cfg.objective, cfg.attribution):
+    for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
         instantiate(group)
     if cfg.get("stop"):
         instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
@@ -296,9 +302,11 @@ def _make_trainer(
     ]
     keeps_checkpoints = any(isinstance(callback, ModelCheckpoint) for callback in configured)
     make = instantiate(cfg.trainer, _partial_=True)
-    return make(
-        callbacks=[*callbacks, CurveRow(), *configured],
+    trainer = make(
+        callbacks=[*callbacks, KeepCurve(), *configured],
         logger=list(loggers),
         enable_checkpointing=keeps_checkpoints,
         max_steps=max_steps or cfg.trainer.max_steps,
     )
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
+    return trainer

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from memunlearn.demo.corpus import DemoCorpus, assign_roles, cut_paragraphs, text_hash, topics, train_tokenizer
@@ -19,9 +18,11 @@ from memunlearn.models.loading import LoadedModel, ModelSource
 from memunlearn.paragraphs.download import cache_root
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.sources import FileSource, LoadedParagraphs
+from memunlearn.reporting.files import remove_leftovers, replacing_folder
 
 # Raised whenever the way the demo is built changes, so that an older cache is not taken for a new one.
 BUILD = 1
+CORPUS = "corpus.safetensors"
 
 WHAT_IT_IS = (
     "The demo is a test of the software: a small model that was made to memorize. It is no evidence about where larger models "
@@ -79,13 +80,14 @@ class Demo:
 def demo_directory(demo: Demo) -> Path:
     """Where the demo lies, built if it is not there: a plain checkpoint with its tokenizer, and corpus.safetensors.
 
-    Several processes may ask at once: one builds, the others wait.
+    Several processes may ask at once: one builds, the others wait. Raises UserError if it cannot be built there.
     """
     place = cache_root() / f"demo-{demo.key()}"
     if place.is_dir():
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(place.parent, depth=0)
         with FileLock(f"{place}.lock"):
             if not place.is_dir():
                 _build(demo, place)
@@ -113,24 +115,19 @@ def _build(demo: Demo, place: Path) -> None:
         demo.steps,
         demo.seed,
     )
-    unfinished = place.with_name(f"{place.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed: the caller holds the lock
-    unfinished.mkdir()
-    try:
-        model.save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
-        save_file(
-            {"memorized": corpus.memorized, "unseen": corpus.unseen, "background": corpus.background},
-            unfinished / "corpus.safetensors",
-        )
-        os.replace(unfinished, place)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with replacing_folder(place) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        save_file({"memorized": corpus.memorized, "unseen": corpus.unseen, "background": corpus.background}, temporary / CORPUS)
 
 
 def demo_rows(demo: Demo) -> DemoCorpus:
     """The demo's rows by the role that they had while its model was trained."""
-    return DemoCorpus(**load_file(demo_directory(demo) / "corpus.safetensors"))
+    path = demo_directory(demo) / CORPUS
+    try:
+        return DemoCorpus(**load_file(path))
+    except (OSError, SafetensorError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}): remove {path.parent}, and the demo is built again") from error
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from torch import nn
 
 from memunlearn.errors import UserError
 from memunlearn.models.sparse_delta import modules_with_deltas, restore_plain
+from memunlearn.reporting.files import replacing_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,14 +58,10 @@ def save_baked(model: PreTrainedModel, directory: str | Path, tokenizer: Any | N
     """
     check_target(directory)
     directory = Path(directory).absolute()
-    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.unfinished")
     try:
-        unfinished.mkdir(parents=True)
-        bake(model).save_pretrained(unfinished)
-        if tokenizer is not None:
-            tokenizer.save_pretrained(unfinished)
-        os.replace(unfinished, directory)
+        with replacing_folder(directory) as temporary:
+            bake(model).save_pretrained(temporary)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(temporary)
     except (OSError, SafetensorError, ValueError) as error:  # ValueError: transformers refuses an invalid generation config
         raise UserError(f"cannot write the checkpoint {directory}: {error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

@@ -62,9 +62,19 @@ def load_model(name_or_path: str, attn_implementation: str | None = None, revisi
     from transformers import AutoModelForCausalLM
 
     location = _locate(name_or_path)
+    if attn_implementation is not None and "/" in attn_implementation:
+        raise UserError(
+            f"model.attn_implementation={attn_implementation} names code on the Hub, which is never run here: use eager, sdpa "
+            "or flash_attention_2"
+        )
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            location, dtype=torch.float32, attn_implementation=attn_implementation, revision=revision, output_loading_info=True
+            location,
+            dtype=torch.float32,
+            attn_implementation=attn_implementation,
+            revision=revision,
+            output_loading_info=True,
+            trust_remote_code=False,  # without this transformers asks at the terminal
         )
     except Exception as error:  # a broken checkpoint makes its reader raise anything: OSError, SafetensorError, KeyError ...
         raise UserError(_why_not("model", name_or_path, error)) from error
@@ -93,7 +103,7 @@ def load_tokenizer(name_or_path: str, tokenizer: str | None = None, revision: st
         raise UserError(f"there is no tokenizer in {name} (none of {', '.join(TOKENIZER_FILES)}): mend model.tokenizer")
     location = _locate(name)
     try:
-        return AutoTokenizer.from_pretrained(location, revision=None if tokenizer else revision)
+        return AutoTokenizer.from_pretrained(location, revision=None if tokenizer else revision, trust_remote_code=False)
     except Exception as error:
         raise UserError(f"{_why_not('tokenizer', name, error)}; set model.tokenizer to one that loads") from error
 
@@ -121,6 +131,8 @@ def _locate(name: str) -> str:
 def _why_not(what: str, name: str, error: Exception) -> str:
     # Cut short: transformers appends lists of every class that it knows.
     reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    if "trust_remote_code" in str(error):
+        return f"the {what} {name} brings code of its own, which is never run here: give one that transformers knows by itself"
     if _is_local(name):
         return (
             f"cannot load the {what} in {name} ({reason}): check that its files are whole (copy them again), that "

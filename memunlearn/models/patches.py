@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from memunlearn.errors import UserError
 from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.sparse_delta import attach, detach, read_deltas, write_deltas
 from memunlearn.paragraphs.roles import Roles, as_metadata, from_metadata
+from memunlearn.reporting.files import replacing
+from memunlearn.reporting.reading import parse_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +70,11 @@ def save_patch(path: str | Path, patch: Patch) -> None:
     tensors |= {f"{name}.indices": flat.cpu().contiguous() for name, flat in patch.indices.items() if flat is not None}
     metadata = {"base_fingerprint": patch.base_fingerprint, "config": json.dumps(patch.config)}
     metadata |= {} if patch.roles is None else as_metadata(patch.roles)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, unfinished, metadata)
-        os.replace(unfinished, path)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write the patch {path}: {error}; choose a writable place with room for it") from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
 
 
 def load_patch(path: str | Path) -> Patch:
@@ -132,8 +127,8 @@ def _check_entry(path: str | Path, name: str, delta: Tensor, flat: Tensor | None
 
 def _parse_config(path: str | Path, text: str) -> dict[str, Any]:
     try:
-        config = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        config = parse_json(text)
+    except ValueError as error:
         raise UserError(
             f"{path}: the config in its metadata is not JSON ({error}): copy the file again from the run"
         ) from error

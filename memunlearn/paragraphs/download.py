@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from memunlearn.errors import UserError
+from memunlearn.reporting.files import remove_leftovers, replacing
 
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 18
@@ -22,8 +23,15 @@ _LOCAL_COPY = "or use a local copy: paragraphs=files paragraphs.forget=PATH"
 
 
 def cache_root() -> Path:
-    """The folder for everything that memunlearn keeps between runs: $MEMUNLEARN_CACHE, else the user's cache directory."""
-    return Path(os.environ.get("MEMUNLEARN_CACHE") or platformdirs.user_cache_dir("memunlearn")).expanduser()
+    """The folder for everything that memunlearn keeps between runs: $MEMUNLEARN_CACHE, else the user's cache directory.
+
+    Raises UserError where there is neither.
+    """
+    named = os.environ.get("MEMUNLEARN_CACHE")
+    try:
+        return Path(named or platformdirs.user_cache_dir("memunlearn")).expanduser()
+    except RuntimeError as error:  # no HOME, and the system knows no home folder of this user either
+        raise UserError(f"{named or 'the cache'}: this user has no home folder: set MEMUNLEARN_CACHE to a folder") from error
 
 
 def fetch(url: str, *, sha256: str | None = None, git_blob_sha1: str | None = None, cache_dir: Path | None = None) -> Path:
@@ -51,15 +59,12 @@ def fetch(url: str, *, sha256: str | None = None, git_blob_sha1: str | None = No
                 if digest(target) == wanted:
                     return target
                 print(f"{target}: the cached copy is damaged; fetching it again", file=sys.stderr)
-            part = target.with_name(target.name + ".part")
-            try:
+            remove_leftovers(folder.parent)
+            with replacing(target) as part:
                 _transfer(url, part)
                 got = digest(part)
                 if got != wanted:
                     raise UserError(f"{url}: has the checksum {got}, {wanted} was expected: try again later, {_LOCAL_COPY}")
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise UserError(
             f"{url}: cannot be fetched into {folder} ({error}): check the network and that folder (MEMUNLEARN_CACHE moves it), "

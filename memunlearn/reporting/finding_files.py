@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from memunlearn.errors import UserError
 from memunlearn.reporting.files import write_json
 from memunlearn.reporting.finding import Finding
+from memunlearn.reporting.reading import parse_json
 
 FINDINGS = "findings"
 _FINDING = TypeAdapter(Finding)
@@ -34,8 +34,8 @@ def write_finding(directory: Path, kept: KeptFinding) -> None:
 def read_finding(path: Path) -> KeptFinding:
     """Raises UserError if the file is not there, or not what `write_finding` wrote."""
     try:
-        content = json.loads(path.read_text("utf-8"))
-        return KeptFinding(content["key"], float(content["seconds"]), _FINDING.validate_python(content["finding"]))
+        content = parse_json(path.read_text("utf-8"))
+        return KeptFinding(str(content["key"]), float(content["seconds"]), _FINDING.validate_python(content["finding"]))
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise UserError(f"{path} is not a finding that can be read ({type(error).__name__}): run the analysis again") from error
 

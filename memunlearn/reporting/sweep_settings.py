@@ -10,7 +10,7 @@ from typing import Any
 from memunlearn.reporting.sweep_runs import Run
 
 # Change no number of a run.
-WITHOUT_EFFECT = ("resume", "save_model", "callbacks", "logger", "cache")
+WITHOUT_EFFECT = ("resume", "allow", "save_model", "callbacks", "logger", "cache")
 SEEDS = ("seed", "seeds")
 # Said by the leading keys below; a mask's lr is optimizer.lr, or without effect.
 SAID_ALREADY = (

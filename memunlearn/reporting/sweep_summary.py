@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memunlearn.reporting.files import write_parquet, write_text
+from memunlearn.reporting.files import remove_leftovers, write_parquet, write_text
 from memunlearn.reporting.sweep_content import content_of
 from memunlearn.reporting.sweep_figures import write_figures
 from memunlearn.reporting.sweep_markdown import markdown
@@ -19,6 +19,7 @@ def write_summary(sweep: Path) -> list[Path]:
     Raises UserError where the folder is none or holds no runs (see read_sweep).
     """
     runs = read_sweep(sweep)
+    remove_leftovers(sweep)
     content = content_of(runs)
     name = sweep.resolve().name
     rows = job_rows(runs)

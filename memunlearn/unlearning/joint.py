@@ -13,10 +13,11 @@ from memunlearn.masks.selection import Mask, select_all
 from memunlearn.models.components import count_per_component
 from memunlearn.models.filters import Filter
 from memunlearn.scoring.score import score
+from memunlearn.unlearning.checkpoints import checkpoint_mask, not_readable
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.outcome import TEXTS_AT_MOST, AlternativeOutcome, Outcome, measure_set
 from memunlearn.unlearning.preparation import REPORTED
-from memunlearn.unlearning.training import checkpoint_mask, unlearn
+from memunlearn.unlearning.training import unlearn
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def _mask(given: Ingredients) -> Mask:
         return given.mask_for(given.preparation.loss_rows, given.mask_seed)
     indices = checkpoint_mask(given.resume_from)
     sizes = {weight.name: weight.size for weight in given.weights}
+    if not all(name in sizes and (flat is None or (flat < sizes[name]).all()) for name, flat in indices.items()):
+        raise not_readable(given.resume_from, ValueError())  # of another model
     counts = {name: sizes[name] if flat is None else len(flat) for name, flat in indices.items()}
     strategy = given.strategy
     eligible = select_all(given.weights, Filter(strategy.layers, strategy.components, strategy.heads)).eligible

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,6 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
@@ -20,6 +19,7 @@ from memunlearn.models.sparse_delta import attach, write_deltas
 from memunlearn.objectives.contrastive import Objective, Unlearn
 from memunlearn.paragraphs.batches import PairedEpochs
 from memunlearn.paragraphs.data_module import UnlearningData
+from memunlearn.unlearning.checkpoints import Restored, not_readable
 from memunlearn.unlearning.hand_over import HandOver
 from memunlearn.unlearning.module import MakeOptimizer, Unlearning
 from memunlearn.unlearning.precision import measured_in
@@ -81,6 +81,7 @@ def unlearn(
     batch_size: forget rows a batch, and as many retain rows; the trainer's accumulate_grad_batches make a step of them.
         Defaults: Unlearn() and Adam with lr 2e-3, right for some percent of the weights.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
+        Raises UserError if it cannot be gone on from.
     keep_patch: is given the patch after the last step, before the last checkpoint is written, loggers end or anything is
         scored: where one of these fails, what was trained is not lost.
     """
@@ -95,15 +96,22 @@ def unlearn(
         retain.states,
     )
     keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
-    trained = HandOver(module, keep, base_fingerprint, preparation.roles, keep_patch)
-    trainer = make_trainer([trained] if keep is None else [keep, trained], None if stop is None else stop.max_steps)
+    trained, restored = HandOver(module, keep, base_fingerprint, preparation.roles, keep_patch), Restored()
+    callbacks = [restored, trained] if keep is None else [restored, keep, trained]
+    trainer = make_trainer(callbacks, None if stop is None else stop.max_steps)
     precision = trainer.precision_plugin
     seen = measured_in(precision, model, preparation, 2 * batch_size)
     module.retain_states = seen.baselines["retain_train"].states
     if keep is not None:
         keep.start_from(seen, precision.forward_context)
     plan = PairedEpochs(len(loss_rows), len(retain.paragraphs), batch_size, batch_size, seed, trainer.accumulate_grad_batches)
-    trainer.fit(module, datamodule=UnlearningData(plan), ckpt_path=resume_from, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=UnlearningData(plan), ckpt_path=resume_from, weights_only=True)
+    except Exception as error:
+        # Whatever a part of Lightning, PyTorch or this package makes of a checkpoint that lacks something or holds another.
+        if resume_from is None or restored.done or isinstance(error, UserError):
+            raise
+        raise not_readable(resume_from, error) from error
     module.to(device)  # Lightning leaves it on the CPU
     steps, kept_step, reason, patch = trained.result(trainer.global_step)
     write_deltas(model, patch.deltas)
@@ -115,25 +123,3 @@ def unlearn(
         look.start_from(seen, precision.forward_context)
         kept_check = look.check(module, steps if kept_step is None else kept_step)
     return Training(steps, kept_step, reason, patch, kept_check, trajectory)
-
-
-def checkpoint_mask(path: Path) -> Mapping[str, Tensor | None]:
-    """The mask's indices from a checkpoint: a resumed run trains the very same weights.
-
-    Raises UserError if the file is not a readable checkpoint of an unlearning run.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except Exception as error:  # torch.load raises many kinds of error for a damaged file
-        raise UserError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}): start the run anew in another folder"
-        ) from error
-    indices: dict[str, Tensor | None] = {}
-    for key in state:
-        path_of_weight, _, field = key.removeprefix("model.").rpartition(".0.")
-        name = path_of_weight.replace(".parametrizations.", ".")
-        if field == "delta":
-            indices.setdefault(name, None)
-        elif field == "indices":
-            indices[name] = state[key]
-    return indices
