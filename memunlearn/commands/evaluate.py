@@ -18,6 +18,7 @@ from memunlearn.commands.base_measurements import BaseMeasurements, open_store, 
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import caps_of, choose_device, forgets_own_text, load_inputs, quiet_libraries
 from memunlearn.commands.settings import check_settings
+from memunlearn.commands.sweep_folder import EVALUATION
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure, summarize
 from memunlearn.models.loading import LoadedModel, load_model
@@ -30,8 +31,6 @@ from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_b
 from memunlearn.reporting.files import write_json, write_parquet
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.unlearning.preparation import REPORTED
-
-EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from memunlearn.caching.keys import Key, digest, tensor_digest
 from memunlearn.commands.base_measurements import LIBRARIES, VERSIONS, BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
 from memunlearn.commands.findings_folder import (
-    LOCALIZATION,
     PAGE,
     keep,
     localization_result,
@@ -31,6 +30,7 @@ from memunlearn.commands.findings_folder import (
 from memunlearn.commands.inputs import choose_device, load_inputs, quiet_libraries
 from memunlearn.commands.material import describe, make_material
 from memunlearn.commands.settings import check_settings
+from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memunlearn.errors import UserError
-from memunlearn.reporting.paper import write_paper
-from memunlearn.reporting.sweep_summary import write_summary
+from memunlearn.process import own_process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="SWEEP_DIR", help="the folder that holds the runs of a sweep")
     parser.add_argument("--paper", action="store_true", help="it is the folder of `make paper`: write its page instead")
     options = parser.parse_args(arguments)
+    from memunlearn.reporting.paper import write_paper  # here, so that --help answers at once
+    from memunlearn.reporting.sweep_summary import write_summary
+
     try:
         written = write_paper(options.folder) if options.paper else write_summary(options.folder)
     except UserError as error:
@@ -35,4 +37,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with own_process():
+        sys.exit(main())
