@@ -59,7 +59,7 @@ class ClaimFolders(Callback):
         with _refusing(), _as_hydras(config):
             sweep = _own(config, "sweep").resolve()
             where = quoted(f"hydra.sweep.dir={sweep}")
-            go_on_by(lambda: f"{AGAIN} with {where}: finished jobs are skipped")
+            go_on_by(lambda: f"{AGAIN} with `{where}`: finished jobs are skipped")
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         hold_when_free(Path(config.hydra.runtime.output_dir))  # in the worker of a launcher that knows nothing of claims
@@ -125,7 +125,7 @@ def _resuming(folder: Path, before: tuple[int, int] | None, resumed: bool) -> st
         return f"the run is complete, in {folder}"
     if resumed or (checkpoint is not None and checkpoint != before):
         return f"go on with `{shlex.join(['python', sys.argv[0]])} resume=true {where}`"
-    return f"{AGAIN} with {where}: findings are kept" if (folder / FINDINGS).is_dir() else AGAIN
+    return f"{AGAIN} with `{where}`: findings are kept" if (folder / FINDINGS).is_dir() else AGAIN
 
 
 def _mark(path: Path) -> tuple[int, int] | None:

@@ -62,7 +62,7 @@ class WatchJobs(Callback):
         self.common = {override.get_key_element() for override in given if not override.is_sweep_override()}
         self.before = marks(self.sweep)
         if str(OmegaConf.select(config, "logger._target_")).endswith("WandbLogger"):
-            self.project = config.logger.project
+            self.project = str(config.logger.project)
         _watching = self
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
