@@ -16,7 +16,7 @@ help: ## List the targets (this is what plain `make` does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Unlearn the embedded demo, no download: about two minutes, then a page to open
-	PYTHONUNBUFFERED=1 $(VENV)/bin/python train.py hydra.run.dir=outputs/demo
+	PYTHONUNBUFFERED=1 $(VENV)/bin/python train.py hydra.run.dir=outputs/demo overwrite=true
 	@echo "Open outputs/demo/report.html"
 
 # What the paper was done on. Elsewhere: make paper PAPER_INPUTS="model=local model.name_or_path=DIR paragraphs=files ..."

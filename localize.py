@@ -1,10 +1,14 @@
 """Show where memorized paragraphs live in the weights, and how they are recalled: `python localize.py --help`."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from memunlearn.process import own_process
 
-from memunlearn.commands.hydra_app import run_app
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def task(cfg: DictConfig) -> None:
@@ -14,4 +18,7 @@ def task(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_app(task, "localize", Path(__file__).parent / "conf")
+    with own_process():
+        from memunlearn.commands.hydra_app import run_app
+
+        run_app(task, "localize", Path(__file__).parent / "conf")

@@ -30,6 +30,7 @@ from memunlearn.commands.patch_settings import given_on_the_command_line, names_
 from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.settings import check_settings
+from memunlearn.commands.sweep_folder import EVALUATION
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure, summarize, summarize_alternatives
 from memunlearn.models.loading import LoadedModel, load_model
@@ -44,8 +45,6 @@ from memunlearn.reporting.files import remove_leftovers, write_json, write_parqu
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.score import score
 from memunlearn.unlearning.preparation import REPORTED
-
-EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)

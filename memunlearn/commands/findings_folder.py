@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from memunlearn.caching.keys import Key, digest
+from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.errors import UserError
 from memunlearn.reporting.charts_matplotlib import picture
 from memunlearn.reporting.figures import write_pictures
@@ -15,7 +16,6 @@ from memunlearn.reporting.finding import Finding
 from memunlearn.reporting.finding_files import KeptFinding, finding_path, read_finding, write_finding
 from memunlearn.reporting.localization_page import localization_page
 
-LOCALIZATION = "localization.json"
 PAGE = "localization.html"
 
 

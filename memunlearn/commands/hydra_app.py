@@ -12,8 +12,11 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from memunlearn.commands import sweep_folder, sweep_watch
+from memunlearn.commands import sweep_folder, sweep_launcher, sweep_watch
+from memunlearn.commands.claim_folders import Refused
+from memunlearn.commands.claims import let_all_go
 from memunlearn.commands.mistakes import mistake
+from memunlearn.process import go_on_by
 from memunlearn.reporting.passwords import without_passwords
 
 INSTEAD = {
@@ -35,12 +38,18 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [INSTEAD.get(argument, argument) for argument in sys.argv]
     sweep_folder.register()
+    sweep_launcher.register()
     sweep_watch.forget_sweep()
+    go_on_by(None)
     raised: Exception | None = None
     try:
         hydra.main(version_base="1.3", config_path=str(config_path.resolve()), config_name=config_name)(task)()
+    except Refused as refused:
+        raised = refused.error
     except Exception as error:
         raised = error
+    finally:
+        let_all_go()
     failures = sweep_watch.end_sweep()
     line = None if raised is None else mistake(raised)
     if raised is not None and line is None and not failures:

@@ -15,6 +15,7 @@ from torch import Tensor
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel
+from memunlearn.one_process import one_process
 from memunlearn.paragraphs.own_text import own_of_corpus, own_of_pools
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import Caps, ParagraphSets, split_by_em, split_named, split_pools
@@ -44,7 +45,7 @@ def quiet_libraries() -> None:
 def choose_device(accelerator: str) -> torch.device:
     """The first device of this accelerator (auto, cpu, gpu, ...). Raises UserError if there is none."""
     try:
-        return Fabric(accelerator=accelerator, devices=1).device
+        return Fabric(accelerator=accelerator, devices=1, plugins=one_process()).device
     except Exception as error:  # Lightning raises its own and PyTorch's errors here
         raise UserError(f"accelerator={accelerator} is not to be had here ({error}): use auto or cpu") from error
 

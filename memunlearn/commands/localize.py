@@ -20,7 +20,6 @@ from memunlearn.caching.keys import Key, digest, tensor_digest
 from memunlearn.commands.base_measurements import LIBRARIES, VERSIONS, BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
 from memunlearn.commands.findings_folder import (
-    LOCALIZATION,
     PAGE,
     keep,
     localization_result,
@@ -32,6 +31,7 @@ from memunlearn.commands.kept_config import shown
 from memunlearn.commands.material import describe, make_material
 from memunlearn.commands.resuming import command_line
 from memunlearn.commands.settings import check_settings
+from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError

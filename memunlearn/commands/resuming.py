@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.curve_file import curve_of
+from memunlearn.commands.earlier_results import is_complete
 from memunlearn.commands.kept_config import damage_named, hidden_settings, keep_config, kept_config
 from memunlearn.commands.settings import allowed_names
 from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another_result
@@ -100,7 +101,8 @@ def finished_result(directory: Path) -> dict[str, Any] | None:
 
 
 def finished_in_sweep(cfg: DictConfig, directory: Path) -> Path | None:
-    """The folder of this sweep that has the complete run of this config, if there is one; None outside a sweep.
+    """The folder of this sweep that has the complete run of this config, if there is one; None outside a sweep, or to do it
+    again (overwrite=true).
 
     Raises UserError for resume=true in a sweep, and if this job's folder holds the result of another.
     """
@@ -112,6 +114,8 @@ def finished_in_sweep(cfg: DictConfig, directory: Path) -> Path | None:
         raise UserError(
             "resume=true is for a single run: a sweep goes on with hydra.sweep.dir=DIR, which skips finished jobs; leave it out"
         )
+    if cfg.overwrite:
+        return None
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     if (finished := finished_job(sweep, config)) is not None:
         return finished
@@ -120,6 +124,13 @@ def finished_in_sweep(cfg: DictConfig, directory: Path) -> Path | None:
             f"{directory} holds the result of another job: leave hydra.sweep.subdir as it is, and each job has its own"
         )
     return None
+
+
+def finished_by_itself(cfg: DictConfig, directory: Path) -> bool:
+    """Whether the run of this config, outside a sweep and not resumed, is complete in its folder and not to be done again."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN or cfg.resume or cfg.overwrite:
+        return False
+    return is_complete(directory, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
 
 def checkpoint_of(directory: Path) -> tuple[Path | None, list[dict[str, float]]]:

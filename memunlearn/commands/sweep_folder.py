@@ -17,15 +17,18 @@ from typing import Any
 from omegaconf import Container, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from memunlearn.commands.claims import one_at_a_time
 from memunlearn.reporting.files import finite_or_null, temporary_folder
 from memunlearn.reporting.passwords import hide_passwords
 from memunlearn.reporting.reading import parse_json
 
 RESULT = "result.json"
+EVALUATION = "evaluation.json"
+LOCALIZATION = "localization.json"
 ERROR = "error.json"
 CLAIM = ".content"
 # Settings that say where things are kept or how a run was called, but not what it computes or leaves in its folder.
-NOT_CONTENT = ("resume", "allow", "cache", "paragraphs.cache_dir")
+NOT_CONTENT = ("resume", "overwrite", "allow", "cache", "paragraphs.cache_dir")
 
 
 def content(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +61,11 @@ def holds_another_result(directory: Path, config: Mapping[str, Any]) -> bool:
 def claim_folder(sweep: Path, number: int, wanted: str) -> str:
     """The name of the job folder for the content with this hash: its own, finished or not, else the first free number from
     `number` on, which is then taken (also for other processes)."""
-    sweep.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(sweep):  # else two that begin together would both find no folder of theirs
+        return _claim_folder(sweep, number, wanted)
+
+
+def _claim_folder(sweep: Path, number: int, wanted: str) -> str:
     own = _finished(sweep, wanted) or next((folder for folder in _folders(sweep) if _claim(folder) == wanted), None)
     if own is not None:
         return own.name

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from memunlearn.commands import sweep_folder
 from memunlearn.commands.mistakes import mistake
-from memunlearn.commands.sweep_folder import ERROR, RESULT
+from memunlearn.commands.sweep_folder import ERROR, EVALUATION, LOCALIZATION, RESULT
 from memunlearn.errors import UserError
 from memunlearn.reporting.files import write_json, write_text
 from memunlearn.reporting.passwords import hide_passwords, without_passwords
@@ -61,9 +61,9 @@ class WatchJobs(Callback):
         self.sweep = Path(config.hydra.sweep.dir)
         given = OverridesParser.create().parse_overrides(_overrides(config))
         self.common = {override.get_key_element() for override in given if not override.is_sweep_override()}
-        self.before = _marks(self.sweep)
+        self.before = marks(self.sweep)
         if str(OmegaConf.select(config, "logger._target_")).endswith("WandbLogger"):
-            self.project = config.logger.project
+            self.project = str(config.logger.project)
         _watching = self
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -88,14 +88,14 @@ class WatchJobs(Callback):
 
     def refresh(self, sweep: Path) -> None:
         """Writes the summary, if a result or an error is new since it was last written here."""
-        marks = _marks(sweep)
-        if not self.summary or marks == self.summarized:
+        now = marks(sweep)
+        if not self.summary or now == self.summarized:
             return
         try:
             from memunlearn.reporting.sweep_summary import write_summary
 
             self.written = write_summary(sweep)
-            self.summarized = marks
+            self.summarized = now
         except Exception as error:  # Hydra would make it a warning that does not say what is at stake
             print(f"warning: the summary of {sweep} was not written: {error!r}", file=sys.stderr, flush=True)
 
@@ -112,7 +112,7 @@ class WatchJobs(Callback):
 
     def failures(self, sweep: Path) -> list[Failure]:
         """Of the jobs that this call of the sweep has run, here or in other processes."""
-        new = [path for path, mark in _marks(sweep).items() if path.name == ERROR and self.before.get(path) != mark]
+        new = [path for path, mark in marks(sweep).items() if path.name == ERROR and self.before.get(path) != mark]
         return [self._failure(path) for path in sorted(new, key=lambda path: (len(path.parent.name), path))]
 
     def _failure(self, path: Path) -> Failure:
@@ -141,7 +141,7 @@ def end_sweep() -> list[Failure]:
         return []
     watch, sweep = _watching, _watching.sweep
     forget_sweep()
-    if _marks(sweep) != watch.before:
+    if marks(sweep) != watch.before:
         watch.refresh(sweep)
         watch.track(sweep)
     return watch.failures(sweep)
@@ -189,12 +189,12 @@ def _overrides(config: DictConfig) -> list[str]:
     return overrides
 
 
-def _marks(sweep: Path) -> Marks:
-    """What changes when a result or an error is written anew."""
-    marks = {}
-    for name in (RESULT, ERROR):
-        for path in sweep.glob(f"*/{name}"):
-            with contextlib.suppress(FileNotFoundError):  # another process may have removed it
-                stat = path.stat()
-                marks[path] = (stat.st_mtime_ns, stat.st_ino)
-    return marks
+def marks(sweep: Path, job: str | None = None) -> Marks:
+    """What changes when a result or an error is written anew, in this job's folder or in all."""
+    found = {}
+    folders = list(sweep.glob("*")) if job is None else [sweep / job]
+    for path in [folder / name for folder in folders for name in (RESULT, EVALUATION, LOCALIZATION, ERROR)]:
+        with contextlib.suppress(OSError):  # most are not there, and another process may have removed one
+            stat = path.stat()
+            found[path] = (stat.st_mtime_ns, stat.st_ino)
+    return found

@@ -26,6 +26,8 @@ from memunlearn.reporting.passwords import without_passwords
 from memunlearn.reporting.reading import read_json
 from memunlearn.reporting.sentence import result_sentence
 
+NAMES = ("name", "project", "entity", "group", "job_type", "notes", "version", "id")
+
 
 def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> list[Logger]:
     """The configured logger, already started, with the config logged; none for logger=csv.
@@ -43,12 +45,29 @@ def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> 
     run_id, group = _identity(config, directory, cfg.get("resume", False))
     sys.argv = [without_passwords(argument) for argument in sys.argv]  # W&B keeps the command line
     try:
-        logger = instantiate(cfg.logger, id=run_id, group=group, resume="allow", _convert_="all", **place)
+        given = {"id": run_id, "group": group, "resume": "allow", **place, **names_as_text(cfg.logger)}
+        logger = instantiate(cfg.logger, _convert_="all", **given)
         logger.experiment.config.update(config, allow_val_change=True)
-    except Exception as error:  # wandb raises errors of its own for a missing login, a refused key, an unreachable server
+    except BaseException as error:
         finish_tracking([], failed=True)
+        if not isinstance(error, Exception):  # told to end while it starts
+            raise
         raise _not_started(error) from error
     return [logger]
+
+
+def names_as_text(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those names among the settings of W&B that Hydra has read as numbers, as text: `logger.name=7`, `logger.tags=[125]`."""
+    names = {key: settings[key] for key in NAMES if _is_number(settings.get(key))}
+    texts: dict[str, Any] = {key: str(value) for key, value in names.items()}
+    tags = settings.get("tags") or []
+    if not isinstance(tags, str) and any(_is_number(tag) for tag in tags):
+        texts["tags"] = [str(tag) for tag in tags]
+    return texts
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _identity(config: dict[str, Any], directory: Path, resumed: bool) -> tuple[str, str | None]:
@@ -159,7 +178,16 @@ def _cell(value: Any) -> Any:
 
 
 def _not_started(error: Exception) -> UserError:
-    return UserError(f"Weights & Biases did not start ({error}): log in with `wandb login`, or set WANDB_MODE=offline")
+    """What to do depends on what went wrong: no login, no network, or a setting that W&B does not take."""
+    from wandb.errors import AuthenticationError, CommError
+
+    if isinstance(error, AuthenticationError) or "wandb login" in str(error):
+        remedy = "log in with `wandb login`, or set WANDB_MODE=offline"
+    elif isinstance(error, CommError | OSError | TimeoutError):
+        remedy = "check that its server can be reached from here, or set WANDB_MODE=offline and send it later with `wandb sync`"
+    else:
+        remedy = "mend the setting that it names (logger.*, or WANDB_* in the environment), or leave out logger=wandb"
+    return UserError(f"Weights & Biases did not start ({error}): {remedy}")
 
 
 def finish_tracking(loggers: Sequence[Logger], failed: bool) -> None:

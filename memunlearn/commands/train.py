@@ -30,6 +30,7 @@ from memunlearn.commands.resuming import (
     CHECKPOINTS,
     CONFIG,
     checkpoint_of,
+    finished_by_itself,
     finished_in_sweep,
     finished_result,
     remember,
@@ -49,6 +50,7 @@ from memunlearn.models.components import eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
 from memunlearn.objectives.contrastive import Objective
+from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.reporting.files import remove_leftovers
 from memunlearn.scoring.forward import ReferenceStates
@@ -85,6 +87,9 @@ def train(cfg: DictConfig) -> RunResult:
     directory = Path(HydraConfig.get().runtime.output_dir)
     if (finished_folder := finished_in_sweep(cfg, directory)) is not None:
         return _skipped(finished_folder)
+    if finished_by_itself(cfg, directory):
+        print(f"{directory} is complete already, with the same settings: overwrite=true would do it again")
+        return _finished(directory)
     if not cfg.resume:
         (directory / RESULT).unlink(missing_ok=True)
     check_settings(cfg)
@@ -147,9 +152,13 @@ def train(cfg: DictConfig) -> RunResult:
 
 
 def _skipped(folder: Path) -> RunResult:
+    print(f"skipped: this job is complete, in {folder}", flush=True)
+    return _finished(folder)
+
+
+def _finished(folder: Path) -> RunResult:
     result = finished_result(folder)
     assert result is not None
-    print(f"skipped: this job is complete, in {folder}", flush=True)
     if result["stopped_because"] == "nan":
         raise UserError(_diverged(result, folder))
     return RunResult(folder, result)
@@ -167,9 +176,12 @@ def _check(cfg: DictConfig) -> None:
     """Refuses what is not tested, before any work."""
     check_search(cfg)
     trainer = cfg.trainer
-    if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device"):
+    nodes = trainer.get("num_nodes", 1)
+    if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device") or nodes not in (1, "1"):
+        where = f" on trainer.num_nodes={nodes}" if nodes not in (1, "1") else ""
         raise UserError(
-            f"trainer.devices={trainer.devices} with trainer.strategy={trainer.strategy} is not tested: use trainer.devices=1 "
+            f"trainer.devices={trainer.devices} with trainer.strategy={trainer.strategy}{where} is not tested: use one device "
+            "of one node: trainer.devices=1 "
             "trainer.strategy=auto (run several jobs of a sweep side by side instead)"
         )
     if str(trainer.precision) not in ("32", "32-true", "bf16-mixed"):
@@ -192,7 +204,7 @@ def _check(cfg: DictConfig) -> None:
     _strategy(cfg)
     for name, build in (
         ("optimizer", lambda: instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(1))])),
-        ("trainer", lambda: instantiate(cfg.trainer, _partial_=True)(logger=False, enable_checkpointing=False)),
+        ("trainer", lambda: alone(instantiate(cfg.trainer, _partial_=True))(logger=False, enable_checkpointing=False)),
     ):
         try:
             build()
@@ -301,7 +313,7 @@ def _make_trainer(
         if callback
     ]
     keeps_checkpoints = any(isinstance(callback, ModelCheckpoint) for callback in configured)
-    make = instantiate(cfg.trainer, _partial_=True)
+    make = alone(instantiate(cfg.trainer, _partial_=True), directory / CHECKPOINTS)
     trainer = make(
         callbacks=[*callbacks, KeepCurve(), *configured],
         logger=list(loggers),

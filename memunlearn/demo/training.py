@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, get_cosine_schedule_with_warmup
 
 from memunlearn.demo.corpus import DemoCorpus
+from memunlearn.one_process import alone
 
 
 class LanguageModelling(lightning.LightningModule):
@@ -69,7 +70,7 @@ def train_demo_model(
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            trainer = lightning.Trainer(
+            trainer = alone(lightning.Trainer)(
                 max_steps=steps,
                 accelerator="cpu",
                 devices=1,

@@ -7,9 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from memunlearn.errors import UserError
-from memunlearn.models.baking import check_target, save_baked
-from memunlearn.models.loading import load_model, load_tokenizer
-from memunlearn.models.patches import apply_patch, load_patch
+from memunlearn.process import own_process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def bake_checkpoint(base: str, patch_file: str, out: str) -> str:
     """Writes base + patch to `out` and says so. Raises UserError for any mistake, before anything is written."""
-    from transformers.utils import logging
+    from transformers.utils import logging  # these here, so that --help answers at once
+
+    from memunlearn.models.baking import check_target, save_baked
+    from memunlearn.models.loading import load_model, load_tokenizer
+    from memunlearn.models.patches import apply_patch, load_patch
 
     logging.disable_progress_bar()  # what is left on stderr is the error, if there is one
     check_target(out)
@@ -42,4 +44,5 @@ def bake_checkpoint(base: str, patch_file: str, out: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with own_process():
+        sys.exit(main())

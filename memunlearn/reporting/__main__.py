@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memunlearn.errors import UserError
-from memunlearn.reporting.paper import write_paper
-from memunlearn.reporting.run_page import rewrite_run_page
-from memunlearn.reporting.sweep_summary import write_summary
+from memunlearn.process import own_process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that holds the runs of a sweep, or one run's")
     parser.add_argument("--paper", action="store_true", help="it is the folder of `make paper`: write its page instead")
     options = parser.parse_args(arguments)
+    from memunlearn.reporting.paper import write_paper  # here, so that --help answers at once
+    from memunlearn.reporting.run_page import rewrite_run_page
+    from memunlearn.reporting.sweep_summary import write_summary
+
     try:
         is_run = (options.folder / "result.json").is_file()
         write = write_paper if options.paper else rewrite_run_page if is_run else write_summary
@@ -40,4 +42,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with own_process():
+        sys.exit(main())

@@ -17,6 +17,7 @@ from memunlearn.masks.selection import Mask
 from memunlearn.models.patches import Patch
 from memunlearn.models.sparse_delta import attach, write_deltas
 from memunlearn.objectives.contrastive import Objective, Unlearn
+from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import PairedEpochs
 from memunlearn.paragraphs.data_module import UnlearningData
 from memunlearn.unlearning.checkpoints import Restored, not_readable
@@ -52,7 +53,7 @@ class Training:
 
 def plain_trainer(callbacks: Sequence[lightning.Callback], max_steps: int | None) -> lightning.Trainer:
     """A Lightning trainer with a progress bar that writes no files."""
-    return lightning.Trainer(
+    return alone(lightning.Trainer)(
         max_steps=max_steps or DEFAULT_STOP.max_steps,
         devices=1,
         logger=False,
