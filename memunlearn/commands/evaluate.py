@@ -68,7 +68,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     measurements = BaseMeasurements.of(base, open_store(cfg.cache))
 
     rows = paragraphs.all_rows
-    clusters = cluster_rows(rows.ids)
+    clusters = cluster_rows(rows.text)
     compared = patch is not None or base is not model
     if compared:
         baseline = measurements.baseline(base, rows, clusters, cfg.batch_size, "with the base model")

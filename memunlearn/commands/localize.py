@@ -149,6 +149,7 @@ def _common_key(measurements: BaseMeasurements, material: Material) -> Key:
         "model": {"weights": measurements.fingerprint, "architecture": measurements.architecture},
         "ids": tensor_digest(material.paragraphs.ids),
         "prefix_length": material.paragraphs.prefix_length,
+        "text_start": material.paragraphs.text_start,
         "origin": list(material.paragraphs.origin),
         "bins": list(material.bins),
         "groups": tensor_digest(groups),

@@ -33,11 +33,11 @@ def make_material(
         raise UserError(f"max_per_bin={cfg.max_per_bin} is not a number of paragraphs: set 1 or more, or null for all")
     vocabulary = loaded.model.config.vocab_size
     rows = paragraphs.all_rows
-    frequency = count_tokens(rows.ids, vocabulary) if cfg.frequency is None else read_token_counts(cfg.frequency, vocabulary)
+    frequency = count_tokens(rows.text, vocabulary) if cfg.frequency is None else read_token_counts(cfg.frequency, vocabulary)
     scores = measurements.scores(rows, 2 * cfg.batch_size, "scoring")
     bins = paragraphs.bins_of_origin or bin_labels(scores.em, rows.continuation_length)
     memorized, non_memorized = _groups(paragraphs, scores.em, bins, rows.continuation_length)
-    clusters = cluster_rows(rows.ids)
+    clusters = cluster_rows(rows.text)
     kept = _draw(bins, memorized, clusters, cfg.max_per_bin, cfg.seed)
     return Material(
         model=loaded.model,

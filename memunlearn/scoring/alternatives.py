@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.progress import track
 from memunlearn.scoring.greedy import greedy_continuations
@@ -49,20 +50,25 @@ def find_alternatives(
 ) -> Alternatives:
     """Perturbs every prefix position (0 too) r times, keeps the one with the lowest EM and decodes from it (paper, section 3).
 
-    Where even that decodes to the original continuation there is no alternative: `found` is False.
+    What stands in front of the text (BOS) is left alone. Where even that decodes to the original continuation there is no
+    alternative: `found` is False. Raises UserError if the prefix has no token of text.
     """
     n, p = paragraphs.prefixes.shape
+    start = paragraphs.text_start
+    if start == p:
+        raise UserError("the prefix is BOS alone, so no token of it can be perturbed: raise paragraphs.prefix_length")
     ends = model.config.eos_token_id  # one, none, or (in newer checkpoints) several
     never = [] if ends is None else [ends] if isinstance(ends, int) else ends
     drawn = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed)
-    em = torch.empty(n, p * replacements, dtype=torch.int64)
+    places = torch.arange(start, p).repeat_interleave(replacements)
+    em = torch.empty(n, len(places), dtype=torch.int64)
     for row in track(range(n), "perturbing prefixes"):
-        ids = paragraphs.ids[row].repeat(p * replacements, 1)
-        ids[torch.arange(p * replacements), torch.arange(p).repeat_interleave(replacements)] = drawn[row].flatten()
+        ids = paragraphs.ids[row].repeat(len(places), 1)
+        ids[torch.arange(len(places)), places] = drawn[row, start:].flatten()
         perturbed = ParagraphSet(ids, p, (paragraphs.origin[row],) * len(ids))
         em[row] = score(model, perturbed, batch_size).em
     best = em.argmin(1)
-    position, token = best // replacements, drawn.flatten(1).gather(1, best.unsqueeze(1)).squeeze(1)
+    position, token = places[best], drawn[:, start:].flatten(1).gather(1, best.unsqueeze(1)).squeeze(1)
     prefixes = paragraphs.prefixes.clone()
     prefixes[torch.arange(n), position] = token
     said = greedy_continuations(model, prefixes, paragraphs.continuation_length, batch_size, "decoding alternatives")
