@@ -16,17 +16,18 @@ from transformers import PreTrainedModel
 
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
-from memunlearn.commands.inputs import caps_of, choose_device, forgets_own_text, load_inputs, quiet_libraries
+from memunlearn.commands.inputs import caps_of, choose_device, forgets_own_text, load_inputs, move, quiet_libraries
 from memunlearn.commands.settings import check_settings
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure, summarize
-from memunlearn.models.loading import LoadedModel, load_model
+from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import apply_patch, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
 from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
+from memunlearn.paths import expanded
 from memunlearn.reporting.files import write_json, write_parquet
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.unlearning.preparation import REPORTED
@@ -60,10 +61,12 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
-    patch = None if cfg.patch is None else load_patch(cfg.patch)
+    patch = None if cfg.patch is None else load_patch(expanded(cfg.patch))
+    if cfg.reference is not None:
+        check_location(str(cfg.reference))
     loaded, paragraphs = load_inputs(cfg)
     model = loaded.model
-    torch.nn.Module.to(model, device)
+    move(model, device, loaded.name)
     base = _base(cfg, loaded, device)
     measurements = BaseMeasurements.of(base, open_store(cfg.cache))
 
@@ -106,13 +109,13 @@ def _base(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> PreTrai
     """The model that KL and self-EM refer to: the reference if one is given, else the model without its patch."""
     if cfg.reference is None:
         return loaded.model
-    reference = load_model(cfg.reference)
+    reference = load_model(str(cfg.reference))
     if reference.config.vocab_size != loaded.model.config.vocab_size:
         raise UserError(
             f"the reference {cfg.reference} has a vocabulary of {reference.config.vocab_size}, {loaded.name} one of "
             f"{loaded.model.config.vocab_size}: give the model that it was made from"
         )
-    torch.nn.Module.to(reference, device)
+    move(reference, device, str(cfg.reference))
     return reference
 
 

@@ -28,8 +28,8 @@ from memunlearn.commands.findings_folder import (
     read_kept,
     write_findings,
 )
-from memunlearn.commands.inputs import choose_device, load_inputs, quiet_libraries
-from memunlearn.commands.material import describe, make_material
+from memunlearn.commands.inputs import choose_device, load_inputs, move, quiet_libraries
+from memunlearn.commands.material import check_material, describe, make_material
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
 from memunlearn.demo.model import WHAT_IT_IS
@@ -65,14 +65,16 @@ def localize(cfg: DictConfig) -> Localization:
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
+    check_material(cfg)
     loaded, paragraphs = load_inputs(cfg)
-    torch.nn.Module.to(loaded.model, device)
+    move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
     material = make_material(cfg, loaded, measurements, paragraphs)
     print("\n".join(describe(material)), flush=True)
 
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
+    notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
     command = shlex.join(["python", "localize.py", *HydraConfig.get().overrides.task])
     place = environment(device) | {"command": command}
     loggers = start_tracking(cfg, config, directory)

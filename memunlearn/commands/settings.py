@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from memunlearn.commands.arguments import FILES, NAMES
 from memunlearn.errors import UserError
 
 LARGEST_SEED = 2**32 - 1  # numpy's
@@ -22,8 +23,14 @@ ANALYSES = "analysis"
 def check_settings(cfg: DictConfig) -> None:
     """Raises UserError where a setting is not of the type that its default has in conf/, or out of range.
 
-    A default that is null says nothing about the type, and where the default is text, anything may stand.
+    A default that is null says nothing about the type, but of those that are names of something; where the default is text,
+    anything may stand.
     """
+    for name in sorted(NAMES | FILES):
+        value = OmegaConf.select(cfg, name)
+        pair = " or a pair {prefix: A.npy, continuation: B.npy}" if name in FILES else ""
+        if isinstance(value, ListConfig) or (isinstance(value, DictConfig) and name in NAMES):
+            raise UserError(f"{name}={value} must be text{pair}: give one name, in quotes if it is written like a list")
     for name, default in _defaults(cfg):
         value = OmegaConf.select(cfg, name)
         if name.startswith(NOT_OURS) or (value is None and _is_limit(name)):

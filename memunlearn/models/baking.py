@@ -13,10 +13,15 @@ from safetensors import SafetensorError
 from torch import nn
 
 from memunlearn.errors import UserError
-from memunlearn.models.sparse_delta import modules_with_deltas, restore_plain
+from memunlearn.models.patches import Patch
+from memunlearn.models.sparse_delta import base_parameters, modules_with_deltas, restore_plain
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What a checkpoint can be written as."""
 
 
 @torch.no_grad()
@@ -52,17 +57,36 @@ def check_target(directory: str | Path) -> None:
         raise UserError(f"{directory} is not empty, and nothing is ever overwritten: give another folder or empty it first")
 
 
-def save_baked(model: PreTrainedModel, directory: str | Path, tokenizer: Any | None = None) -> None:
+@torch.no_grad()
+def lost_to_rounding(patch: Patch, model: PreTrainedModel, dtype: torch.dtype) -> int:
+    """How many of the weights that the patch changes in this model (fp32, the patch applied) are the base's once rounded."""
+    lost = 0
+    if dtype is torch.float32:
+        return lost
+    for name, base in base_parameters(model).items():
+        if name in patch.deltas:
+            flat, delta = patch.indices[name], patch.deltas[name].flatten().to(base.device)
+            before = base.flatten() if flat is None else base.flatten()[flat.to(base.device)]
+            lost += int(((before.to(dtype) == (before + delta).to(dtype)) & (delta != 0)).sum())
+    return lost
+
+
+def save_baked(
+    model: PreTrainedModel, directory: str | Path, tokenizer: Any | None = None, dtype: torch.dtype = torch.float32
+) -> None:
     """Writes the effective model (and the tokenizer) as a plain checkpoint; the folder appears only when it is whole.
 
-    Raises UserError if the folder exists and is not empty, or cannot be written.
+    dtype: of the weights in the file. Raises UserError if the folder exists and is not empty, or cannot be written, and if a
+    weight is too large for the dtype.
     """
     check_target(directory)
     directory = Path(directory).absolute()
     unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.unfinished")
     try:
         unfinished.mkdir(parents=True)
-        bake(model).save_pretrained(unfinished)
+        plain = bake(model).to(dtype)
+        _check_finite(plain, dtype)
+        plain.save_pretrained(unfinished)
         if tokenizer is not None:
             tokenizer.save_pretrained(unfinished)
         os.replace(unfinished, directory)
@@ -70,3 +94,11 @@ def save_baked(model: PreTrainedModel, directory: str | Path, tokenizer: Any | N
         raise UserError(f"cannot write the checkpoint {directory}: {error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _check_finite(model: nn.Module, dtype: torch.dtype) -> None:
+    if dtype is not torch.float16:
+        return
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise UserError(f"{name} holds a weight that float16 cannot: write bfloat16 or float32")

@@ -118,7 +118,9 @@ def _plain(file: Path, loaded: Any) -> Tensor:
         stored = loaded.untyped_storage().nbytes()
         tensor = loaded.detach().resolve_neg()
     except (RuntimeError, NotImplementedError) as error:  # subclasses and wrappers without memory of their own
-        raise UserError(f"{file}: holds a tensor that cannot be read ({type(error).__name__}): save it as a plain one") from error
+        raise UserError(
+            f"{file}: holds a tensor that cannot be read ({type(error).__name__}): save it as a plain one"
+        ) from error
     claimed = loaded.numel() * loaded.element_size()
     held = min(stored, os.path.getsize(file))
     if max(claimed, stored) > held:
@@ -151,9 +153,7 @@ def _checked_header(file: Path, check: ShapeCheck) -> None:
             raise _no_array(file, error) from error
         left = os.path.getsize(file) - opened.tell()
     if kind.hasobject:
-        raise UserError(
-            f"{file}: holds Python objects (loading them could run code): save a numeric array with numpy.save"
-        )
+        raise UserError(f"{file}: holds Python objects (loading them could run code): save a numeric array with numpy.save")
     if any(size < 0 for size in shape) or prod(shape) * kind.itemsize > left:
         raise UserError(
             f"{file}: says that it is {list(shape)} of {kind}, but holds {left:,} bytes: it was cut short, write it again"

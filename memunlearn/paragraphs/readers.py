@@ -126,7 +126,7 @@ def _halves(
     if set(pair) != {"prefix", "continuation"}:
         raise UserError(
             f"a pair of files has the keys prefix and continuation, not {', '.join(map(str, pair)) or 'none'}: "
-            "write {prefix: A.npy, continuation: B.npy}"
+            "write '{prefix: A.npy, continuation: B.npy}', in quotes"
         )
     for key, width in (("prefix", prefix_length), ("continuation", continuation_length)):
         file = existing_file(pair[key], ARRAYS + _TABLES)

@@ -115,6 +115,11 @@ def _file_names(path: PathOrPair) -> str:
     return " + ".join(Path(str(part)).name for part in (path.values() if isinstance(path, Mapping) else [path]))
 
 
+def _text(name: object) -> str | None:
+    """A name that may be written as a number."""
+    return None if name is None else str(name)
+
+
 @dataclass(frozen=True)
 class HubSource:
     """A Hugging Face data set, or local files through its packaged builders (name=json, csv or parquet, and data_files).
@@ -179,9 +184,9 @@ class HubSource:
         try:
             dataset = datasets.load_dataset(
                 str(self.name),
-                self.subset,
-                split=self.split,
-                revision=self.revision,
+                _text(self.subset),
+                split=_text(self.split),
+                revision=_text(self.revision),
                 data_files=self.data_files,
                 streaming=self.streaming,
             )

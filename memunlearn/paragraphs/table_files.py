@@ -100,7 +100,11 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
         raise UserError(f"{path}: line {number} is nested too deeply: write one flat object a line") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not JSON lines (line {number + 1} or after: {error}): write it again in UTF-8") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: line {number} is not JSON ({error.msg} at character {error.colno}): write one object a line, in UTF-8"
+        ) from error
+    except ValueError as error:  # a number of more digits than Python reads
         raise UserError(f"{path}: line {number} is not JSON ({error}): write one object a line, in UTF-8") from error
     except OSError as error:
         raise _unreadable(path, error) from error
