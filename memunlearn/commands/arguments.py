@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
 NAMES = frozenset(
     {
@@ -51,9 +51,9 @@ def _as_typed(argument: str, sweeps: bool) -> str:
         return argument
     name = key.lstrip("+")
     override = _parsed(argument)
-    if name in FOLDERS and _home(override.value() if override else value):
-        value = os.path.expanduser(override.value() if override else value)
-        return f"{key}={quoted(value)}"
+    plain = value if override is None else override.value()
+    if name in FOLDERS and isinstance(plain, str) and plain.startswith("~"):
+        return f"{key}={quoted(os.path.expanduser(plain))}"
     if override is None:
         if name == PATTERNS and (table := _table(value)) is not None:
             return f"{key}={table}"
@@ -70,10 +70,6 @@ def _as_typed(argument: str, sweeps: bool) -> str:
     return argument
 
 
-def _home(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("~")
-
-
 def _each_quoted(value: str) -> str:
     """In a sweep commas stand between values, but not within brackets or quotes."""
     return quoted(value) if re.search(r"[\[\](){}'\"]", value) else ",".join(quoted(one) for one in value.split(","))
@@ -82,13 +78,13 @@ def _each_quoted(value: str) -> str:
 def _table(value: str) -> str | None:
     """A YAML mapping of texts in Hydra's grammar, which knows no quoted keys; None if it is none."""
     try:
-        content = yaml.safe_load(value)
-    except yaml.YAMLError:
+        content = OmegaConf.to_container(OmegaConf.create(value))
+    except Exception:  # YAML's errors, and OmegaConf's for what is no mapping
         return None
-    if not isinstance(content, dict) or not all(isinstance(one, str) for pair in content.items() for one in pair):
+    if not isinstance(content, dict):
         return None
-    keys = [_HYDRA_SIGNS.sub(r"\\\g<0>", key) for key in content]
-    return "{" + ", ".join(f"{key}: {quoted(one)}" for key, one in zip(keys, content.values(), strict=True)) + "}"
+    keys = [_HYDRA_SIGNS.sub(r"\\\g<0>", str(key)) for key in content]
+    return "{" + ", ".join(f"{key}: {quoted(str(one))}" for key, one in zip(keys, content.values(), strict=True)) + "}"
 
 
 def _parsed(argument: str) -> Override | None:

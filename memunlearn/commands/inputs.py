@@ -82,8 +82,9 @@ def move(model: torch.nn.Module, device: torch.device, name: str) -> None:
         if not is_out_of_memory(error):
             raise
         raise UserError(
-            f"out of memory: the model {name} does not fit on {device}, at 4 bytes a weight (weights are fp32 here): end other "
-            "programs there, take a smaller model, or run on the CPU (trainer.accelerator=cpu for train.py, else accelerator=cpu)"
+            f"out of memory: the model {name} does not fit on {device}, at 4 bytes a weight (weights are fp32 here): end "
+            "other programs there, take a smaller model, or run on the CPU (trainer.accelerator=cpu for train.py, else "
+            "accelerator=cpu)"
         ) from error
 
 

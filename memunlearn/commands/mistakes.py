@@ -15,8 +15,8 @@ from memunlearn.commands.arguments import quoted
 from memunlearn.errors import UserError, is_out_of_memory
 
 OUT_OF_MEMORY = (
-    "out of memory: set a smaller batch_size (for train.py, also raise accumulate by the same factor, which keeps the number of "
-    "rows a step)"
+    "out of memory: set a smaller batch_size (for train.py, also raise accumulate by the same factor, which keeps the number "
+    "of rows a step)"
 )
 
 

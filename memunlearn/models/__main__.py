@@ -48,7 +48,8 @@ def bake_checkpoint(base: str, patch_file: str, out: str, dtype: str = "float32"
     lost = lost_to_rounding(patch, model, DTYPES[dtype])
     save_baked(model, directory, load_tokenizer(base), DTYPES[dtype])
     rounded = f"; as {dtype} {lost:,} of them are the base's again" if lost else ""
-    return f"wrote {out} as {dtype}: {base} with {patch.k:,} weights in {len(patch.deltas)} tensors changed by {patch_file}{rounded}"
+    changed = f"{patch.k:,} weights in {len(patch.deltas)} tensors changed by {patch_file}"
+    return f"wrote {out} as {dtype}: {base} with {changed}{rounded}"
 
 
 if __name__ == "__main__":

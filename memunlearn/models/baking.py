@@ -84,7 +84,8 @@ def save_baked(
     unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.unfinished")
     try:
         unfinished.mkdir(parents=True)
-        plain = bake(model).to(dtype)
+        plain = bake(model)
+        nn.Module.to(plain, dtype)
         _check_finite(plain, dtype)
         plain.save_pretrained(unfinished)
         if tokenizer is not None:

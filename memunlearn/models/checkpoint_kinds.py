@@ -45,8 +45,8 @@ def why_not_on_the_hub(name: str, revision: str | None) -> str | None:
 def _an_adapter(name: str, base: object) -> str:
     base = base if isinstance(base, str) and base else "BASE"
     return (
-        f"{name} is a LoRA adapter (PEFT) for {base}, not a whole model: merge it into its base first, where peft is installed: "
-        f'python -c "from peft import AutoPeftModelForCausalLM as M; '
+        f"{name} is a LoRA adapter (PEFT) for {base}, not a whole model: merge it into its base first, where peft is "
+        f'installed: python -c "from peft import AutoPeftModelForCausalLM as M; '
         f"M.from_pretrained({name!r}).merge_and_unload().save_pretrained('MERGED')\" and give model.name_or_path=MERGED"
     )
 
@@ -59,8 +59,8 @@ def _check_quantization(name: str, config: dict[str, Any]) -> None:
     method = found.get("quant_method") if isinstance(found, dict) else None
     called = f" ({method})" if isinstance(method, str) else ""
     raise UserError(
-        f"{name} is a quantized checkpoint{called}: its packed weights cannot be changed one by one; give the checkpoint that it "
-        "was made from, in float32, bfloat16 or float16"
+        f"{name} is a quantized checkpoint{called}: its packed weights cannot be changed one by one; give the checkpoint that "
+        "it was made from, in float32, bfloat16 or float16"
     )
 
 

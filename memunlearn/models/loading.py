@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -159,8 +158,8 @@ def _locate(name: str) -> str:
 
 def _too_large(name: str) -> str:
     return (
-        f"out of memory: the model {name} does not fit, at 4 bytes a weight (weights are fp32 here): close other programs, take "
-        "a machine with more memory, or a smaller model"
+        f"out of memory: the model {name} does not fit, at 4 bytes a weight (weights are fp32 here): close other programs, "
+        "take a machine with more memory, or a smaller model"
     )
 
 

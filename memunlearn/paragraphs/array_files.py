@@ -99,7 +99,8 @@ def _check_not_packed(file: Path) -> None:
         raise UserError(f"{file}: is not a torch file that can be read ({error}): save it again with torch.save") from error
     if unpacked > (size := os.path.getsize(file)):
         raise UserError(
-            f"{file}: has {size:,} bytes that unpack to {unpacked:,}, so torch.save did not write it: save it again with torch.save"
+            f"{file}: has {size:,} bytes that unpack to {unpacked:,}, so torch.save did not write it: save it again "
+            "with torch.save"
         )
 
 

@@ -92,8 +92,8 @@ def _check_size(path: Path, metadata: Any, name: str) -> int:
         or rows > max(SMALL_ROWS, MOST_VALUES * size)
     ):
         raise UserError(
-            f"{path}: has {size:,} bytes and says that they hold {rows:,} rows, {values:,} values, {unpacked:,} bytes in column "
-            f"{name!r}: no paragraphs pack like that; write it again without compression"
+            f"{path}: has {size:,} bytes and says that they hold {rows:,} rows, {values:,} values, {unpacked:,} bytes in "
+            f"column {name!r}: no paragraphs pack like that; write it again without compression"
         )
     each = max(unpacked, 8 * values) // max(1, rows)
     return max(1, min(1024, _BATCH_BYTES // max(1, each)))

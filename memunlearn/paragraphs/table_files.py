@@ -68,12 +68,13 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _jsonl_column(path: Path, wanted: str | None) -> Column:
     first = ID_COLUMNS[0] if wanted is None else str(wanted)
     names: dict[str, None] = {}
-    line = None
-    for line, row in _json_rows(path):
+    rows = 0
+    for _, row in _json_rows(path):
+        rows += 1
         names |= dict.fromkeys(row)
         if first in names:
             break  # nothing that comes after could be preferred to it
-    if line is None:
+    if not rows:
         raise UserError(f"{path}: has no rows: give a file with at least one paragraph")
     name = choose_column(list(names), wanted, path.name)
 

@@ -182,7 +182,8 @@ def _row_of_ids(value: object, column: Column, length: int, origin: str) -> tupl
     if row.ndim != 1 or (row.size and row.dtype.kind not in "iuf"):
         if row.ndim == 1 and (nulls := [place for place, one in enumerate(some) if one is None]):
             raise UserError(
-                f"{origin}: column {column.name!r} has a null (a missing value) at position {nulls[0]}: ids must be whole numbers"
+                f"{origin}: column {column.name!r} has a null (a missing value) at position {nulls[0]}: ids must be "
+                "whole numbers"
             )
         raise UserError(
             f"{origin}: column {column.name!r} holds {_called(value)}, which is neither text nor a list of token ids: "
