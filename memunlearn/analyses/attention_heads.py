@@ -20,6 +20,7 @@ from memunlearn.localization.attention_heads import (
     all_attention,
     attention_heads,
     attention_of_head,
+    frequency_of_text,
     frequency_ranks,
 )
 from memunlearn.reporting.finding import Finding
@@ -67,10 +68,13 @@ class AttentionHeads:
             )
         sets = torch.arange(3).repeat_interleave(torch.tensor([len(part) for part in parts]))
         prefixes, clusters = material.paragraphs.prefixes[chosen], material.clusters[chosen].numpy()
-        found = attention_heads(material.model, prefixes, material.frequency, sets, material.batch_size)
+        start = material.paragraphs.text_start  # BOS, to which much attention goes, is no token of the text
+        found = attention_heads(material.model, prefixes, material.frequency, sets, material.batch_size, start)
         few = torch.cat([material.rows(sets == which, self.within_rows) for which in (0, 1)])
         attention = all_attention(material.model, prefixes[few], material.batch_size).numpy() if len(few) else None
-        frequency = material.frequency[prefixes].double()
+        if attention is not None:
+            attention[..., :start] = np.nan
+        frequency = frequency_of_text(material.frequency, prefixes, start)
         within = {
             name: self._within(attention, frequency[few].numpy(), clusters[few.numpy()], sets[few], name, found)
             for name in GROUPS
@@ -147,6 +151,8 @@ class AttentionHeads:
     ) -> dict[tuple[str, str], Estimates]:
         """Attention per occurrence by rank, [P], of the named head and of the others in its layer: by (set, which)."""
         own, others = attention_of_head(material.model, prefixes, *named, material.batch_size)
+        for one in (own, others):
+            one[:, : material.paragraphs.text_start] = torch.nan
         ranks = frequency_ranks(frequency)
         curves = {}
         for which, values in (("named", own), ("others", others)):

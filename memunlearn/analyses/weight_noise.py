@@ -72,7 +72,7 @@ class WeightNoise:
         if not len(non_memorized) and "retain" in getattr(self.attribution, "depends_on", ()):
             raise UserError(
                 "analysis.weight_noise.attribution needs non-memorized paragraphs and there is none: "
-                "give some, or use weight_attribution.Gradient"
+                "give some, or leave analysis.weight_noise.attribution at its default, which needs none"
             )
         seeds = [int(seed) for seed in np.random.SeedSequence(material.seed).generate_state(self.seeds)]
         top, masks = self._masks(material, memorized, non_memorized, seeds)

@@ -231,6 +231,7 @@ def _rows(paragraphs: ParagraphSet) -> dict[str, Any]:
         "ids": tensor_digest(paragraphs.ids),
         "prefix_length": paragraphs.prefix_length,
         "continuation_length": paragraphs.continuation_length,
+        "text_start": paragraphs.text_start,
     }
 
 

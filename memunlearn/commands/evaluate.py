@@ -11,6 +11,7 @@ from typing import Any
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -19,10 +20,12 @@ from memunlearn.commands.base_measurements import BaseMeasurements, open_store, 
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import (
     caps_of,
+    check_source,
     choose_device,
     forgets_own_text,
     load_configured_model,
     load_paragraphs,
+    move,
     quiet_libraries,
 )
 from memunlearn.commands.kept_config import shown
@@ -33,7 +36,7 @@ from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure, summarize, summarize_alternatives
-from memunlearn.models.loading import LoadedModel, load_model
+from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
 from memunlearn.paragraphs.clusters import cluster_rows
@@ -41,6 +44,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.roles import UNKNOWN
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
+from memunlearn.paths import expanded
 from memunlearn.reporting.files import remove_leftovers, write_json, write_parquet
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.score import score
@@ -69,7 +73,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     if cfg.patch is not None and cfg.reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
     given = given_on_the_command_line()
-    patch = None if cfg.patch is None else load_patch(cfg.patch)
+    patch = None if cfg.patch is None else load_patch(expanded(cfg.patch))
     if patch is not None:
         cfg = with_settings_of(patch, cfg, given)
         check_settings(cfg)
@@ -81,9 +85,13 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
     place = environment(device)
+    if cfg.reference is not None:
+        check_location(str(cfg.reference))
+    if patch is None or patch.roles is None:
+        check_source(instantiate(cfg.paragraphs.source))
     loaded = load_configured_model(cfg)
     model = loaded.model
-    torch.nn.Module.to(model, device)
+    move(model, device, loaded.name)
     base = _base(cfg, loaded, device)
     measurements = BaseMeasurements.of(base, open_store(cfg.cache))
     if patch is not None:
@@ -140,7 +148,7 @@ def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:
     """Rows that no patch knows the roles of: sets are made of them when the base model has scored them."""
     rows = paragraphs.all_rows
     bins: list[str | None] = [*paragraphs.bins_of_origin] or [None] * len(rows)
-    return RunRows(rows, (), cluster_rows(rows.ids), bins, paragraphs.self_generated, {})
+    return RunRows(rows, (), cluster_rows(rows.text), bins, paragraphs.self_generated, {})
 
 
 def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool]) -> int:
@@ -162,13 +170,13 @@ def _base(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> PreTrai
     """The model that KL and self-EM refer to: the reference if one is given, else the model without its patch."""
     if cfg.reference is None:
         return loaded.model
-    reference = load_model(cfg.reference)
+    reference = load_model(str(cfg.reference))
     if reference.config.vocab_size != loaded.model.config.vocab_size:
         raise UserError(
             f"the reference {cfg.reference} has a vocabulary of {reference.config.vocab_size}, {loaded.name} one of "
             f"{loaded.model.config.vocab_size}: give the model that it was made from"
         )
-    torch.nn.Module.to(reference, device)
+    move(reference, device, str(cfg.reference))
     return reference
 
 

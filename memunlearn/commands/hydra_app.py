@@ -13,6 +13,7 @@ import hydra
 from omegaconf import DictConfig
 
 from memunlearn.commands import sweep_folder, sweep_launcher, sweep_watch
+from memunlearn.commands.arguments import as_typed
 from memunlearn.commands.claim_folders import Refused
 from memunlearn.commands.claims import let_all_go
 from memunlearn.commands.mistakes import mistake
@@ -36,7 +37,7 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     # Hydra would print a traceback and exit with 1; with this set it hands the exception on.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = [INSTEAD.get(argument, argument) for argument in sys.argv]
+    sys.argv = [sys.argv[0], *as_typed([INSTEAD.get(argument, argument) for argument in sys.argv[1:]])]
     sweep_folder.register()
     sweep_launcher.register()
     sweep_watch.forget_sweep()

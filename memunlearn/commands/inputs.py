@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from memunlearn.commands.base_measurements import BaseMeasurements
-from memunlearn.errors import UserError
+from memunlearn.errors import UserError, is_out_of_memory
+from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel
 from memunlearn.one_process import one_process
 from memunlearn.paragraphs.own_text import own_of_corpus, own_of_pools
@@ -51,27 +52,59 @@ def choose_device(accelerator: str) -> torch.device:
 
 
 def load_inputs(cfg: DictConfig) -> tuple[LoadedModel, LoadedParagraphs]:
-    """The model (on the CPU) and the paragraphs, checked against the model's vocabulary and length."""
+    """The model (on the CPU) and the paragraphs, checked against the model's vocabulary and length.
+
+    What can be checked without the model is checked before it is loaded.
+    """
+    check_source(instantiate(cfg.paragraphs.source))
     loaded = load_configured_model(cfg)
     return loaded, load_paragraphs(cfg.paragraphs.source, loaded)
 
 
 def load_configured_model(cfg: DictConfig) -> LoadedModel:
     """The model that the config names, on the CPU."""
-    loaded: LoadedModel = instantiate(cfg.model).load()
+    source = instantiate(cfg.model)
+    check_source(source)
+    loaded: LoadedModel = source.load()
     print(f"model: {loaded.name}, {sum(p.numel() for p in loaded.model.parameters()):,} weights", flush=True)
+    if loaded.patterns is not None:
+        eligible_weights(loaded.model, loaded.patterns)  # refused now, not after the corpus is scored
     return loaded
 
 
-def load_paragraphs(source: DictConfig, loaded: LoadedModel) -> LoadedParagraphs:
+def check_source(source: Any) -> None:
+    """What a source of models or paragraphs can tell before anything is loaded. Raises UserError as its `load` does."""
+    if hasattr(source, "check"):  # a source of the user's own need not have it
+        source.check()
+
+
+def load_paragraphs(config: DictConfig, loaded: LoadedModel) -> LoadedParagraphs:
     """What this source gives, checked against the model's vocabulary and length."""
-    paragraphs: LoadedParagraphs = instantiate(source).load(loaded.tokenizer)
+    source = instantiate(config)
+    check_source(source)
+    paragraphs: LoadedParagraphs = source.load(loaded.tokenizer)
     print(f"paragraphs: {paragraphs.description}", flush=True)
+    if paragraphs.beginning is not None:
+        print(paragraphs.beginning, flush=True)
     for rows in (paragraphs.corpus, paragraphs.memorized, paragraphs.non_memorized):
         check_fits(loaded, rows)
     for rows in (paragraphs.forget, paragraphs.bystander, paragraphs.retain, *paragraphs.bins.values()):
         check_fits(loaded, rows)
     return paragraphs
+
+
+def move(model: torch.nn.Module, device: torch.device, name: str) -> None:
+    """The model, called `name`, onto the device. Raises UserError if it does not fit there."""
+    try:
+        torch.nn.Module.to(model, device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"out of memory: the model {name} does not fit on {device}, at 4 bytes a weight (weights are fp32 here): end "
+            "other programs there, take a smaller model, or run on the CPU (trainer.accelerator=cpu for train.py, else "
+            "accelerator=cpu)"
+        ) from error
 
 
 def check_fits(loaded: LoadedModel, rows: Any) -> None:

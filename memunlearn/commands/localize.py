@@ -26,9 +26,9 @@ from memunlearn.commands.findings_folder import (
     read_kept,
     write_findings,
 )
-from memunlearn.commands.inputs import choose_device, load_inputs, quiet_libraries
+from memunlearn.commands.inputs import choose_device, load_inputs, move, quiet_libraries
 from memunlearn.commands.kept_config import shown
-from memunlearn.commands.material import describe, make_material
+from memunlearn.commands.material import check_material, describe, make_material
 from memunlearn.commands.resuming import command_line
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import LOCALIZATION
@@ -69,14 +69,16 @@ def localize(cfg: DictConfig) -> Localization:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
     place = environment(device) | {"command": command_line()}
+    check_material(cfg)
     loaded, paragraphs = load_inputs(cfg)
-    torch.nn.Module.to(loaded.model, device)
+    move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
     material = make_material(cfg, loaded, measurements, paragraphs)
     print("\n".join(describe(material)), flush=True)
 
     config = shown(cfg)
     notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
+    notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
     loggers = start_tracking(cfg, config, directory)
     succeeded = False
     try:
@@ -151,6 +153,7 @@ def _common_key(measurements: BaseMeasurements, material: Material) -> Key:
         "model": {"weights": measurements.fingerprint, "architecture": measurements.architecture},
         "ids": tensor_digest(material.paragraphs.ids),
         "prefix_length": material.paragraphs.prefix_length,
+        "text_start": material.paragraphs.text_start,
         "origin": list(material.paragraphs.origin),
         "bins": list(material.bins),
         "groups": tensor_digest(groups),

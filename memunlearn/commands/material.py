@@ -14,11 +14,20 @@ from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.errors import UserError
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel
+from memunlearn.paragraphs.array_files import ARRAYS, existing_file
 from memunlearn.paragraphs.bins import bin_labels, em_bins, is_memorized, is_non_memorized
 from memunlearn.paragraphs.cluster_choice import number_generator, thin
 from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.frequency import count_tokens, read_token_counts
 from memunlearn.paragraphs.sources import LoadedParagraphs
+
+
+def check_material(cfg: DictConfig) -> None:
+    """What can be told before a model is loaded. Raises UserError as `make_material` does."""
+    if cfg.max_per_bin is not None and (not isinstance(cfg.max_per_bin, int) or cfg.max_per_bin < 1):
+        raise UserError(f"max_per_bin={cfg.max_per_bin} is not a number of paragraphs: set 1 or more, or null for all")
+    if cfg.frequency is not None:
+        existing_file(cfg.frequency, ARRAYS, "token counts")
 
 
 def make_material(
@@ -29,19 +38,19 @@ def make_material(
     Token frequencies are those of all rows, or of the file that `frequency` names. Raises UserError for a `max_per_bin` below 1
     and for an unreadable file of counts.
     """
-    if cfg.max_per_bin is not None and (not isinstance(cfg.max_per_bin, int) or cfg.max_per_bin < 1):
-        raise UserError(f"max_per_bin={cfg.max_per_bin} is not a number of paragraphs: set 1 or more, or null for all")
+    check_material(cfg)
+    weights = eligible_weights(loaded.model, loaded.patterns)  # an unknown architecture is refused before anything is scored
     vocabulary = loaded.model.config.vocab_size
     rows = paragraphs.all_rows
-    frequency = count_tokens(rows.ids, vocabulary) if cfg.frequency is None else read_token_counts(cfg.frequency, vocabulary)
+    frequency = count_tokens(rows.text, vocabulary) if cfg.frequency is None else read_token_counts(cfg.frequency, vocabulary)
     scores = measurements.scores(rows, 2 * cfg.batch_size, "scoring")
     bins = paragraphs.bins_of_origin or bin_labels(scores.em, rows.continuation_length)
     memorized, non_memorized = _groups(paragraphs, scores.em, bins, rows.continuation_length)
-    clusters = cluster_rows(rows.ids)
+    clusters = cluster_rows(rows.text)
     kept = _draw(bins, memorized, clusters, cfg.max_per_bin, cfg.seed)
     return Material(
         model=loaded.model,
-        weights=eligible_weights(loaded.model, loaded.patterns),
+        weights=weights,
         tokenizer=loaded.tokenizer,
         paragraphs=rows.select(kept),
         scores=scores.select(kept),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 import traceback
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from memunlearn.errors import UserError
+from memunlearn.commands.arguments import quoted
+from memunlearn.errors import UserError, is_out_of_memory
 
 OUT_OF_MEMORY = (
-    "out of memory: set a smaller batch_size (and raise accumulate by the same factor, which keeps the number of rows a step)"
+    "out of memory: set a smaller batch_size (for train.py, also raise accumulate by the same factor, which keeps the number "
+    "of rows a step)"
 )
 
 
@@ -31,11 +35,23 @@ def mistake(error: BaseException) -> str | None:
     if isinstance(error, HydraException) and _without_optuna(error):
         return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
     if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
-        return " ".join(str(error).split())
+        return " ".join(str(error).split()) + _how_to_quote(error)
     if isinstance(error, OSError) and error.errno is not None:
         where = error.filename or "the output folder"
         return f"{where}: {os.strerror(error.errno)}: check the path, its permissions and the room on its disk"
     return None
+
+
+def _how_to_quote(error: BaseException) -> str:
+    """What to type instead of an argument that Hydra's grammar refuses."""
+    argument = str(getattr(error, "override", None) or "")
+    key, equals, value = argument.partition("=")
+    if not isinstance(error, OverrideParseException) or not equals:
+        return ""
+    instead = f"{key}={quoted(value)}"
+    # The shell takes signs in double quotes as they are, but for these.
+    typed = shlex.quote(instead) if re.search(r'["$`\\!]', instead) else f'"{instead}"'
+    return f"; a value with other signs than letters, digits and / . - _ is quoted twice: {typed}"
 
 
 def _without_optuna(error: HydraException) -> bool:
@@ -48,11 +64,3 @@ def _while_composing(error: BaseException) -> bool:
     """Whether Hydra raised it over the command line or a config file: not all of its errors are HydraExceptions."""
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     return "hydra._internal.config_loader_impl" in modules or modules[-1:] == ["hydra._internal.utils"]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """The GPU's, PyTorch's CPU allocator's, or Python's own."""
-    torch = sys.modules.get("torch")  # not imported for this: a typo is answered at once
-    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from memunlearn.commands.arguments import FILES, NAMES
 from memunlearn.commands.offered import NOT_GROUPS, composed_of, targets_in
 from memunlearn.errors import UserError
 
@@ -23,9 +24,14 @@ ANALYSES = "analysis"
 def check_settings(cfg: DictConfig, kept: bool = False) -> None:
     """Raises UserError where a setting is not of the type that its default has in conf/, or out of range.
 
-    A default that is null says nothing about the type, and where the default is text, anything may stand. kept: the config is
-    not composed of this command's choices, but one that a run has kept.
+    A default that is null says nothing about the type, but of those that are names of something; where the default is text,
+    anything may stand. kept: the config is not composed of this command's choices, but one that a run has kept.
     """
+    for name in sorted(NAMES | FILES):
+        value = OmegaConf.select(cfg, name)
+        pair = " or a pair {prefix: A.npy, continuation: B.npy}" if name in FILES else ""
+        if isinstance(value, ListConfig) or (isinstance(value, DictConfig) and name in NAMES):
+            raise UserError(f"{name}={value} must be text{pair}: give one name, in quotes if it is written like a list")
     for name, default in _kept_defaults(cfg) if kept else _defaults(cfg):
         value = OmegaConf.select(cfg, name)
         if name.startswith(NOT_OURS) or (value is None and _is_limit(name)):

@@ -21,7 +21,7 @@ from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.curve_file import CurveFile, KeepCurve
 from memunlearn.commands.environment import environment
-from memunlearn.commands.inputs import choose_device, forgets_own_text, load_inputs, quiet_libraries, split
+from memunlearn.commands.inputs import choose_device, forgets_own_text, load_inputs, move, quiet_libraries, split
 from memunlearn.commands.kept_config import damage_named, shown
 from memunlearn.commands.kept_patches import KeptPatches
 from memunlearn.commands.kept_rows import keep_rows
@@ -46,7 +46,7 @@ from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import em_p95
 from memunlearn.masks.strategies import MaskStrategy
-from memunlearn.models.components import eligible_weights
+from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
 from memunlearn.objectives.contrastive import Objective
@@ -112,7 +112,8 @@ def train(cfg: DictConfig) -> RunResult:
     lightning.seed_everything(cfg.seeds.training, workers=True, verbose=False)
     loaded, paragraphs = load_inputs(cfg)
     check_decodes(loaded.tokenizer, loaded.model.config.vocab_size)
-    torch.nn.Module.to(loaded.model, device)
+    weights = _weights(cfg, loaded)
+    move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
@@ -125,13 +126,14 @@ def train(cfg: DictConfig) -> RunResult:
     kept, afterwards = KeptPatches(directory, config), Afterwards()
     failed = True
     try:
-        given = _ingredients(cfg, loaded, measurements, sets, directory, loggers, resume_from, kept.keep)
+        given = _ingredients(cfg, loaded, weights, measurements, sets, directory, loggers, resume_from, kept.keep)
         keep_rows(directory, sets, given.preparation, paragraphs)
         prepared = time.perf_counter()
         outcome = instantiate(cfg.protocol).run(given)
         print_reused(measurements.store)
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
         notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_)
+        notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
         result = result_of(config, place | {"command": command}, outcome, given.preparation, given.weights, seconds, notes)
         write_run(directory, result, outcome, given.preparation, loaded, notes, loggers, afterwards)
@@ -221,9 +223,18 @@ def _strategy(cfg: DictConfig) -> tuple[MaskStrategy, str | None]:
     return instantiate(mask, _convert_="all"), scope
 
 
+def _weights(cfg: DictConfig, loaded: LoadedModel) -> list[WeightTensor]:
+    """The eligible weights; refuses here, not after the corpus was scored, an unknown architecture and a filter on nothing."""
+    strategy, _ = _strategy(cfg)
+    weights = eligible_weights(loaded.model, loaded.patterns)
+    passing_positions(weights, Filter(strategy.layers, strategy.components, strategy.heads))
+    return weights
+
+
 def _ingredients(
     cfg: DictConfig,
     loaded: LoadedModel,
+    weights: list[WeightTensor],
     measurements: BaseMeasurements,
     sets: ParagraphSets,
     directory: Path,
@@ -234,8 +245,6 @@ def _ingredients(
     objective: Objective = instantiate(cfg.objective)
     stop = instantiate(cfg.stop) if cfg.get("stop") else None
     strategy, scope = _strategy(cfg)
-    weights = eligible_weights(loaded.model, loaded.patterns)
-    passing_positions(weights, Filter(strategy.layers, strategy.components, strategy.heads))  # refused now, not hours later
     return Ingredients(
         loaded.model,
         weights,

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from memunlearn.demo.corpus import DemoCorpus, assign_roles, cut_paragraphs, text_hash, topics, train_tokenizer
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel, ModelSource
+from memunlearn.paragraphs.beginnings import Bos
 from memunlearn.paragraphs.download import cache_root
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.sources import FileSource, LoadedParagraphs
@@ -149,13 +150,17 @@ class DemoSource:
     demo: Demo
     path: str | None = None
     column: str | None = None
+    bos: Bos = "auto"
+
+    def check(self) -> None:
+        """What can be told before the model is there. Raises UserError as `load` does."""
+        if self.path is not None:
+            self._own().check()
 
     def load(self, tokenizer=None) -> LoadedParagraphs:
         """Builds the demo at first use."""
         if self.path is not None:
-            return FileSource(self.demo.prefix_length, self.demo.continuation_length, path=self.path, column=self.column).load(
-                tokenizer
-            )
+            return self._own().load(tokenizer)
         rows = demo_rows(self.demo)
         roles = {"memorized": rows.memorized, "seen": rows.background[: self.demo.seen], "unseen": rows.unseen}
         corpus = concatenate(
@@ -166,3 +171,7 @@ class DemoSource:
         )
         counts = ", ".join(f"{len(ids)} {role}" for role, ids in roles.items())
         return LoadedParagraphs(f"demo: {counts} rows", corpus=corpus)
+
+    def _own(self) -> FileSource:
+        lengths = self.demo.prefix_length, self.demo.continuation_length
+        return FileSource(*lengths, path=self.path, column=self.column, bos=self.bos)

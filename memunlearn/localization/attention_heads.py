@@ -91,16 +91,17 @@ def attention_batches(
 
 
 def attention_heads(
-    model: PreTrainedModel, prefixes: Tensor, frequency: Tensor, sets: Tensor, batch_size: int = 16
+    model: PreTrainedModel, prefixes: Tensor, frequency: Tensor, sets: Tensor, batch_size: int = 16, text_start: int = 0
 ) -> HeadAttention:
     """One pass over the prefixes [N, P]. frequency: [V], how often each token occurs in a corpus; sets: [N] int64, 0 .. S - 1.
 
-    Keeps sums and a number a paragraph and head. Raises UserError if there is no prefix, or no attention weights.
+    text_start: so many tokens in front are no text (BOS); attention to them counts as what a layer cannot see, in all but the
+    entropy. Keeps sums and a number a paragraph and head. Raises UserError if there is no prefix, or no attention weights.
     """
     if not len(prefixes):
         raise UserError("there is no paragraph whose attention could be read")
     n, p = prefixes.shape
-    occurrences = frequency[prefixes].double()
+    occurrences = frequency_of_text(frequency, prefixes, text_start)
     ranks = frequency_ranks(occurrences)
     found: dict[str, Tensor] = {}
     for rows, attention in attention_batches(model, prefixes, batch_size):
@@ -117,11 +118,12 @@ def attention_heads(
                 "visible": torch.zeros(layers, dtype=torch.int64),
             }
         seen = (attention > 0).any(2)  # [B, L, P]
+        seen[..., :text_start] = False
         only_seen = torch.where(seen.unsqueeze(2), attention, torch.nan)
         found["tau"][rows] = torch.from_numpy(tau_b(only_seen, occurrences[rows][:, None, None]))
         found["entropy"][rows] = torch.special.entr(attention).sum(-1)
         of_rank = torch.nn.functional.one_hot(ranks[rows], p).double()  # [B, P, ranks]
-        found["rank_sums"].index_add_(0, sets[rows], attention @ of_rank.unsqueeze(1))
+        found["rank_sums"].index_add_(0, sets[rows], only_seen.nan_to_num(nan=0.0) @ of_rank.unsqueeze(1))
         found["rank_counts"].index_add_(0, sets[rows], seen.double() @ of_rank)
         centred = (only_seen - only_seen.nanmean(-1, keepdim=True)).nan_to_num(nan=0.0)
         products = centred @ centred.transpose(2, 3)  # [B, L, H, H]
@@ -138,6 +140,15 @@ def _correlation(products: Tensor) -> Tensor:
     scale = products.diagonal(dim1=-2, dim2=-1).sqrt()
     scale = torch.where(scale > 0, scale, torch.nan)
     return products / scale.unsqueeze(-1) / scale.unsqueeze(-2)
+
+
+def frequency_of_text(frequency: Tensor, prefixes: Tensor, text_start: int) -> Tensor:
+    """How often the tokens of prefixes [N, P] occur: [N, P] fp64. What stands before the text gets the rarest one's number,
+    so that no rank is its own."""
+    occurrences = frequency[prefixes].double()
+    if 0 < text_start < prefixes.shape[1]:
+        occurrences[:, :text_start] = occurrences[:, text_start:].amin(1, keepdim=True)
+    return occurrences
 
 
 def frequency_ranks(occurrences: Tensor) -> Tensor:

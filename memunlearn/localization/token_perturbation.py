@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from memunlearn.errors import UserError
 from memunlearn.objectives.losses import token_nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.progress import track
@@ -82,14 +83,20 @@ def perturb_tokens(
     second_likely: also the model's most likely token there other than the one that stands there.
     reuse: keys and values before a replaced token stay as they are, so only what comes after them is computed; used if the
     model agrees with its plain pass that way. batch_size: sequences a pass.
+    What stands in front of the text (BOS) is left alone: nothing stands there instead. Raises UserError if the
+    prefix has no token of text.
     """
     n, p = paragraphs.prefixes.shape
+    start = paragraphs.text_start
+    if start == p:
+        raise UserError("the prefix is BOS alone, so no token of it can be perturbed: raise paragraphs.prefix_length")
     length, kinds = paragraphs.continuation_length, (RANDOM,) * replacements + (SECOND_LIKELY,) * second_likely
     tokens = torch.full((n, p, len(kinds)), -1)
     if n and replacements:
         ends = model.config.eos_token_id
         never = [] if ends is None else [ends] if isinstance(ends, int) else ends
-        tokens[..., :replacements] = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed)
+        drawn = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed)
+        tokens[:, start:, :replacements] = drawn[:, start:]
     em, nll = torch.full((2, n, p, len(kinds)), torch.nan)
     em_before, nll_before = torch.empty(2, n)
     for rows in track(torch.arange(n).split(max(1, batch_size // len(kinds))), "perturbing prefixes") if n else ():
@@ -104,7 +111,9 @@ def perturb_tokens(
         ).logits
         em_before[rows], nll_before[rows] = _scores(logits[:, -length:], ids[:, p:])
         if second_likely:
-            tokens[rows, 1:, -1] = _second_likely(logits[:, : p - 1], ids[:, 1:p]).cpu()
+            from_here = max(1, start)
+            likely = _second_likely(logits[:, from_here - 1 : p - 1], ids[:, from_here:p])
+            tokens[rows, from_here:, -1] = likely.cpu()
         del logits
         if cache is not None and not int(rows[0]):
             reuse = _agrees(model, ids[:1], tokens[rows[:1], p - 1, :1].to(ids), cache, p, length)

@@ -4,7 +4,7 @@ That is: it says no more than C/5 tokens of the continuation in a row (see `scor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -52,4 +52,4 @@ def twins_of(paragraphs: ParagraphSet, alternatives: Alternatives, em: Tensor | 
     ids[torch.arange(len(rows)), position] = token
     if bool((ids == original.ids).all(1).any()):
         raise ValueError("a perturbation puts the token that stands there")
-    return Twins(original, ParagraphSet(ids, paragraphs.prefix_length, original.origin), rows, position, alternatives.em[rows])
+    return Twins(original, replace(original, ids=ids), rows, position, alternatives.em[rows])

@@ -83,12 +83,22 @@ def patterns_for(model: nn.Module, patterns: Mapping[str, str] | None = None) ->
                 f"{{'model.layers.{{layer}}.self_attn.q_proj.weight': q}} to one of {', '.join(LAYOUTS)}"
             )
         return BUILT_IN[model_type]
+    check_patterns(patterns)
+    return patterns
+
+
+def check_patterns(patterns: Mapping[str, str]) -> None:
+    """Raises UserError if a table of the caller's is none, names an unknown layout or lacks `{layer}`."""
+    if not isinstance(patterns, Mapping) or not patterns:
+        raise UserError(
+            f"model.patterns={patterns} is no table: write a mapping such as "
+            f"{{'model.layers.{{layer}}.self_attn.q_proj.weight': q}} to one of {', '.join(LAYOUTS)}"
+        )
     for pattern, layout in patterns.items():
         if layout not in LAYOUTS:
             raise UserError(f"model.patterns: {pattern} is said to be '{layout}': use one of {', '.join(LAYOUTS)}")
-        if pattern.count("{layer}") != 1:
+        if str(pattern).count("{layer}") != 1:
             raise UserError(f"model.patterns: '{pattern}' needs {{layer}} once, where the number of the layer stands")
-    return patterns
 
 
 def layer_of(name: str, pattern: str) -> int | None:

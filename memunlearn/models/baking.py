@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from memunlearn.errors import UserError
-from memunlearn.models.sparse_delta import modules_with_deltas, restore_plain
+from memunlearn.models.patches import Patch
+from memunlearn.models.sparse_delta import base_parameters, modules_with_deltas, restore_plain
 from memunlearn.reporting.files import replacing_folder
 
 if TYPE_CHECKING:
@@ -51,17 +52,45 @@ def check_target(directory: str | Path) -> None:
         raise UserError(f"{directory} is not empty, and nothing is ever overwritten: give another folder or empty it first")
 
 
-def save_baked(model: PreTrainedModel, directory: str | Path, tokenizer: Any | None = None) -> None:
+@torch.no_grad()
+def lost_to_rounding(patch: Patch, model: PreTrainedModel, dtype: torch.dtype) -> int:
+    """How many of the weights that the patch changes in this model (fp32, the patch applied) are the base's once rounded."""
+    lost = 0
+    if dtype is torch.float32:
+        return lost
+    for name, base in base_parameters(model).items():
+        if name in patch.deltas:
+            flat, delta = patch.indices[name], patch.deltas[name].flatten().to(base.device)
+            before = base.flatten() if flat is None else base.flatten()[flat.to(base.device)]
+            lost += int(((before.to(dtype) == (before + delta).to(dtype)) & (delta != 0)).sum())
+    return lost
+
+
+def save_baked(
+    model: PreTrainedModel, directory: str | Path, tokenizer: Any | None = None, dtype: torch.dtype = torch.float32
+) -> None:
     """Writes the effective model (and the tokenizer) as a plain checkpoint; the folder appears only when it is whole.
 
-    Raises UserError if the folder exists and is not empty, or cannot be written.
+    dtype: of the weights in the file. Raises UserError if the folder exists and is not empty, or cannot be written, and if a
+    weight is too large for the dtype.
     """
     check_target(directory)
     directory = Path(directory).absolute()
     try:
         with replacing_folder(directory) as temporary:
-            bake(model).save_pretrained(temporary)
+            plain = bake(model)
+            nn.Module.to(plain, dtype)
+            _check_finite(plain, dtype)
+            plain.save_pretrained(temporary)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
     except (OSError, SafetensorError, ValueError) as error:  # ValueError: transformers refuses an invalid generation config
         raise UserError(f"cannot write the checkpoint {directory}: {error}") from error
+
+
+def _check_finite(model: nn.Module, dtype: torch.dtype) -> None:
+    if dtype is not torch.float16:
+        return
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise UserError(f"{name} holds a weight that float16 cannot: write bfloat16 or float32")

@@ -35,9 +35,9 @@ def passing_positions(weights: Sequence[WeightTensor], filter: Filter) -> dict[s
     """
     kinds = {kind for weight in weights for kind in weight.kind_names}
     heads = {head for weight in weights for head in weight.heads.unique().tolist() if head >= 0}
-    _check("layers", filter.layers, sorted({weight.layer for weight in weights}))
-    _check("components", filter.components, [kind for kind in KINDS if kind in kinds])
-    _check("heads", filter.heads, sorted(heads))
+    _check("mask.layers", filter.layers, sorted({weight.layer for weight in weights}))
+    _check("mask.components", filter.components, [kind for kind in KINDS if kind in kinds])
+    _check("mask.heads", filter.heads, sorted(heads))
     passing: dict[str, Tensor | None] = {}
     for weight in weights:
         keep = _passes(weight, filter)
@@ -48,8 +48,8 @@ def passing_positions(weights: Sequence[WeightTensor], filter: Filter) -> dict[s
     if not passing:
         heads_only = " (a filter on heads leaves MLPs out)" if filter.heads is not None else ""
         raise UserError(
-            f"layers={_shown(filter.layers)}, components={_shown(filter.components)}, heads={_shown(filter.heads)} together "
-            f"leave no weight{heads_only}: loosen one of them"
+            f"mask.layers={_shown(filter.layers)}, mask.components={_shown(filter.components)}, "
+            f"mask.heads={_shown(filter.heads)} together leave no weight{heads_only}: loosen one of them"
         )
     return passing
 

@@ -13,10 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from memunlearn.errors import UserError
+from memunlearn.errors import UserError, is_out_of_memory
 from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.sparse_delta import attach, detach, read_deltas, write_deltas
 from memunlearn.paragraphs.roles import Roles, as_metadata, from_metadata
+from memunlearn.paths import expanded
 from memunlearn.reporting.files import replacing
 from memunlearn.reporting.reading import parse_json
 
@@ -50,7 +51,7 @@ def capture_patch(model: nn.Module, config: Mapping[str, Any], base_fingerprint:
     """
     deltas = read_deltas(model)
     if not deltas:
-        raise UserError("this model carries no deltas, so there is no patch to take: attach(model, mask.indices) first")
+        raise UserError("this model carries no deltas, so there is no patch to take: unlearn(model, mask, preparation) first")
     return Patch(
         indices={name: None if flat is None else flat.cpu() for name, (flat, _) in deltas.items()},
         deltas={name: delta.cpu() for name, (_, delta) in deltas.items()},
@@ -79,6 +80,7 @@ def save_patch(path: str | Path, patch: Patch) -> None:
 
 def load_patch(path: str | Path) -> Patch:
     """Reads a patch onto the CPU. Raises UserError if there is no file, or it is not a whole and valid patch."""
+    path = expanded(path)
     if not Path(path).is_file():
         raise UserError(f"there is no patch file {path}: give the path of a run's patch.safetensors")
     try:
@@ -86,6 +88,8 @@ def load_patch(path: str | Path) -> Patch:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (OSError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         raise UserError(f"{path} is not a readable safetensors file ({error}): copy it again from the run") from error
     deltas = {key.removesuffix(".delta"): tensor for key, tensor in tensors.items() if key.endswith(".delta")}
     indices = {name: tensors.get(f"{name}.indices") for name in deltas}

@@ -72,7 +72,9 @@ def attach(model: nn.Module, indices: Mapping[str, Tensor | None]) -> None:
     weight is unknown, tied or not fp32, or if indices are not what is said above.
     """
     if any(parametrize.is_parametrized(module) for module in model.modules()):
-        raise UserError("this model already carries deltas or other parametrizations: detach(model) first")
+        raise UserError(
+            "this model already carries deltas or other parametrizations: take them away first with remove_patch(model)"
+        )
     parameters = base_parameters(model)
     chosen = {name: flat for name, flat in indices.items() if flat is None or flat.numel()}
     if not chosen:

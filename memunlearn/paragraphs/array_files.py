@@ -1,30 +1,46 @@
-"""Arrays of numbers from .pt and .npy files, never running code that is in them."""
+"""Arrays of numbers from .pt and .npy files, never running code that is in them.
+
+What a file says of itself is held against its size before anything is made of it: a few bytes can claim any shape.
+"""
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Callable, Sequence
+from math import prod
 from os import PathLike
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from memunlearn.errors import UserError
+from memunlearn.errors import UserError, is_out_of_memory
+from memunlearn.paths import expanded
 
 ARRAYS = (".pt", ".npy")
+ShapeCheck = Callable[[tuple[int, ...]], None]
+"""Raises UserError if an array of this shape is not what was asked for."""
+
+_NUMBERS = (
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64),
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+)
 
 
 def existing_file(path: str | PathLike[str], suffixes: Sequence[str], what: str = "paragraphs") -> Path:
     """The path of a file that is there, is not empty and has one of these suffixes. Raises UserError if it is not."""
-    # A path that is all digits arrives from the command line as a number.
-    file = Path(str(path)).expanduser()
+    file = expanded(path)
     try:
         if file.is_dir():
             raise UserError(f"{file}: is a folder: give a file of {what}")
         if not file.is_file():
+            if file.exists():
+                raise UserError(f"{file}: is a pipe or a device: write {what} to a file and give that")
             raise UserError(f"{file}: no such file: check the path (relative paths start at {Path.cwd()})")
         if file.suffix not in suffixes:
             raise UserError(f"{file}: cannot tell what it is: its name must end in one of {', '.join(suffixes)}")
@@ -37,12 +53,22 @@ def existing_file(path: str | PathLike[str], suffixes: Sequence[str], what: str 
     return file
 
 
-def read_array(file: Path) -> np.ndarray:
-    """The array in a file of one of the kinds ARRAYS, of any shape. Raises UserError for whatever else is in it."""
-    return _load_pt(file) if file.suffix == ".pt" else _load_npy(file)
+def read_array(file: Path, check: ShapeCheck) -> np.ndarray:
+    """The array in a file of one of the kinds ARRAYS, its shape checked before memory is taken for it.
+
+    Raises UserError for whatever else is in it, and as `check` does.
+    """
+    return _load_pt(file, check) if file.suffix == ".pt" else _load_npy(file, check)
 
 
-def _load_pt(file: Path) -> np.ndarray:
+def check_array(file: Path, check: ShapeCheck) -> None:
+    """Raises as `read_array` would, as far as that can be told without reading the numbers."""
+    if file.suffix == ".npy":
+        _checked_header(file, check)
+
+
+def _load_pt(file: Path, check: ShapeCheck) -> np.ndarray:
+    _check_not_packed(file)
     try:
         with warnings.catch_warnings():
             # torch asks the user to file an issue about pickles that it did not write; the error below says what to do.
@@ -57,17 +83,93 @@ def _load_pt(file: Path) -> np.ndarray:
         raise UserError(
             f"{file}: is not a torch file that can be read ({type(error).__name__}): save it again with torch.save"
         ) from error
-    if not isinstance(loaded, Tensor) or loaded.layout is not torch.strided:
-        raise UserError(f"{file}: holds a {type(loaded).__name__}, not one dense tensor: save the tensor itself")
-    tensor = loaded.detach()
+    tensor = _plain(file, loaded)
+    check(tuple(tensor.shape))
     return (tensor.double() if tensor.is_floating_point() else tensor).numpy()
 
 
-def _load_npy(file: Path) -> np.ndarray:
+def _check_not_packed(file: Path) -> None:
+    """Raises UserError for an archive whose parts are larger than the archive: torch never compresses them."""
+    if not zipfile.is_zipfile(file):
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(part.file_size for part in archive.infolist())
+    except Exception as error:  # zipfile raises BadZipFile, NotImplementedError, UnicodeDecodeError ... on damaged archives
+        raise UserError(f"{file}: is not a torch file that can be read ({error}): save it again with torch.save") from error
+    if unpacked > (size := os.path.getsize(file)):
+        raise UserError(
+            f"{file}: has {size:,} bytes that unpack to {unpacked:,}, so torch.save did not write it: save it again "
+            "with torch.save"
+        )
+
+
+def _plain(file: Path, loaded: Any) -> Tensor:
+    """The one dense tensor of numbers that was loaded, no larger than what was stored of it."""
+    if not isinstance(loaded, Tensor):
+        raise UserError(f"{file}: holds a {type(loaded).__name__}, not one dense tensor: save the tensor itself")
+    kind = str(loaded.dtype).removeprefix("torch.")
+    if loaded.is_nested or loaded.is_quantized or loaded.is_meta or loaded.layout is not torch.strided:
+        what = {"nested": loaded.is_nested, "quantized": loaded.is_quantized, "meta": loaded.is_meta}
+        called = next((name for name, true in what.items() if true), str(loaded.layout).removeprefix("torch."))
+        raise UserError(f"{file}: holds a {called} tensor, not one dense tensor: save whole numbers as a plain tensor [N, I]")
+    if loaded.dtype not in _NUMBERS:
+        raise UserError(f"{file}: holds {kind}, not token ids: ids must be whole numbers")
+    try:
+        stored = loaded.untyped_storage().nbytes()
+        tensor = loaded.detach().resolve_neg()
+    except (RuntimeError, NotImplementedError) as error:  # subclasses and wrappers without memory of their own
+        raise UserError(
+            f"{file}: holds a tensor that cannot be read ({type(error).__name__}): save it as a plain one"
+        ) from error
+    claimed = loaded.numel() * loaded.element_size()
+    held = min(stored, os.path.getsize(file))
+    if max(claimed, stored) > held:
+        raise UserError(
+            f"{file}: says that it is {list(loaded.shape)}, {claimed:,} bytes, but holds {held:,}: if it was expanded, save "
+            "tensor.clone() in its place"
+        )
+    return tensor
+
+
+def _load_npy(file: Path, check: ShapeCheck) -> np.ndarray:
+    _checked_header(file, check)
     try:
         loaded = np.load(file, allow_pickle=False)
     except Exception as error:  # numpy, too, raises many kinds on damaged files
-        raise UserError(f"{file}: is not a plain numpy array ({error}): save a numeric array with numpy.save") from error
-    if not isinstance(loaded, np.ndarray):
-        raise UserError(f"{file}: holds several arrays: save one array with numpy.save")
+        raise _no_array(file, error) from error
     return loaded
+
+
+def _checked_header(file: Path, check: ShapeCheck) -> None:
+    with file.open("rb") as opened:
+        if opened.read(2) == b"PK":
+            raise UserError(f"{file}: holds several arrays: save one array with numpy.save")
+        opened.seek(0)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                shape, kind = _read_header(opened)
+        except Exception as error:
+            raise _no_array(file, error) from error
+        left = os.path.getsize(file) - opened.tell()
+    if kind.hasobject:
+        raise UserError(f"{file}: holds Python objects (loading them could run code): save a numeric array with numpy.save")
+    if any(size < 0 for size in shape) or prod(shape) * kind.itemsize > left:
+        raise UserError(
+            f"{file}: says that it is {list(shape)} of {kind}, but holds {left:,} bytes: it was cut short, write it again"
+        )
+    check(shape)
+
+
+def _read_header(opened: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(opened)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read(opened)
+    return tuple(int(size) for size in shape), kind
+
+
+def _no_array(file: Path, error: Exception) -> UserError:
+    if is_out_of_memory(error):
+        return UserError(f"{file}: does not fit into memory: give a smaller file")
+    return UserError(f"{file}: is not a plain numpy array ({error}): save a numeric array with numpy.save")

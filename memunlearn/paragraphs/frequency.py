@@ -23,11 +23,14 @@ def read_token_counts(path: str | PathLike[str], vocabulary: int) -> Tensor:
     Raises UserError for a missing or unreadable file, another length than V, and counts that are negative or not whole.
     """
     file = existing_file(path, ARRAYS, "token counts")
-    values = read_array(file)
-    if values.shape != (vocabulary,):
-        raise UserError(
-            f"{file}: holds {list(values.shape)} numbers, but the model knows {vocabulary} tokens: give a count for each"
-        )
+
+    def check(shape: tuple[int, ...]) -> None:
+        if shape != (vocabulary,):
+            raise UserError(
+                f"{file}: holds {list(shape)} numbers, but the model knows {vocabulary} tokens: give a count for each"
+            )
+
+    values = read_array(file, check)
     counts = torch.from_numpy(whole_numbers(values[:, None], [f"{file}:{token}" for token in range(vocabulary)])[:, 0])
     if int(counts.min()) < 0:
         raise UserError(f"{file}:{int(counts.argmin())}: a count of {int(counts.min())} is negative: counts start at 0")

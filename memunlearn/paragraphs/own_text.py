@@ -41,12 +41,12 @@ def own_of_pools(memorized: ParagraphSet, non_memorized: ParagraphSet, seed: int
 def _own(
     corpus: ParagraphSet, memorized: np.ndarray, non_memorized: np.ndarray, seed: int, caps: Caps, say: Continue
 ) -> ParagraphSets:
-    forget = _choose(cluster_rows(corpus.ids).numpy(), memorized, non_memorized, seed, caps)
+    forget = _choose(cluster_rows(corpus.text).numpy(), memorized, non_memorized, seed, caps)
     # What the model says may be near text that its prefix's own continuation was not: clusters are those of the new text.
     continuations = corpus.continuations.clone()
     continuations[torch.from_numpy(forget)] = say(corpus.prefixes[torch.from_numpy(forget)]).to(continuations)
     spoken = replace(corpus, ids=torch.cat([corpus.prefixes, continuations], dim=1))
-    return sets_around(spoken, cluster_rows(spoken.ids).numpy(), memorized, non_memorized, forget, seed, caps)
+    return sets_around(spoken, cluster_rows(spoken.text).numpy(), memorized, non_memorized, forget, seed, caps)
 
 
 def _choose(clusters: np.ndarray, memorized: np.ndarray, non_memorized: np.ndarray, seed: int, caps: Caps) -> np.ndarray:

@@ -18,6 +18,8 @@ class ParagraphSet:
     ids: [N, I] int64, on the CPU.
     prefix_length: P, tokens that the model is given.
     origin: N strings that name each row's source, such as `forget.pt:17`.
+    text_start: how many tokens stand in front of every row's text and are none of it (BOS): part of the prefix, but neither
+        perturbed, nor counted, nor compared with other rows.
 
     Raises UserError if ids is not a matrix of integers wider than P, or a negative id is in it.
     """
@@ -25,6 +27,7 @@ class ParagraphSet:
     ids: Tensor
     prefix_length: int
     origin: tuple[str, ...]
+    text_start: int = 0
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 2 or self.ids.dtype != torch.int64:
@@ -36,6 +39,8 @@ class ParagraphSet:
                 f"a prefix of {self.prefix_length} tokens leaves no continuation in paragraphs of {self.ids.shape[1]} tokens: "
                 "set paragraphs.prefix_length and paragraphs.continuation_length"
             )
+        if not 0 <= self.text_start <= self.prefix_length:
+            raise ValueError(f"{self.text_start} tokens before the text do not fit into a prefix of {self.prefix_length}")
         if len(self.origin) != len(self.ids):
             raise UserError(f"{len(self.ids)} paragraphs came with {len(self.origin)} origins: give one a row")
         if self.ids.numel() and int(self.ids.min()) < 0:
@@ -60,6 +65,11 @@ class ParagraphSet:
         """[N, C]."""
         return self.ids[:, self.prefix_length :]
 
+    @property
+    def text(self) -> Tensor:
+        """[N, I - text_start]: the rows without what stands in front of the text."""
+        return self.ids[:, self.text_start :]
+
     def select(self, rows: Tensor | Sequence[int]) -> ParagraphSet:
         """The rows at these positions (integers, in this order, or a boolean [N])."""
         chosen = torch.as_tensor(rows)
@@ -81,7 +91,10 @@ class ParagraphSet:
 
 
 def concatenate(sets: Sequence[ParagraphSet]) -> ParagraphSet:
-    """One set of all rows, in order; all with the same P and C."""
+    """One set of all rows, in order; all with the same P and C. What stands before the text is what does so in all sets."""
     return ParagraphSet(
-        torch.cat([s.ids for s in sets]), sets[0].prefix_length, tuple(origin for s in sets for origin in s.origin)
+        torch.cat([s.ids for s in sets]),
+        sets[0].prefix_length,
+        tuple(origin for s in sets for origin in s.origin),
+        min(s.text_start for s in sets),
     )

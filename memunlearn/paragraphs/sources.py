@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from memunlearn.errors import UserError
+from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of, recognize
 from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, check_lengths, fetch_catalog_file
+from memunlearn.paragraphs.columns import Column, Value, choose_column
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
-from memunlearn.paragraphs.readers import PathOrPair, keep_long_enough, read_paragraphs
-from memunlearn.paragraphs.token_rows import Tokenizer, choose_column, token_rows
+from memunlearn.paragraphs.readers import PathOrPair, check_file, keep_long_enough, read_paragraphs
+from memunlearn.paragraphs.token_rows import token_rows
+from memunlearn.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class LoadedParagraphs:
     bins: where the source fixes EM bins (pile), every bin's rows by label; the pools are two of them.
     self_generated: the continuations appear to be the model's own output, so EM on them is self-EM.
     description: one line for reports. dropped: rows that were too short, by field (`corpus`, `forget`, ...).
+    beginning: where text was tokenized, one line that says what stands in front of it.
     """
 
     description: str
@@ -37,6 +41,7 @@ class LoadedParagraphs:
     bins: Mapping[str, ParagraphSet] = field(default_factory=dict)
     self_generated: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
+    beginning: str | None = None
 
     @property
     def all_rows(self) -> ParagraphSet:
@@ -65,9 +70,32 @@ class FileSource:
     bystander: PathOrPair | None = None
     retain: PathOrPair | None = None
     column: str | None = None
+    bos: Bos = "auto"
+
+    def check(self) -> None:
+        """What can be told before a model is loaded. Raises UserError as `load` does."""
+        for path in self._given().values():
+            check_file(path, self.prefix_length, self.continuation_length, self.column)
 
     def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
         """Raises UserError for settings that do not go together and for unreadable files."""
+        given = self._given()
+        read = {
+            name: read_paragraphs(path, self.prefix_length, self.continuation_length, tokenizer, self.column, self.bos)
+            for name, path in given.items()
+        }
+        sets = {name: result.paragraphs for name, result in read.items()}
+        return LoadedParagraphs(
+            "; ".join(f"{name}: {_file_names(path)}, {len(sets[name])} rows" for name, path in given.items()),
+            corpus=sets.get("path"),
+            forget=sets.get("forget"),
+            bystander=sets.get("bystander"),
+            retain=sets.get("retain"),
+            dropped={"corpus" if name == "path" else name: result.dropped for name, result in read.items() if result.dropped},
+            beginning=next((result.beginning for result in read.values() if result.beginning), None),
+        )
+
+    def _given(self) -> dict[str, PathOrPair]:
         named = {"forget": self.forget, "bystander": self.bystander, "retain": self.retain}
         given = {name: path for name, path in {"path": self.path, **named}.items() if path is not None}
         if not given:
@@ -80,23 +108,16 @@ class FileSource:
             raise UserError(
                 f"paragraphs.path is one corpus to be split by EM and does not go with {others}: set one or the other"
             )
-        read = {
-            name: read_paragraphs(path, self.prefix_length, self.continuation_length, tokenizer, self.column)
-            for name, path in given.items()
-        }
-        sets = {name: result.paragraphs for name, result in read.items()}
-        return LoadedParagraphs(
-            "; ".join(f"{name}: {_file_names(path)}, {len(sets[name])} rows" for name, path in given.items()),
-            corpus=sets.get("path"),
-            forget=sets.get("forget"),
-            bystander=sets.get("bystander"),
-            retain=sets.get("retain"),
-            dropped={"corpus" if name == "path" else name: result.dropped for name, result in read.items() if result.dropped},
-        )
+        return given
 
 
 def _file_names(path: PathOrPair) -> str:
-    return " + ".join(Path(part).name for part in (path.values() if isinstance(path, Mapping) else [path]))
+    return " + ".join(Path(str(part)).name for part in (path.values() if isinstance(path, Mapping) else [path]))
+
+
+def _text(name: object) -> str | None:
+    """A name that may be written as a number."""
+    return None if name is None else str(name)
 
 
 @dataclass(frozen=True)
@@ -116,33 +137,60 @@ class HubSource:
     max_rows: int | None = 1000
     data_files: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None
     streaming: bool = True
+    bos: Bos = "auto"
 
-    def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
-        """Raises UserError where the data set cannot be opened or read, or its column holds neither text nor ids."""
+    def check(self) -> None:
+        """What can be told before a model is loaded. Raises UserError as `load` does."""
         if not self.name:
             raise UserError(
                 "paragraphs=hub needs a data set: set paragraphs.name=OWNER/NAME (and paragraphs.split, paragraphs.column)"
             )
-        where = ":".join(part for part in (self.name, self.subset, self.split) if part)
-        column, values = self._read_column(where)
-        rows = token_rows(values, column, self.prefix_length + self.continuation_length, tokenizer, where)
-        corpus = keep_long_enough(rows.ids, rows.positions, rows.dropped, self.prefix_length, where)
-        dropped = {"corpus": rows.dropped} if rows.dropped else {}
-        return LoadedParagraphs(f"Hugging Face data set {where}, {len(corpus)} rows", corpus=corpus, dropped=dropped)
 
-    def _read_column(self, where: str) -> tuple[str, list[object]]:
+    def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
+        """Raises UserError where the data set cannot be opened or read, or its column holds neither text nor ids."""
+        self.check()
+        where = ":".join(str(part) for part in (self.name, self.subset, self.split) if part)
+        beginning = None if tokenizer is None else beginning_of(tokenizer, self.bos)
+        length = self.prefix_length + self.continuation_length
+        rows = token_rows(self._column(where), length, tokenizer, beginning, where)
+        corpus = keep_long_enough(rows, self.prefix_length, where)
+        if beginning is not None and not rows.is_text:
+            corpus = recognize(corpus, beginning, where)
+        return LoadedParagraphs(
+            f"Hugging Face data set {where}, {len(corpus)} rows",
+            corpus=corpus,
+            dropped={"corpus": rows.dropped} if rows.dropped else {},
+            beginning=beginning.why if beginning is not None and rows.is_text else None,
+        )
+
+    def _column(self, where: str) -> Column:
+        documents = self._documents(where)
+        first = next(documents, None)
+        if first is None:
+            raise UserError(f"data set {where} has no rows: choose another paragraphs.split or paragraphs.max_rows")
+        name = choose_column(list(first), self.column, f"data set {where}")
+        # The stream that was opened to see the first document is read on, the first time.
+        opened = [chain([first], documents)]
+
+        def values() -> Iterator[Value]:
+            stream = opened.pop() if opened else self._documents(where)
+            return ((None, document.get(name)) for document in stream)
+
+        return Column(name, tuple(first), values)
+
+    def _documents(self, where: str) -> Iterator[Mapping[str, object]]:
         import datasets
 
         try:
             dataset = datasets.load_dataset(
-                self.name,
-                self.subset,
-                split=self.split,
-                revision=self.revision,
+                str(self.name),
+                _text(self.subset),
+                split=_text(self.split),
+                revision=_text(self.revision),
                 data_files=self.data_files,
                 streaming=self.streaming,
             )
-            documents = list(islice(dataset, self.max_rows))
+            yield from islice(dataset, self.max_rows)
         except Exception as error:  # the errors of HTTP clients, file systems and parsers all come through here
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise UserError(
@@ -151,10 +199,6 @@ class HubSource:
                 "or use a local copy: paragraphs=files paragraphs.path=FILE, "
                 "or paragraphs=hub paragraphs.name=parquet (or json) paragraphs.data_files=FILE"
             ) from error
-        if not documents:
-            raise UserError(f"data set {where} has no rows: choose another paragraphs.split or paragraphs.max_rows")
-        column = choose_column(list(documents[0]), self.column, f"data set {where}")
-        return column, [document.get(column) for document in documents]
 
 
 @dataclass(frozen=True)
@@ -169,10 +213,14 @@ class PileSource:
     base_url: str = GITHUB
     cache_dir: str | None = None
 
+    def check(self) -> None:
+        """Raises UserError for lengths other than 50 + 50."""
+        check_lengths("pile", self.prefix_length, self.continuation_length)
+
     def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
         """Raises UserError for lengths other than 50 + 50 and where the files cannot be fetched."""
-        check_lengths("pile", self.prefix_length, self.continuation_length)
-        cache_dir = Path(self.cache_dir).expanduser() if self.cache_dir else None
+        self.check()
+        cache_dir = expanded(self.cache_dir) if self.cache_dir else None
         files = {label: fetch_catalog_file(file, self.base_url, cache_dir) for label, file in PILE_BINS.items()}
         bins = {
             label: read_paragraphs(file, self.prefix_length, self.continuation_length).paragraphs
@@ -196,10 +244,14 @@ class LMExtractionSource:
     base_url: str = GITHUB
     cache_dir: str | None = None
 
+    def check(self) -> None:
+        """Raises UserError for lengths other than 50 + 50."""
+        check_lengths("lm_extraction", self.prefix_length, self.continuation_length)
+
     def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
         """Raises UserError for lengths other than 50 + 50 and where the files cannot be fetched."""
-        check_lengths("lm_extraction", self.prefix_length, self.continuation_length)
-        cache_dir = Path(self.cache_dir).expanduser() if self.cache_dir else None
+        self.check()
+        cache_dir = expanded(self.cache_dir) if self.cache_dir else None
         pair = {key: fetch_catalog_file(file, self.base_url, cache_dir) for key, file in LM_EXTRACTION.items()}
         corpus = read_paragraphs(pair, self.prefix_length, self.continuation_length).paragraphs
         return LoadedParagraphs(f"the extraction benchmark's validation rows, {len(corpus)} rows", corpus=corpus)

@@ -110,7 +110,7 @@ def split_named(
     A set that is None has no rows. Raises UserError where a retain set is given and has fewer than 3 clusters of its own.
     """
     everything, role = _joined(forget, bystander, retain)
-    clusters = cluster_rows(everything.ids).numpy()
+    clusters = cluster_rows(everything.text).numpy()
     chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, caps, seed)
     kept_bystanders, dropped[OVER_MAX_BYSTANDER] = _capped(apart, clusters, caps.max_bystander, seed)
     bystanders, bystanders_val = hold_out_quarter(kept_bystanders, clusters, number_generator(seed, "bystander"))
@@ -122,7 +122,7 @@ def split_named(
 def sets_as_given(forget: ParagraphSet | None, bystander: ParagraphSet | None, retain: ParagraphSet | None) -> ParagraphSets:
     """Sets given by name, to be reported only: near and left-out rows as in `split_named`, but nothing is held out."""
     everything, role = _joined(forget, bystander, retain)
-    clusters = cluster_rows(everything.ids).numpy()
+    clusters = cluster_rows(everything.text).numpy()
     chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, Caps(), seed=0)
     return _sets(everything, clusters, {"forget": chosen, "near": near, "bystander": apart, "retain": unrelated}, dropped)
 
@@ -130,7 +130,7 @@ def sets_as_given(forget: ParagraphSet | None, bystander: ParagraphSet | None, r
 def _split_pools(
     corpus: ParagraphSet, memorized: np.ndarray, non_memorized: np.ndarray, seed: int, caps: Caps
 ) -> ParagraphSets:
-    clusters = cluster_rows(corpus.ids).numpy()
+    clusters = cluster_rows(corpus.text).numpy()
     pool = np.flatnonzero(memorized)
     forget = whole_clusters(pool, clusters, forget_rows(len(pool), caps), number_generator(seed, "forget"))
     return sets_around(corpus, clusters, memorized, non_memorized, forget, seed, caps)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.progress import track
 from memunlearn.scoring.greedy import greedy_continuations
@@ -93,12 +94,16 @@ def find_alternatives(
 
     A text that shares more than C/5 tokens in a row with the original, at any place, still recites it: it is passed over, and
     the next lowest EM taken (of equal ones the first). Where all are passed over there is no alternative: `found` is False.
+    What stands in front of the text (BOS) is left alone. Raises UserError if the prefix has no token of text.
     """
     n, p = paragraphs.prefixes.shape
+    start = paragraphs.text_start
+    if start == p:
+        raise UserError("the prefix is BOS alone, so no token of it can be perturbed: raise paragraphs.prefix_length")
     ends = model.config.eos_token_id  # one, none, or (in newer checkpoints) several
     never = [] if ends is None else [ends] if isinstance(ends, int) else ends
-    tokens = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed).flatten(1)
-    positions = torch.arange(p).repeat_interleave(replacements)
+    drawn = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed)
+    tokens, positions = drawn[:, start:].flatten(1), torch.arange(start, p).repeat_interleave(replacements)
     em = torch.empty(tokens.shape, dtype=torch.int64)
     for row in track(range(n), "perturbing prefixes"):
         ids = paragraphs.ids[row].repeat(len(positions), 1)

@@ -23,7 +23,6 @@ IDS = torch.tensor([[5, 1, 4, 1, 50256], [9, 2, 6, 5, 3], [5, 50256, 8, 9, 7]])
 
 def byte_tokenizer(texts, add_special_tokens, verbose):
     """One token a word: its length."""
-    assert not add_special_tokens
     return {"input_ids": [[len(word) for word in text.split()] for text in texts]}
 
 
