@@ -19,6 +19,7 @@ COLUMNS = {
     "longest_run": pyarrow.int64(),
     "nll": pyarrow.float64(),
     "kl": pyarrow.float64(),
+    "longest_common_run": pyarrow.int64(),
 }
 
 
