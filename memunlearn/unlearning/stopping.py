@@ -283,7 +283,7 @@ class StopAndKeep(lightning.Callback):
         self.best = Check(**state_dict["best"])
         self.best_deltas = state_dict["deltas"]
         self.last_checked = state_dict["last_checked"]
-        self.low_checks = state_dict["low_checks"]
+        self.low_checks = state_dict.get("low_checks", 0)  # checkpoints of earlier versions have none
         self.stopped_because = state_dict["stopped_because"]
         self.trajectory = [CheckedScores(step, sets) for step, sets in state_dict["trajectory"]]
 

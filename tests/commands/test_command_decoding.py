@@ -1,6 +1,7 @@
 """EM is what greedy decoding really does: compared with a loop that appends one argmax after the other."""
 
 import command_runs
+import naive_scoring as naive
 import plain_transformers
 import pytest
 import tiny_demo
@@ -41,4 +42,6 @@ def test_what_the_table_shows_is_what_the_models_say(gradient_run, tiny_folder):
             while len(said) < len(paragraph):
                 with torch.no_grad():
                     said = torch.cat([said, model(said.unsqueeze(0)).logits[0, -1:].argmax(-1)])
+            run = naive.common_run(said[tiny_demo.P :], paragraph[tiny_demo.P :])
+            assert row[column.replace("continuation", "longest_common_run")] == run
             assert row[column] == tokenizer.decode(said[tiny_demo.P :].tolist(), clean_up_tokenization_spaces=False)

@@ -15,7 +15,7 @@ import torch
 from memunlearn.demo.model import WHAT_IT_IS
 
 SETS = ("forget", "bystander", "near", "retain")
-MEANS = ("em", "memorized", "non_memorized", "longest_run", "nll", "kl", "self_em")
+MEANS = ("em", "memorized", "non_memorized", "longest_run", "longest_common_run", "nll", "kl", "self_em")
 COLUMNS = "set index cluster em_before em_after longest_run_before longest_run_after nll_before nll_after kl self_em".split()
 
 
@@ -36,7 +36,7 @@ def test_result_json_has_every_key(gradient_run):
     keys = {"schema", "config", "environment", "seed", "steps", "stopped_because", "mask", "before", "after", "seconds"}
     assert keys <= result.keys() and result["schema"] == 1 and result["seed"] == 0
     assert result["notes"] == [WHAT_IT_IS]
-    assert result["stopped_because"] in {"forget_em", "max_kl", "max_steps", "nan"}
+    assert result["stopped_because"] in {"forget_em", "max_kl", "bystander_em", "max_steps", "nan"}
     assert result["config"]["mask"]["fraction"] == 0.05 and result["config"]["model"]["demo"]["width"] == 48
     assert result["environment"]["libraries"]["torch"] == torch.__version__
     mask = result["mask"]
@@ -81,7 +81,7 @@ def test_the_paragraph_table_agrees_with_the_result(gradient_run):
         members = [row for row in rows if row["set"] == name]
         assert [row["index"] for row in members] == list(range(stats["n"]))
         assert len({row["cluster"] for row in members}) == stats["clusters"]
-        for key in ("em", "longest_run", "nll"):
+        for key in ("em", "longest_run", "longest_common_run", "nll"):
             mean = math.fsum(row[f"{key}_{when}"] for row in members) / len(members)
             assert mean == pytest.approx(stats[key], abs=1e-6)
         if when == "after":

@@ -19,6 +19,7 @@ COLUMNS = {
     "longest_run": pyarrow.int64(),
     "nll": pyarrow.float64(),
     "kl": pyarrow.float64(),
+    "longest_common_run": pyarrow.int64(),
 }
 
 
@@ -42,6 +43,17 @@ def test_its_means_are_the_checks_of_the_curve(gradient_run, by_check):
         assert row["check/retain_val_kl"] == pytest.approx(np.mean([one["kl"] for one in val]))
         assert ("check/bystander_val_em" in row) == bool(bystander)
         assert all(one["kl"] is None for one in forget + bystander) and all(one["kl"] is not None for one in val)
+
+
+def test_what_an_edited_model_says_is_in_it_where_it_was_decoded(finished_run, by_check):
+    assert {row["longest_common_run"] for rows in by_check.values() for row in rows} == {None}
+    folder = finished_run("edit_begun", "objective=edit", "objective.replacements=4", "stop.max_steps=1")
+    before = {
+        row["index"]: row["longest_common_run_before"] for row in command_runs.read_rows(folder) if row["set"] == "forget"
+    }
+    rows = pyarrow.parquet.read_table(folder / "trajectory.parquet").to_pylist()
+    assert {r["index"]: r["longest_common_run"] for r in rows if (r["step"], r["set"]) == (0, "forget")} == before
+    assert {r["longest_common_run"] for r in rows if r["set"] != "forget"} == {None}
 
 
 def test_its_ends_are_the_table_of_paragraphs(gradient_run, by_check):

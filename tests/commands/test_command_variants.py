@@ -1,5 +1,8 @@
 """Every mask, objective, attribution, protocol and precision runs to its end, and its patch is the model."""
 
+import re
+from dataclasses import replace
+
 import command_runs
 import plain_transformers
 import pytest
@@ -64,7 +67,8 @@ def test_every_attribution_chooses_weights_of_its_own(tmp_path, gradient_run, at
 
 
 def test_an_edit_learns_its_alternatives(finished_run):
-    folder = finished_run("edit", "objective=edit", "objective.forget_weight=1", "stop.max_steps=20", "stop.every=5")
+    more = ("objective.forget_weight=1", "objective.replacements=4", "stop.max_steps=20", "stop.every=5")
+    folder = finished_run("edit", "objective=edit", *more)
     result, rows = command_runs.read_result(folder), command_runs.read_rows(folder)
     before, after = result["before"]["forget"], result["after"]["forget"]
     assert after["alternative_nll"] < before["alternative_nll"] - 0.3
@@ -86,19 +90,22 @@ def test_an_edit_learns_its_alternatives(finished_run):
     [
         (0, ONE_STEP, None),
         (0, (*ONE_STEP, "stop.forget_em=0"), None),
-        (3, ONE_STEP, "mean EM would be 3.0 and its 95th percentile 3 of 10 tokens"),  # 95th percentile > C/5
-        (1, (*ONE_STEP, "stop.forget_em=0.9"), "mean EM would be 1.0 and its 95th percentile 1 of 10 tokens"),
+        (3, ONE_STEP, "mean EM would be 3.0, its 95th percentile 3, and the mean longest common run 3.0 of 10"),  # p95 > C/5
+        (1, (*ONE_STEP, "stop.forget_em=0.9"), "mean EM would be 1.0, its 95th percentile 1, and"),
         (1, (*ONE_STEP, "stop.forget_em=1"), None),
+        (-4, ONE_STEP, "mean EM would be 0.0, its 95th percentile 0, and the mean longest common run 4.0 of 10 tokens"),
         (3, FEW, None),
     ],
     ids=str,
 )
 def test_an_edit_that_cannot_meet_the_stop_rule_says_so(tmp_path, monkeypatch, same, more, warned):
-    """Alternatives that begin with `same` tokens of the originals, and then differ in every one."""
+    """Alternatives that begin (or, below 0, end) with as many tokens of the originals, and else hold one that none has."""
 
     def alternatives(self, model, paragraphs, replacements, seed, batch_size):
-        said = paragraphs.continuations.clone()
-        said[:, same:] = (said[:, same:] + 1) % tiny_demo.SIZES["vocabulary"]
+        unused = min(set(range(tiny_demo.SIZES["vocabulary"])) - set(paragraphs.ids.flatten().tolist()))
+        said = torch.full_like(paragraphs.continuations, unused)
+        kept = slice(None, same) if same >= 0 else slice(same, None)
+        said[:, kept] = paragraphs.continuations[:, kept]
         none = torch.zeros(len(said), dtype=torch.int64)
         return Alternatives(paragraphs.with_continuations(said), torch.ones(len(said), dtype=torch.bool), none, none, none)
 
@@ -107,6 +114,25 @@ def test_an_edit_that_cannot_meet_the_stop_rule_says_so(tmp_path, monkeypatch, s
     assert ended.code == 0, ended.err
     lines = [line for line in ended.out.splitlines() if "not likely to meet the stop rule" in line]
     assert len(lines) == (warned is not None) and all(warned in line for line in lines)
+
+
+def test_rows_without_an_alternative_are_named(tmp_path, monkeypatch):
+    real = BaseMeasurements.alternatives
+
+    def all_but_two(self, *arguments, **settings):
+        found = real(self, *arguments, **settings)
+        return replace(found, found=torch.tensor([row not in (1, 3) for row in range(len(found.found))]))
+
+    monkeypatch.setattr(BaseMeasurements, "alternatives", all_but_two)
+    ended = command_runs.train("objective=edit", *FEW, directory=tmp_path)
+    assert ended.code == 0, ended.err
+    origins = {row["index"]: row["origin"] for row in command_runs.read_rows(tmp_path) if row["set"] == "forget"}
+    (line,) = [line for line in ended.out.splitlines() if "have no alternative" in line]
+    assert "2 of 4 forget paragraphs" in line and "more than 2 tokens of the original in a row" in line
+    assert line.endswith(f": forget 1 ({origins[1]}), forget 3 ({origins[3]})")
+    assert ended.result["rows_without_alternative"] == [1, 3] and ended.result["without_alternative"] == 2
+    page = (tmp_path / "report.html").read_text()
+    assert re.search(r"forget rows without an alternative</th><td>1, 3</td>", page)
 
 
 def test_unlearning_has_no_alternatives(gradient_run):
@@ -143,11 +169,36 @@ def test_the_reason_for_stopping_is_told(tmp_path, limits, reason):
     ended = command_runs.train(*limits, "stop.every=1", directory=tmp_path)
     assert ended.code == 0 and ended.result["stopped_because"] == reason
     assert ended.result["steps"] < 60 and f"stopped because of {reason}" in ended.out
+    em = [ended.result[when]["bystander"]["em"] for when in ("before", "after")]
+    assert f"other memorized text: bystander EM {em[0]:.1f} -> {em[1]:.1f} tokens" in ended.out.splitlines()
+
+
+def test_bystanders_of_few_clusters_are_only_reported_and_that_is_said_once(tmp_path):
+    ended = command_runs.train("stop.every=1", "objective.forget_weight=1", "optimizer.lr=0.02", directory=tmp_path)
+    assert ended.code == 0, ended.err
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("note: bystander EM")]
+    assert "neither stops this run nor chooses its state: bystander_val has 1 clusters" in line
+    assert ended.result["stopped_because"] != "bystander_em"
+
+
+def test_a_mean_over_a_part_of_a_set_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("memunlearn.unlearning.joint.TEXTS_AT_MOST", 2)
+    ended = command_runs.train(*FEW, directory=tmp_path)
+    assert ended.code == 0, ended.err
+    rows, after = command_runs.read_rows(tmp_path), ended.result["after"]
+    for name, n in (("forget", 4), ("bystander", 2), ("retain", 2)):
+        runs = [row["longest_common_run_after"] for row in rows if row["set"] == name]
+        assert None not in runs[:n] and runs[n:] == [None] * (after[name]["n"] - n)
+        assert after[name]["longest_common_run_n"] == n and after[name]["longest_common_run"] == sum(runs[:n]) / n
+    assert f"retain, longest common run over 2 of {after['retain']['n']} rows: " in ended.out
+    assert "forget, longest common run" not in ended.out  # whole: it stands in the table
+    assert f"tokens, over 2 of {after['retain']['n']} rows" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize("objective", ["unlearn", "edit"])
 def test_the_papers_protocol_leaves_a_patch_a_trial(tmp_path, tiny_folder, objective):
     few = ["experiment=paper", "protocol.trials=3", "protocol.steps=2", f"objective={objective}", "optimizer.lr=0.01"]
+    few += ["objective.replacements=8"] * (objective == "edit")
     ended = command_runs.train(*few, directory=tmp_path)
     assert ended.code == 0, ended.err
     result, rows = ended.result, command_runs.read_rows(tmp_path)

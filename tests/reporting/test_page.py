@@ -98,11 +98,25 @@ def test_numbers_have_units_intervals_rows_and_clusters(page):
     assert "git commit abc, dirty false" in page.words
 
 
+def test_a_mean_over_a_part_of_a_set_says_over_how_many_rows(page):
+    *_, retain = page.words.partition("retain: 1,280 rows in 1,179 clusters")
+    assert "longest common run tokens, over 200 of 1,280 rows 2.8" in retain.partition("retain_train:")[0]
+    assert page.words.count("longest common run tokens, over") == 1
+    assert "longest common run tokens 50.0 45.0 to 50.0 5.6" in page.words  # of the forget set
+
+
+def test_forget_rows_without_an_alternative_are_listed():
+    listed = Page(report(fake_results.result(edit=True, rows_without_alternative=[3, 17]), [], []))
+    assert "forget rows without an alternative 3, 17" in listed.words
+    assert "without an alternative" not in Page(report(fake_results.result(edit=True), [], [])).words
+
+
 def test_without_scripts_every_forget_text_is_there_and_it_says_so(page):
     assert "all 5 forget rows" in page.words and page.words.count("something else &amp; <b>bold</b>") == 5
     for row in fake_results.paragraphs(5)[:5]:
         assert " ".join(row["prefix"].split()) in page.words
-        assert f"EM 50 to {row['em_after']} NLL 0.06 to {row['nll_after']:.2f}" in page.words
+        runs = f"longest common run 50 to {row['longest_common_run_after']}"
+        assert f"EM 50 to {row['em_after']} {runs} NLL 0.06 to {row['nll_after']:.2f}" in page.words
 
 
 def test_the_original_stands_apart_where_the_base_model_said_something_else():

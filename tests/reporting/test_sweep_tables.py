@@ -45,6 +45,20 @@ def test_edits_have_a_column_for_what_is_recited_instead(tmp_path):
     assert unlearned["alternative EM"].value is None and "alternative EM" not in alone and list(unlearned) == list(edited)
 
 
+def test_what_is_still_said_has_a_column_where_it_was_decoded(tmp_path):
+    setting, found = means(write(tmp_path, 5))
+    rows = [[row for row in run.paragraphs if row["set"] == "forget"] for run in setting.runs]
+    values = [([r["longest_common_run_after"] for r in one], [r["cluster"] for r in one]) for one in rows]
+    value, interval = two_level_interval(values)
+    assert found["forget longest common run"].value == pytest.approx(value)
+    assert found["forget longest common run"].interval == pytest.approx(interval)
+    (row, *_) = job_rows(setting.runs)
+    assert row["after/forget/longest_common_run"] == setting.runs[0].result["after"]["forget"]["longest_common_run"]
+    for run in setting.runs:
+        del run.result["after"]["forget"]["longest_common_run"]  # as runs of earlier versions have it
+    assert "forget longest common run" not in {mean.quantity.label for mean in setting_means([setting])[0]}
+
+
 def test_four_seeds_have_means_only(tmp_path):
     setting, found = means(write(tmp_path, 4))
     assert found["retain KL"].value == pytest.approx(np.mean([run.result["after"]["retain"]["kl"] for run in setting.runs]))
