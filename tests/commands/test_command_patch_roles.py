@@ -206,6 +206,16 @@ def test_a_patch_without_roles_says_so_and_is_split_as_its_run_was(gradient_run,
     assert command_runs.read_result(tmp_path / "judged", "evaluation.json")["roles"] is None
 
 
+def test_a_patch_without_a_config_is_judged_on_the_rows_that_are_configured(gradient_run, tmp_path):
+    """Such as one that was saved in a notebook."""
+    rewritten(
+        gradient_run / "patch.safetensors", tmp_path / "note.safetensors", lambda _, metadata: metadata.update(config="{}")
+    )
+    ended = command_runs.evaluate(f"patch={tmp_path}/note.safetensors", directory=tmp_path / "judged")
+    assert ended.code == 0 and "from those named: forget 4 of 4" in ended.out
+    assert_same(sets_of(tmp_path / "judged"), command_runs.read_result(gradient_run)["after"])
+
+
 def test_another_base_is_refused_before_anything_is_scored(edited, tmp_path, monkeypatch):
     import tiny_architectures
 
