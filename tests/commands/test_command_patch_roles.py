@@ -73,9 +73,10 @@ def test_an_edit_with_bystanders_and_near_rows_after_the_folder_was_moved_and_th
     folder = moved(run, tmp_path)
     hidden = files.rename(files.with_name("away"))
     try:
-        assert_judged(folder / "patch.safetensors", run, directory=tmp_path / "judged")
+        out = assert_judged(folder / "patch.safetensors", run, directory=tmp_path / "judged")
     finally:
         hidden.rename(files)
+    assert "forget, EM with the alternative: " in out
     after = command_runs.read_result(run)["after"]
     assert after["near"]["n"] == 1 and after["bystander"]["n"] == 3 and after["forget"]["alternative_em"] > 0
     assert sets_of(tmp_path / "judged")["forget"]["alternatives"] == 4
