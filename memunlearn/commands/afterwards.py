@@ -25,6 +25,11 @@ class Afterwards:
         except Exception as error:  # drawing, rendering, and other people's servers fail in their own ways
             self.failures.append((what, error))
 
+    @property
+    def missing(self) -> str:
+        """What could not be done, and why, in one line; nothing where all was."""
+        return "; ".join(f"{what} ({mistake(error) or repr(error)})" for what, error in self.failures)
+
     def raise_failures(self, result: Path) -> None:
         """Raises the first failure, if there is one, with what is missing; result: the file that is whole nonetheless.
 
@@ -34,8 +39,7 @@ class Afterwards:
             return
         faults = [error for _, error in self.failures if mistake(error) is None]
         first = faults[0] if faults else self.failures[0][1]
-        missing = "; ".join(f"{what} ({mistake(error) or repr(error)})" for what, error in self.failures)
-        line = f"{result} is complete, but {missing}"
+        line = f"{result} is complete, but {self.missing}"
         if faults:
             first.add_note(line)
             raise first

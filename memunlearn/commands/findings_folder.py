@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from memunlearn.caching.keys import Key, digest
+from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.errors import UserError
 from memunlearn.reporting.charts_matplotlib import picture
@@ -70,16 +71,20 @@ def localization_result(
     }
 
 
-def write_findings(directory: Path, result: Mapping[str, Any], findings: Sequence[Finding]) -> None:
-    """Tables and figures, in place of all that were there, the page, and last the numbers: where they are, everything is."""
+def write_findings(directory: Path, result: Mapping[str, Any], findings: Sequence[Finding], afterwards: Afterwards) -> None:
+    """Tables and figures, in place of all that were there, the page, and last the numbers.
+
+    Where they are, everything is, but for figures and a page that could not be made: these are left to `afterwards`.
+    """
     tables = {name: columns for finding in findings for name, columns in finding.tables.items()}
     for old in (directory / "tables").glob("*.parquet"):
         if old.stem not in tables:
             old.unlink()
     for name, columns in tables.items():
         write_parquet(directory / "tables" / f"{name}.parquet", columns)
-    pictures = [picture(chart) for finding in findings for chart in finding.charts]
-    write_pictures(directory / "figures", pictures)
-    page = localization_page(findings, pictures, result["config"], result["environment"], result["notes"])
-    write_text(directory / PAGE, page)
+    with afterwards.attempt(f"figures or {PAGE} were not written: run the command again, what was found is kept in the folder"):
+        pictures = [picture(chart) for finding in findings for chart in finding.charts]
+        write_pictures(directory / "figures", pictures)
+        page = localization_page(findings, pictures, result["config"], result["environment"], result["notes"])
+        write_text(directory / PAGE, page)
     write_json(directory / LOCALIZATION, result)

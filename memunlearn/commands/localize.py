@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from memunlearn.analyses.material import Analysis, Material
 from memunlearn.caching.keys import Key, digest, tensor_digest
+from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.base_measurements import LIBRARIES, VERSIONS, BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
 from memunlearn.commands.findings_folder import (
@@ -80,7 +81,7 @@ def localize(cfg: DictConfig) -> Localization:
     notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
     notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
     loggers = start_tracking(cfg, config, directory)
-    succeeded = False
+    succeeded, afterwards = False, Afterwards()
     try:
         common = _common_key(measurements, material)
         kept, failed, broken = _run(analyses, material, config, common, directory)
@@ -88,11 +89,13 @@ def localize(cfg: DictConfig) -> Localization:
         findings = [one.finding for one in kept]
         result = localization_result(config, place, kept, failed, notes)
         if kept:
-            write_findings(directory, result, findings)
-            _log(loggers, directory, result)
+            write_findings(directory, result, findings, afterwards)
+            with afterwards.attempt("it did not reach its logger whole"):
+                _log(loggers, directory, result)
         succeeded = not failed and broken is None
     finally:
-        finish_tracking(loggers, failed=not succeeded)
+        with afterwards.attempt("its logger did not end well"):
+            finish_tracking(loggers, failed=not succeeded)
     print_findings(findings)
     for note in notes:
         print(note)
@@ -102,6 +105,7 @@ def localize(cfg: DictConfig) -> Localization:
         raise broken
     if failed:
         raise UserError("; ".join(f"{name}: {why}" for name, why in failed.items()))
+    afterwards.raise_failures(directory / LOCALIZATION)
     return Localization(directory, result)
 
 

@@ -92,6 +92,8 @@ def _model(composed: dict[str, Any], run: Mapping[str, Any], given: Mapping[str,
 def _paragraphs(composed: dict[str, Any], run: Mapping[str, Any], given: Mapping[str, bool]) -> dict[str, Any]:
     """The run's paragraphs, or those that are given, read as the run read its own."""
     explicit = {name: value for name, value in composed.items() if f"paragraphs.{name}" in given}
+    # A run of an older version may lack a setting.
+    run = {**{name: value for name, value in composed.items() if name not in WHICH_ROWS}, **run}
     if not names_rows(given):
         return _linked({**run, **explicit})
     if "paragraphs" not in given and "path" in run["source"]:  # a corpus by its path alone: as one of the run's kind

@@ -23,17 +23,18 @@ def rows_of_the_run(cfg: DictConfig, patch: Patch, roles: Roles, loaded: LoadedM
 
     Says what was found. Raises UserError where none of the run's rows was.
     """
-    file = _beside(Path(cfg.patch), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
-    pools = []
+    file = _beside(Path(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
+    source, pools = paragraphs_of(patch, cfg), []
     if file is not None:
         check_fits(loaded, file.paragraphs)
-        pools.append(Pool(ROWS, file.paragraphs, file.bins, file.self_generated))
-    elif (source := paragraphs_of(patch, cfg)) is not None:
+        pools.append(Pool(f"{ROWS} beside the patch", file.paragraphs, file.bins, file.self_generated))
+    elif source is not None:
         try:
             pools.append(Pool.of(load_paragraphs(source, loaded)))
         except UserError as error:
             print(f"the run's own paragraphs are not to be had: {error}", flush=True)
-    given = Pool.of(load_paragraphs(cfg.paragraphs.source, loaded)) if rows_named else None
+    # Of a patch without a config no other paragraphs are known than those of this command.
+    given = Pool.of(load_paragraphs(cfg.paragraphs.source, loaded)) if rows_named or source is None else None
     try:
         chosen = find_rows(roles, pools, given)
     except ValueError as error:
@@ -42,7 +43,8 @@ def rows_of_the_run(cfg: DictConfig, patch: Patch, roles: Roles, loaded: LoadedM
             "beside it, or name a file that holds them (paragraphs=files paragraphs.path=CORPUS), cut into "
             f"{cfg.paragraphs.prefix_length} + {cfg.paragraphs.continuation_length} tokens as in the run"
         ) from error
-    print("rows of the run: " + ", ".join(f"{name} {found} of {of}" for name, (found, of) in chosen.found.items()), flush=True)
+    counts = ", ".join(f"{name} {found} of {of}" for name, (found, of) in chosen.found.items())
+    print(f"rows of the run, from {' and '.join(pool.where for pool in pools) or 'those named'}: {counts}", flush=True)
     if given is not None:
         unknown = list(chosen.names).count(UNKNOWN)
         print(f"rows that were named: {len(given.rows)}, {unknown} of them in no role of this patch ({UNKNOWN})", flush=True)

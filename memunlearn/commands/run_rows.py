@@ -54,6 +54,8 @@ def find_rows(roles: Roles, pools: Sequence[Pool], given: Pool | None) -> RunRow
     Raises ValueError where none of the run's is there.
     """
     everywhere = [*pools, *([] if given is None else [given])]
+    if not everywhere:
+        raise ValueError("there are no rows to look among")
     rows = concatenate([pool.rows for pool in everywhere])
     bins: list[str | None] = []
     for pool in everywhere:

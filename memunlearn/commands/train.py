@@ -148,7 +148,7 @@ def train(cfg: DictConfig) -> RunResult:
         with afterwards.attempt("its logger did not end well"):
             finish_tracking(loggers, failed)
     if failed:
-        raise UserError(_diverged(result, directory))
+        raise UserError("; ".join(filter(None, [_diverged(result, directory), afterwards.missing])))
     afterwards.raise_failures(directory / RESULT)
     return RunResult(directory, result)
 

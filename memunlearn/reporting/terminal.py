@@ -70,8 +70,14 @@ def print_evaluation(sets: Sets, bins: Mapping[str, int], console: Console | Non
         rows, clusters = rows_and_clusters(stats)
         table.add_row(Text(name, style="bold"), rows.split()[0], *(metric.value(stats) for metric in metrics))
         table.add_row(clusters, "", end_section=True)
+    alternatives = [
+        f"{name}, {metric.label}: {metric.value(stats)} {metric.unit}"
+        for name, stats in sets.items()
+        for metric in ALTERNATIVE_METRICS
+        if metric.known(stats)
+    ]
     console = console or Console()
-    console.print(table, "")
+    console.print(table, *map(Text, alternatives), "", sep="\n")
 
     total = sum(bins.values())
     if total:

@@ -6,6 +6,7 @@ import shlex
 
 import command_runs
 import pytest
+import tiny_demo
 from command_runs import training
 from judged_patches import judge, sets_of
 
@@ -195,3 +196,18 @@ def test_rows_are_written_before_training(tmp_path, monkeypatch):
     monkeypatch.setattr("memunlearn.objectives.contrastive.Unlearn.__call__", failing(AssertionError("too late")))
     assert "rows.safetensors" in command_runs.train(directory=tmp_path).the_error()
     assert nothing_unfinished(tmp_path)
+
+
+def test_a_page_of_localize_that_fails_does_not_cost_the_numbers(tmp_path, monkeypatch):
+    def localize():
+        return command_runs.run("localize", *tiny_demo.OVERRIDES, "accelerator=cpu", "analysis=em_nll", directory=tmp_path)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("memunlearn.commands.findings_folder.localization_page", failing(FULL))
+        line = localize().the_error()
+    assert "localization.json is complete" in line and "localization.html" in line and "No space left" in line
+    numbers = command_runs.read_result(tmp_path, "localization.json")["analyses"]
+    assert not (tmp_path / "localization.html").exists() and nothing_unfinished(tmp_path)
+    again = localize()
+    assert again.code == 0 and "em_nll: kept" in again.out and (tmp_path / "localization.html").is_file()
+    assert command_runs.read_result(tmp_path, "localization.json")["analyses"] == numbers

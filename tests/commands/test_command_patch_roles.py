@@ -73,9 +73,10 @@ def test_an_edit_with_bystanders_and_near_rows_after_the_folder_was_moved_and_th
     folder = moved(run, tmp_path)
     hidden = files.rename(files.with_name("away"))
     try:
-        assert_judged(folder / "patch.safetensors", run, directory=tmp_path / "judged")
+        out = assert_judged(folder / "patch.safetensors", run, directory=tmp_path / "judged")
     finally:
         hidden.rename(files)
+    assert "forget, EM with the alternative: " in out
     after = command_runs.read_result(run)["after"]
     assert after["near"]["n"] == 1 and after["bystander"]["n"] == 3 and after["forget"]["alternative_em"] > 0
     assert sets_of(tmp_path / "judged")["forget"]["alternatives"] == 4
@@ -204,6 +205,16 @@ def test_a_patch_without_roles_says_so_and_is_split_as_its_run_was(gradient_run,
     out = assert_judged(tmp_path / "old.safetensors", gradient_run, directory=tmp_path / "judged")
     assert "does not say which rows played which role" in out
     assert command_runs.read_result(tmp_path / "judged", "evaluation.json")["roles"] is None
+
+
+def test_a_patch_without_a_config_is_judged_on_the_rows_that_are_configured(gradient_run, tmp_path):
+    """Such as one that was saved in a notebook."""
+    rewritten(
+        gradient_run / "patch.safetensors", tmp_path / "note.safetensors", lambda _, metadata: metadata.update(config="{}")
+    )
+    ended = command_runs.evaluate(f"patch={tmp_path}/note.safetensors", directory=tmp_path / "judged")
+    assert ended.code == 0 and "from those named: forget 4 of 4" in ended.out
+    assert_same(sets_of(tmp_path / "judged"), command_runs.read_result(gradient_run)["after"])
 
 
 def test_another_base_is_refused_before_anything_is_scored(edited, tmp_path, monkeypatch):
