@@ -16,7 +16,8 @@ from memunlearn.models import eligible_weights
 from memunlearn.objectives.contrastive import Unlearn
 from memunlearn.unlearning.preparation import prepare
 from memunlearn.unlearning.stopping import StopRule
-from memunlearn.unlearning.training import checkpoint_mask, unlearn
+from memunlearn.unlearning.checkpoints import checkpoint_mask
+from memunlearn.unlearning.training import unlearn
 
 ADAM = partial(torch.optim.Adam, lr=5e-3)
 STEPS = 10  # forget 5 and retain 7 rows in batches of 2: 4 batches an epoch, so 10 steps end in the third
