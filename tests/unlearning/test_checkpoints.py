@@ -14,9 +14,9 @@ from memunlearn.errors import UserError
 from memunlearn.masks import Mask, select_all
 from memunlearn.models import eligible_weights
 from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.unlearning.checkpoints import checkpoint_mask
 from memunlearn.unlearning.preparation import prepare
 from memunlearn.unlearning.stopping import StopRule
-from memunlearn.unlearning.checkpoints import checkpoint_mask
 from memunlearn.unlearning.training import unlearn
 
 ADAM = partial(torch.optim.Adam, lr=5e-3)
