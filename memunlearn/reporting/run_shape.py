@@ -18,14 +18,14 @@ def check_result(result: Mapping[str, Any]) -> None:
     """Raises ValueError, which names the place, where a result.json is not what a run writes."""
     for when in ("before", "after"):
         for name, stats in _mapping(result.get(when), when).items():
-            for key, value in _mapping(stats or {}, f"{when}.{name}").items():
+            for key, value in _group(stats, f"{when}.{name}").items():
                 _check_cell(value, key, f"{when}.{name}.{key}")
     for name in ("steps", "kept_step"):
         _check_number(result.get(name), name)
-    mask = _mapping(result.get("mask") or {}, "mask")
+    mask = _group(result.get("mask"), "mask")
     for name in ("k", "eligible"):
         _check_number(mask.get(name), f"mask.{name}")
-    for name, value in _mapping(result.get("seconds") or {}, "seconds").items():
+    for name, value in _group(result.get("seconds"), "seconds").items():
         _check_number(value, f"seconds.{name}")
     _check_text(result.get("stopped_because"), "stopped_because")
     check_config(result.get("config"))
@@ -33,9 +33,9 @@ def check_result(result: Mapping[str, Any]) -> None:
 
 def check_config(config: Any) -> None:
     """Raises ValueError where a config lacks the groups' shape; None is no config at all."""
-    config = _mapping(config or {}, "config")
+    config = _group(config, "config")
     for name in GROUPS:
-        _mapping(config.get(name) or {}, f"config.{name}")
+        _group(config.get(name), f"config.{name}")
     for name, value in {"seed": config.get("seed"), **(config.get("seeds") or {})}.items():
         if isinstance(value, bool) or not isinstance(value, int | None):
             raise ValueError(f"the seed {name} is {str(value)[:40]!r}")
@@ -94,3 +94,8 @@ def _mapping(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{place} is {str(value)[:40]!r}, which is no object")
     return value
+
+
+def _group(value: Any, place: str) -> Mapping[str, Any]:
+    """The same, where null stands for an empty one."""
+    return {} if value is None else _mapping(value, place)
