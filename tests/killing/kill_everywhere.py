@@ -2,7 +2,7 @@
 
     python tests/killing/kill_everywhere.py --points 100
 
-Points are file operations inside the run's folder and the cache (evenly spaced over all of them) and random moments. Each run
+Points are file operations inside the run's folder and the cache (evenly over all of them) and random moments. Each run
 is a process of its own, killed by SIGKILL; processes are forked from one that has imported the libraries, which saves seconds.
 At each point: no file under a final name is torn; the same command run again (train: also resume=true) exits with 0, and
 leaves exactly the files of an undisturbed run, equal but for times.
@@ -152,9 +152,10 @@ def watch(roots: Sequence[Path], counter: Path, last: int | None) -> Callable[[s
 
 
 def points_of(number: int, operations: int, seconds: float, draw: random.Random) -> list[Kill]:
-    """So many points, a fifth of them random moments; the operations evenly over all that there are."""
+    """So many points, a fifth of them random moments; the others one operation from each of as many equal parts of all."""
     moments = round(number * RANDOM_SHARE)
-    chosen = sorted({round(1 + place * (operations - 1) / max(1, number - moments - 1)) for place in range(number - moments)})
+    part = operations / max(1, number - moments)
+    chosen = [1 + int((place + draw.random()) * part) for place in range(number - moments)]
     return [Kill(operation=one) for one in chosen] + [Kill(seconds=draw.uniform(0.2, seconds)) for _ in range(moments)]
 
 
