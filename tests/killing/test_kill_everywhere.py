@@ -1,5 +1,6 @@
 """A few of the points of `kill_everywhere.py`, which does a hundred; and that it notices what it looks for."""
 
+import json
 import os
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_torn_files_are_found(tmp_path, name, whole, half):
 def test_what_differs_is_found(tmp_path):
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "result.json").write_text('{"em": 3.0, "seconds": {"all": %d}}' % len(name))
+        (tmp_path / name / "result.json").write_text(json.dumps({"em": 3.0, "seconds": {"all": len(name)}}))
     (one,), (other,) = (comparing.content([tmp_path / name]).values() for name in ("one", "other"))
     assert one == other == {"em": 3.0}
     expected = comparing.content([tmp_path / "one"])
