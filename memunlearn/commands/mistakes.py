@@ -36,9 +36,10 @@ def mistake(error: BaseException) -> str | None:
         return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
     if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
         return " ".join(str(error).split()) + _how_to_quote(error)
-    if isinstance(error, OSError) and error.errno is not None:
-        where = error.filename or "the output folder"
-        return f"{where}: {os.strerror(error.errno)}: check the path, its permissions and the room on its disk"
+    for cause in causes if _while_opening_the_log(error) else [error]:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            where = cause.filename or "the output folder"
+            return f"{where}: {os.strerror(cause.errno)}: check the path, its permissions and the room on its disk"
     return None
 
 
@@ -64,3 +65,8 @@ def _while_composing(error: BaseException) -> bool:
     """Whether Hydra raised it over the command line or a config file: not all of its errors are HydraExceptions."""
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     return "hydra._internal.config_loader_impl" in modules or modules[-1:] == ["hydra._internal.utils"]
+
+
+def _while_opening_the_log(error: BaseException) -> bool:
+    """Whether Hydra raised it over the file of its log, the first that it opens in the output folder."""
+    return [frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)][-1:] == ["logging.config"]

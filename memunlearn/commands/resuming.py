@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from memunlearn.commands.curve_file import curve_of
 from memunlearn.commands.earlier_results import is_complete
 from memunlearn.commands.kept_config import damage_named, hidden_settings, keep_config, kept_config
-from memunlearn.commands.settings import allowed_names
+from memunlearn.commands.settings import allowed_names, check_settings
 from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another_result
 from memunlearn.errors import UserError
 from memunlearn.reporting.curve import METRICS, read_curve
@@ -64,6 +64,10 @@ def remembered(directory: Path, given: DictConfig, overrides: Sequence[str]) -> 
         for name in hidden:
             OmegaConf.update(cfg, name, OmegaConf.select(given, name))
         cfg.resume, cfg.allow = True, given.allow
+        try:
+            check_settings(cfg, kept=True)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
     return cfg
 
 

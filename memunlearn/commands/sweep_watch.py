@@ -78,6 +78,7 @@ class WatchJobs(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         folder, in_sweep = Path(config.hydra.runtime.output_dir), config.hydra.mode == RunMode.MULTIRUN
+        job_return.overrides = hide_passwords(job_return.overrides)  # Hydra prints them where the job has failed
         if job_return.status == JobStatus.COMPLETED and (in_sweep or (folder / RESULT).is_file()):
             (folder / ERROR).unlink(missing_ok=True)  # also when a sweep's job was resumed by itself
         if not in_sweep:

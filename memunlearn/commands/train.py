@@ -101,7 +101,6 @@ def train(cfg: DictConfig) -> RunResult:
             print(f"{directory} is complete: nothing to resume")
             return RunResult(directory, finished)
         with damage_named(directory / CONFIG):
-            check_settings(cfg, kept=True)
             _check(cfg)
         resume_from, curve_rows = checkpoint_of(directory)
     remove_leftovers(directory)
@@ -198,6 +197,8 @@ def _check(cfg: DictConfig) -> None:
             "save_model=true with protocol=per_paragraph: every trial has a model of its own; leave it out, and bake a trial's "
             "patch with `python -m memunlearn.models apply`"
         )
+    if not isinstance(cfg.callbacks, DictConfig):
+        raise UserError(f"callbacks={cfg.callbacks} must be callbacks by name, as in conf/callbacks/default.yaml")
     # Built once for nothing, so that a setting they refuse does not cost a run.
     for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
         instantiate(group)

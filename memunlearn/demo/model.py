@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -77,6 +78,10 @@ class Demo:
         everything = {"build": BUILD, "text": text_hash(), "libraries": libraries, **asdict(self)}
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
 
+    def bytes_at_least(self) -> int:
+        """Of its weights on disk (fp32): embeddings of tokens and of 256 positions, and twelve D x D matrices a layer."""
+        return 4 * self.width * (self.vocabulary + 256 + 12 * self.layers * self.width)
+
 
 def demo_directory(demo: Demo) -> Path:
     """Where the demo lies, built if it is not there: a plain checkpoint with its tokenizer, and corpus.safetensors.
@@ -89,10 +94,12 @@ def demo_directory(demo: Demo) -> Path:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(place.parent, depth=0)
+        if shutil.disk_usage(place.parent).free < demo.bytes_at_least():
+            raise OSError("no room is left on its disk")
         with FileLock(f"{place}.lock"):
             if not place.is_dir():
                 _build(demo, place)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(
             f"cannot write the demo's model to {place.parent}: {error}; set MEMUNLEARN_CACHE to a writable folder"
         ) from error
@@ -105,21 +112,23 @@ def _build(demo: Demo, place: Path) -> None:
     print(
         f"building the demo's model, once: {demo.steps} steps on the documentation topics of this Python -> {place}", flush=True
     )
-    texts = topics()
-    tokenizer = train_tokenizer(texts, demo.vocabulary)
-    windows = cut_paragraphs(texts, tokenizer, demo.prefix_length + demo.continuation_length)
-    corpus = assign_roles(windows, demo.memorized, demo.background, demo.unseen, demo.seed)
-    model = train_demo_model(
-        corpus,
-        (demo.vocabulary, demo.layers, demo.width, demo.heads),
-        (demo.memorized_batch, demo.background_batch),
-        demo.steps,
-        demo.seed,
-    )
+    # Begun before the work, so that a cache that cannot be written is told at once.
     with replacing_folder(place) as temporary:
-        model.save_pretrained(temporary)
+        texts = topics()
+        tokenizer = train_tokenizer(texts, demo.vocabulary)
+        windows = cut_paragraphs(texts, tokenizer, demo.prefix_length + demo.continuation_length)
+        corpus = assign_roles(windows, demo.memorized, demo.background, demo.unseen, demo.seed)
+        rows = {"memorized": corpus.memorized, "unseen": corpus.unseen, "background": corpus.background}
+        save_file(rows, temporary / CORPUS)
         tokenizer.save_pretrained(temporary)
-        save_file({"memorized": corpus.memorized, "unseen": corpus.unseen, "background": corpus.background}, temporary / CORPUS)
+        model = train_demo_model(
+            corpus,
+            (demo.vocabulary, demo.layers, demo.width, demo.heads),
+            (demo.memorized_batch, demo.background_batch),
+            demo.steps,
+            demo.seed,
+        )
+        model.save_pretrained(temporary)
 
 
 def demo_rows(demo: Demo) -> DemoCorpus:

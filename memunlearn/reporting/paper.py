@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from memunlearn.reporting.files import write_text
 from memunlearn.reporting.finding import Finding
 from memunlearn.reporting.finding_files import finding_path, read_finding
 from memunlearn.reporting.localization_page import localization_page
+from memunlearn.reporting.reading import read_json
 from memunlearn.reporting.sweep_comparisons import END, Comparison
 from memunlearn.reporting.sweep_content import SweepContent, content_of
 from memunlearn.reporting.sweep_differences import FORGET_EM, sentence
@@ -62,10 +62,10 @@ def write_paper(directory: Path) -> list[Path]:
     Raises UserError if either is not there or not complete.
     """
     where = directory / LOCALIZATION
-    try:
-        localization = json.loads((where / "localization.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{where} has no localization.json that can be read: run `make paper`, or localize.py there") from error
+    localization = read_json(where / "localization.json", "run `make paper`, or localize.py there")
+    kinds = {"analyses": dict, "failed": dict, "notes": list, "environment": dict, "config": dict}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(localization.get(name), kind)]:
+        raise UserError(f"{where / 'localization.json'} lacks {', '.join(wrong)}: run `make paper`, or localize.py there")
     findings = [read_finding(finding_path(where, name)).finding for name in localization["analyses"]]
     content = content_of(read_sweep(directory / UNLEARNING))
     findings.append(unlearning_finding(content))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,15 @@ import numpy as np
 
 from memunlearn.errors import UserError
 from memunlearn.reporting.curve import read_curve
+from memunlearn.reporting.passwords import hide_passwords
+from memunlearn.reporting.reading import read_json
+from memunlearn.reporting.run_shape import LARGEST, check_config, check_curve, check_result, check_rows
 
 State = Literal["finished", "failed", "unfinished"]
 # Any of these in a folder make it a run's folder.
 MARKS = ("result.json", "error.json", ".hydra", "metrics.csv", "checkpoints")
 DEPTH = 2
+TEXTS = ("prefix_end", "continuation", "continuation_before", "continuation_after")
 TRAJECTORY_COLUMNS = {"step": int, "set": str, "index": int, "cluster": int, "em": float, "kl": float}
 
 
@@ -83,11 +86,19 @@ def read_run(folder: Path, name: str) -> Run:
     """One run's folder, whatever is left of it."""
     problems: list[str] = []
     result = _mapping(folder / "result.json", problems)
-    if result is not None and not (isinstance(result.get("before"), dict) and isinstance(result.get("after"), dict)):
-        problems.append("result.json: no numbers before and after")
-        result = None
+    if result is not None:
+        try:
+            check_result(result)
+        except ValueError as error:
+            problems.append(f"result.json is damaged: {error}")
+            result = None
     failure = None if result is not None else _mapping(folder / "error.json", problems)
     config = (result or failure or {}).get("config")
+    try:
+        check_config(config)
+    except ValueError as error:
+        problems.append(f"error.json is damaged: {error}")
+        config = None
     return Run(
         name,
         "finished" if result is not None else "failed" if failure is not None else "unfinished",
@@ -121,16 +132,12 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 def _mapping(path: Path, problems: list[str]) -> dict[str, Any] | None:
     try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+        if not os.path.lexists(path):
+            return None
+        return hide_passwords(read_json(path, "the run is left out"))
+    except (OSError, UserError) as error:
+        problems.append(str(error).replace(str(path), path.name))
         return None
-    except (OSError, ValueError) as error:
-        problems.append(f"{path.name}: {error}")
-        return None
-    if not isinstance(data, dict):
-        problems.append(f"{path.name}: not a JSON object")
-        return None
-    return data
 
 
 def _overrides(failure: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -139,18 +146,28 @@ def _overrides(failure: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def _paragraphs(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
+    import pyarrow
+
     table = _table(path, problems)
-    if table is None or not {"set", "index", "cluster"} <= set(table.column_names):
+    try:
+        if table is not None:
+            table = table.select([name for name in table.column_names if name not in TEXTS])
+            check_rows(table)
+    except (ValueError, pyarrow.ArrowException) as error:
+        problems.append(f"paragraphs.parquet: {error}")
+        table = None
+    if table is None:
         problems.append("paragraphs.parquet is missing or damaged: only this run's means are used")
         return ()
-    texts = {"prefix_end", "continuation", "continuation_before", "continuation_after"}
-    return table.select([name for name in table.column_names if name not in texts]).to_pylist()
+    return table.to_pylist()
 
 
 def _curve(path: Path, problems: list[str]) -> Sequence[Mapping[str, float]]:
     try:
-        return read_curve(path)
-    except (UserError, UnicodeDecodeError) as error:
+        rows = read_curve(path)
+        check_curve(rows)
+        return rows
+    except (UserError, ValueError) as error:
         problems.append(f"metrics.csv cannot be read: {error}")
         return ()
 
@@ -168,7 +185,9 @@ def _trajectory(path: Path, problems: list[str]) -> Trajectory | None:
         columns: dict[str, np.ndarray] = {
             name: np.array(table[name].to_pylist(), dtype=dtype) for name, dtype in TRAJECTORY_COLUMNS.items()
         }
-    except (TypeError, ValueError) as error:
+        if not (np.abs(columns["em"]) <= LARGEST).all() or (np.abs(columns["kl"]) > LARGEST).any():
+            raise ValueError(f"a number beyond {LARGEST:g}")
+    except (TypeError, ValueError, OverflowError) as error:
         problems.append(f"trajectory.parquet: {error}: it is not used")
         return None
     return Trajectory(**columns)

@@ -40,7 +40,7 @@ def changed(name, value):
 
 
 def test_what_does_not_count_as_content():
-    assert NOT_CONTENT == ("resume", "cache", "paragraphs.cache_dir")
+    assert NOT_CONTENT == ("resume", "allow", "cache", "paragraphs.cache_dir")
     assert content(CONFIG) == {
         "seed": 3,
         "mask": {"layers": [0, 1], "fraction": 0.05, "heads": None},

@@ -101,7 +101,7 @@ def test_a_build_that_fails_leaves_no_entry(cache, monkeypatch, where):
 
 def test_what_a_killed_build_left_is_no_obstacle(cache):
     demo = dataclasses.replace(tiny_demo.tiny_demo(), steps=1)
-    unfinished = cache / f"demo-{demo.key()}.unfinished"
+    unfinished = cache / f".tmp-0123-demo-{demo.key()}"
     unfinished.mkdir(parents=True)
     (unfinished / "model.safetensors").write_bytes(b"half of it")
     place = demo_directory(demo)

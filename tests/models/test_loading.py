@@ -133,3 +133,36 @@ def test_configs_make_a_source(name):
     source = instantiate(OmegaConf.load(Path(__file__).parents[2] / "conf" / "model" / f"{name}.yaml"))
     assert isinstance(source, ModelSource)
     assert source.name_or_path is None if name == "local" else source.name_or_path.startswith("EleutherAI/gpt-neo-")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("AutoConfig", "brings code of its own, which is never run here"),
+        ("AutoModelForCausalLM", "brings code of its own, which is never run here"),
+        ("AutoTokenizer", "cannot load the tokenizer"),  # transformers looks for another one in the folder
+    ],
+)
+def test_code_that_a_checkpoint_brings_is_never_run_and_never_asked_about(checkpoint, monkeypatch, what, said):
+    def ask(*arguments):
+        raise AssertionError("asked at the terminal")
+
+    monkeypatch.setattr("builtins.input", ask)
+    (checkpoint / "own.py").write_text(f"open({str(checkpoint / 'ran')!r}, 'w')\nclass Own: pass\n")
+    add_tokenizer(checkpoint)
+    named = "tokenizer_config.json" if what == "AutoTokenizer" else "config.json"
+    config = json.loads((checkpoint / named).read_text())
+    if what == "AutoTokenizer":
+        config |= {"tokenizer_class": "Own", "auto_map": {what: ["own.Own", None]}}
+        (checkpoint / "tokenizer.json").rename(checkpoint / "vocab.json")
+    else:
+        config |= {"model_type": "of_its_own", "auto_map": {"AutoConfig": "own.Own", what: "own.Own"}}
+    (checkpoint / named).write_text(json.dumps(config))
+    with pytest.raises(UserError, match=said):
+        ModelSource(str(checkpoint)).load()
+    assert not (checkpoint / "ran").exists()
+
+
+def test_kernels_from_the_hub_are_code_too(checkpoint):
+    with pytest.raises(UserError, match="someone/attention names code on the Hub"):
+        ModelSource(str(checkpoint), attn_implementation="someone/attention").load()

@@ -5,7 +5,15 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from memunlearn.reporting.files import replacing, write_json, write_parquet, write_text
+from memunlearn.reporting.files import (
+    remove_folder,
+    remove_leftovers,
+    replacing,
+    replacing_folder,
+    write_json,
+    write_parquet,
+    write_text,
+)
 
 
 def test_json_is_strict_and_complete(tmp_path):
@@ -62,3 +70,48 @@ def test_nothing_is_under_the_final_name_before_the_end(tmp_path):
 def test_text_is_utf8_whatever_it_holds(tmp_path):
     write_text(tmp_path / "page.html", "Grüße \ud800 日本")
     assert (tmp_path / "page.html").read_bytes().decode("utf-8") == "Grüße ? 日本"
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    (tmp_path / ".tmp-1-report.html").write_text("half of it")
+    (tmp_path / "figures" / ".tmp-2-em.png").mkdir(parents=True)
+    (tmp_path / "figures" / ".tmp-2-em.png" / "inside").write_text("half of it")
+    (tmp_path / "figures" / "em.png").write_text("whole")
+    with replacing(tmp_path / "being.json") as temporary, replacing_folder(tmp_path / "model") as folder:
+        temporary.write_text("{}")
+        remove_leftovers(tmp_path)
+        (folder / "weights").write_text("1")
+        assert temporary.exists() and folder.exists()
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "being.json",
+        "figures",
+        "figures/em.png",
+        "model",
+        "model/weights",
+    ]
+    remove_leftovers(tmp_path / "not there")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), replacing_folder(tmp_path / "model") as folder:
+        (folder / "half").write_text("")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").write_text("")
+    with pytest.raises(OSError), replacing_folder(tmp_path / "model") as folder:
+        (folder / "new").write_text("")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "old"]
+
+
+def test_the_name_of_a_removed_folder_is_free_before_anything_in_it_goes(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("")
+    seen = []
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", lambda path: seen.append((path.name, (tmp_path / "model").exists())))
+        remove_folder(tmp_path / "model")
+    assert seen[0][0].startswith(".tmp-") and not seen[0][1]
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    remove_folder(tmp_path / "model")

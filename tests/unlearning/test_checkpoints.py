@@ -14,9 +14,10 @@ from memunlearn.errors import UserError
 from memunlearn.masks import Mask, select_all
 from memunlearn.models import eligible_weights
 from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.unlearning.checkpoints import WholeCheckpoints, checkpoint_mask
 from memunlearn.unlearning.preparation import prepare
 from memunlearn.unlearning.stopping import StopRule
-from memunlearn.unlearning.training import checkpoint_mask, unlearn
+from memunlearn.unlearning.training import unlearn
 
 ADAM = partial(torch.optim.Adam, lr=5e-3)
 STEPS = 10  # forget 5 and retain 7 rows in batches of 2: 4 batches an epoch, so 10 steps end in the third
@@ -138,3 +139,37 @@ def test_a_damaged_checkpoint_is_refused(reciting, preparation, tmp_path, conten
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content is None else content)
     with pytest.raises(UserError, match="is not a readable checkpoint"):
         checkpoint_mask(path)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path, monkeypatch):
+    path, io = tmp_path / "last.ckpt", WholeCheckpoints()
+    io.save_checkpoint({"a": torch.arange(3)}, path)
+    before = path.read_bytes()
+
+    def full(self, content):
+        self.open("wb").write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_bytes", full)
+        with pytest.raises(OSError):
+            io.save_checkpoint({"a": torch.arange(4)}, path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    io.save_checkpoint({"a": torch.arange(4)}, path)
+    assert torch.equal(io.load_checkpoint(path, weights_only=True)["a"], torch.arange(4))
+
+
+def test_checkpoints_do_not_go_through_another_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.mkstemp", lambda *arguments, **settings: pytest.fail("went through TMPDIR"))
+    WholeCheckpoints().save_checkpoint({"a": 1}, tmp_path / "new" / "last.ckpt")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["last.ckpt"]
+
+
+def test_a_checkpoint_of_another_run_is_refused(reciting, preparation, tmp_path):
+    mask = some_mask(reciting)
+    run(copy.deepcopy(reciting), mask, preparation, every_step(tmp_path, Recorder()), max_steps=1)
+    state = torch.load(tmp_path / "step=1.ckpt", weights_only=True)
+    state["optimizer_states"] = [{}]
+    torch.save(state, tmp_path / "other.ckpt")
+    with pytest.raises(UserError, match="other.ckpt is not a readable checkpoint of this run"):
+        run(reciting, mask, preparation, resume_from=tmp_path / "other.ckpt", max_steps=2)

@@ -1,0 +1,101 @@
+"""Whether a run's files have the shape that a sweep's page counts on: a file can be whole JSON and still be damaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow
+from pyarrow import types
+
+LARGEST = 1e12  # no EM, NLL, step or number of weights comes near it; sums of larger ones overflow
+GROUPS = ("objective", "mask", "attribution", "protocol", "paragraphs", "seeds")
+ROW_COLUMNS = {"set": types.is_string, "index": types.is_integer, "cluster": types.is_integer}
+
+
+def check_result(result: Mapping[str, Any]) -> None:
+    """Raises ValueError, which names the place, where a result.json is not what a run writes."""
+    for when in ("before", "after"):
+        for name, stats in _mapping(result.get(when), when).items():
+            for key, value in _group(stats, f"{when}.{name}").items():
+                _check_cell(value, key, f"{when}.{name}.{key}")
+    for name in ("steps", "kept_step"):
+        _check_number(result.get(name), name)
+    mask = _group(result.get("mask"), "mask")
+    for name in ("k", "eligible"):
+        _check_number(mask.get(name), f"mask.{name}")
+    for name, value in _group(result.get("seconds"), "seconds").items():
+        _check_number(value, f"seconds.{name}")
+    _check_text(result.get("stopped_because"), "stopped_because")
+    check_config(result.get("config"))
+
+
+def check_config(config: Any) -> None:
+    """Raises ValueError where a config lacks the groups' shape; None is no config at all."""
+    config = _group(config, "config")
+    for name in GROUPS:
+        _group(config.get(name), f"config.{name}")
+    for name, value in {"seed": config.get("seed"), **(config.get("seeds") or {})}.items():
+        if isinstance(value, bool) or not isinstance(value, int | None):
+            raise ValueError(f"the seed {name} is {str(value)[:40]!r}")
+
+
+def check_rows(table: pyarrow.Table) -> None:
+    """Raises ValueError where a column of paragraphs.parquet is of another type, or a number in it is out of range."""
+    for name, is_right in ROW_COLUMNS.items():
+        if name not in table.column_names:
+            raise ValueError(f"it has no column {name}")
+        if not is_right(table.schema.field(name).type) or table[name].null_count:
+            raise ValueError(f"its column {name} is {table.schema.field(name).type}, or has nulls")
+    for name in table.column_names:
+        kind = table.schema.field(name).type
+        if name not in (*ROW_COLUMNS, "origin", "alternative") and not _is_number(kind):
+            raise ValueError(f"its column {name} is {kind}")
+        if types.is_floating(kind) and any(value is not None and abs(value) > LARGEST for value in table[name].to_pylist()):
+            raise ValueError(f"its column {name} has a number beyond {LARGEST:g}")
+
+
+def check_curve(rows: list[dict[str, float]]) -> None:
+    """Raises ValueError where a check of metrics.csv has a number that no check measures."""
+    for row in rows:
+        for name, value in row.items():
+            if name.startswith("check/") and math.isfinite(value):
+                _check_number(value, name)
+
+
+def _is_number(kind: pyarrow.DataType) -> bool:
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)
+
+
+def _check_cell(value: Any, key: str, place: str) -> None:
+    if isinstance(value, list) and key.endswith("_ci"):
+        if len(value) != 2:
+            raise ValueError(f"{place} is no interval")
+        for bound in value:
+            _check_number(bound, place)
+    elif "note" in key:
+        _check_text(value, place)
+    else:
+        _check_number(value, place)
+
+
+def _check_number(value: Any, place: str) -> None:
+    if not isinstance(value, int | float | None) or (value is not None and not abs(value) <= LARGEST):
+        raise ValueError(f"{place} is {str(value)[:40]!r}, which is no such number")
+
+
+def _check_text(value: Any, place: str) -> None:
+    if not isinstance(value, str | None):
+        raise ValueError(f"{place} is {str(value)[:40]!r}, which is no text")
+
+
+def _mapping(value: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{place} is {str(value)[:40]!r}, which is no object")
+    return value
+
+
+def _group(value: Any, place: str) -> Mapping[str, Any]:
+    """The same, where null stands for an empty one."""
+    return {} if value is None else _mapping(value, place)
