@@ -1,8 +1,6 @@
 """Commands as processes of their own, that tests look at and send signals to while they run."""
 
-import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,8 +22,16 @@ def start(script, *arguments, cwd, encoding="utf-8", **variables):
     )
 
 
-def start_quick(*overrides, cwd, **variables):
+def start_quick(*overrides, cwd, gate="open", **variables):
+    """The quick command; it waits until there is a file `gate` in cwd (from the start, if it is "open")."""
+    (cwd / ".gates").mkdir(exist_ok=True)
+    (cwd / ".gates" / "open").touch()
+    variables |= {"JOURNAL": str(cwd / ".gates" / "journal"), "GATE": str(cwd / ".gates" / gate)}
     return start(QUICK, *overrides, quick_command.WITHOUT_SUMMARY, cwd=cwd, **variables)
+
+
+def open_gate(cwd, gate="gate"):
+    (cwd / ".gates" / gate).touch()
 
 
 def end(process, seconds=120):
@@ -57,18 +63,8 @@ def interrupt(process, number):
     return end(process)
 
 
-def journal(path):
-    """[(process, "begun" or "ended", seed)] in the order in which it happened."""
-    return [(int(pid), what, int(seed)) for pid, what, seed in (line.split() for line in path.read_text().splitlines())]
-
-
-def holder(folder):
-    """A process that is at work in this folder; ready when it is returned."""
-    code = (
-        "import sys, time; from pathlib import Path; from memunlearn.commands.claims import hold; "
-        "print(hold(Path(sys.argv[1])), flush=True); time.sleep(600)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(command_runs.ROOT)}
-    process = subprocess.Popen([sys.executable, "-c", code, str(folder)], env=environment, stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b"True\n"
-    return process
+def journal(cwd):
+    """[(process, "begun" or "ended", seed)] of quick commands, in the order in which it happened."""
+    path = cwd / ".gates" / "journal"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [(int(pid), what, int(seed)) for pid, what, seed in (line.split() for line in lines)]

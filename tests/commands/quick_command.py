@@ -1,8 +1,10 @@
 """A command that needs no model: what every command does with its process, its folder and its place in a sweep, in a second.
 
-`python quick_command.py OVERRIDES` takes SECONDS, writes its process and its seed into JOURNAL, and leaves a result.
+`python quick_command.py OVERRIDES` writes its process and its seed into JOURNAL, waits until the file GATE is there, and leaves
+a result.
 """
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -29,13 +31,15 @@ def task(cfg):
     if finished_job(folder.parent, config) if sweep else is_complete(folder, config) and not cfg.overwrite:
         print("skipped")
         return
-    print("begun \u2022", flush=True)
+    print("begun \u2022 \u732b", flush=True)
+    logging.getLogger(__name__).warning("a warning \u2022 \u732b")
     (folder / "begun").touch()
     if os.environ.get("CHECKPOINT"):
         (folder / "checkpoints").mkdir()
         (folder / "checkpoints" / "last.ckpt").touch()
     write(f"begun {cfg.seed}")
-    time.sleep(float(os.environ.get("SECONDS", "0")))
+    while "GATE" in os.environ and not Path(os.environ["GATE"]).exists():
+        time.sleep(0.02)
     write(f"ended {cfg.seed}")
     if str(cfg.seed) == os.environ.get("FAILING"):
         raise UserError("this seed is not liked")

@@ -1,6 +1,5 @@
 """A folder and a job belong to one process, and a result is not lost to another command."""
 
-import signal
 import time
 
 import command_runs
@@ -39,7 +38,7 @@ def test_sweeps_that_start_in_one_second_have_folders_of_their_own(tmp_path):
     assert [live_commands.end(process)[0] for process in processes] == [0, 0]
     found = [
         sorted(command_runs.read_result(job)["config"]["seed"] for job in sweep.iterdir() if job.is_dir())
-        for sweep in tmp_path.iterdir()
+        for sweep in tmp_path.glob("2*")
     ]
     assert sorted(found) == [[0, 1], [2, 3]]
 
@@ -55,7 +54,7 @@ def test_new_folders_are_new(tmp_path):
 
 
 def test_a_folder_in_use_is_refused_and_left_alone(tmp_path):
-    process = live_commands.start_quick("hydra.run.dir=here", "seed=1", cwd=tmp_path, SECONDS="60")
+    process = live_commands.start_quick("hydra.run.dir=here", "seed=1", cwd=tmp_path, gate="never")
     live_commands.wait_for(tmp_path / "here" / "begun", process)
     config = (tmp_path / "here" / ".hydra" / "config.yaml").read_text()
     for overrides in (["seed=2"], ["seed=2", "overwrite=true"], ["resume=true"]):
@@ -94,59 +93,59 @@ def test_a_result_that_cannot_be_read_is_named(tmp_path):
     assert f"{tmp_path / 'result.json'} is there already" in run(directory=tmp_path).the_error()
 
 
-def test_two_processes_share_a_sweep(tmp_path):
-    """Each job is done once, and both end when all are done."""
-    sweep = ("-m", "seed=range(0,6)", "hydra.sweep.dir=here")
-    journal = str(tmp_path / "journal")
-    processes = [live_commands.start_quick(*sweep, cwd=tmp_path, SECONDS="0.3", JOURNAL=journal) for _ in range(2)]
+@pytest.mark.parametrize("outcome", ["result.json", "evaluation.json"])
+def test_two_processes_share_a_sweep(tmp_path, outcome):
+    """Each job is done once, and both end when all are done. evaluate.py has no skipping of its own."""
+    sweep = ("-m", "seed=range(0,4)", "hydra.sweep.dir=here")
+    processes = [live_commands.start_quick(*sweep, cwd=tmp_path, gate="gate", OUTCOME=outcome) for _ in range(2)]
+    wait_until(lambda: len(live_commands.journal(tmp_path)) == 2, processes)
+    live_commands.open_gate(tmp_path)
     ends = [live_commands.end(process) for process in processes]
     assert [code for code, _, _ in ends] == [0, 0] and not any("Traceback" in err for _, _, err in ends), ends
-    happened = live_commands.journal(tmp_path / "journal")
+    happened = live_commands.journal(tmp_path)
     for what in ("begun", "ended"):
-        assert sorted(seed for _, one, seed in happened if one == what) == list(range(6))
+        assert sorted(seed for _, one, seed in happened if one == what) == [0, 1, 2, 3]
     assert len({process for process, _, _ in happened}) == 2
-    folders = sorted(path for path in (tmp_path / "here").iterdir() if path.is_dir())
-    assert len(folders) == 6 and all((folder / "result.json").is_file() for folder in folders)
+    folders = [path for path in (tmp_path / "here").iterdir() if path.is_dir()]
+    assert len(folders) == 4 and all((folder / outcome).is_file() for folder in folders)
 
 
 def test_a_job_of_a_killed_process_is_free_at_once(tmp_path):
-    first = live_commands.start_quick("-m", "seed=0,1", "hydra.sweep.dir=here", cwd=tmp_path, SECONDS="60")
+    sweep = ("-m", "seed=0,1", "hydra.sweep.dir=here")
+    first = live_commands.start_quick(*sweep, cwd=tmp_path, gate="never")
     live_commands.wait_for(tmp_path / "here" / "0" / "begun", first)
-    journal = str(tmp_path / "journal")
-    second = live_commands.start_quick("-m", "seed=0,1", "hydra.sweep.dir=here", cwd=tmp_path, JOURNAL=journal)
-    live_commands.wait_for(tmp_path / "here" / "1" / "result.json", second)
+    second = live_commands.start_quick(*sweep, cwd=tmp_path)
+    assert b"Launching" in second.stdout.readline()
+    wait_until(lambda: (1, "ended") in [(seed, what) for _, what, seed in live_commands.journal(tmp_path)], [second])
     time.sleep(0.3)
     assert second.poll() is None and not (tmp_path / "here" / "0" / "result.json").exists()  # it waits for the first
-    first.send_signal(signal.SIGKILL)
+    first.kill()
     first.communicate()
     code, out, err = live_commands.end(second)
     assert code == 0 and "other processes are at work on 1 jobs" in out, err
-    assert [seed for _, what, seed in live_commands.journal(tmp_path / "journal") if what == "ended"] == [1, 0]
+    assert [seed for _, what, seed in live_commands.journal(tmp_path) if what == "ended"] == [1, 0]
 
 
 def test_a_job_that_failed_elsewhere_is_not_tried_again(tmp_path):
     sweep = ("-m", "seed=0,1", "hydra.sweep.dir=here")
-    given = {"FAILING": "0", "JOURNAL": str(tmp_path / "journal")}
-    first = live_commands.start_quick(*sweep, cwd=tmp_path, SECONDS="3", **given)
+    first = live_commands.start_quick(*sweep, cwd=tmp_path, gate="first", FAILING="0")
     live_commands.wait_for(tmp_path / "here" / "0" / "begun", first)
-    second = live_commands.start_quick(*sweep, cwd=tmp_path, SECONDS="6", **given)
+    second = live_commands.start_quick(*sweep, cwd=tmp_path, gate="second", FAILING="0")
+    live_commands.wait_for(tmp_path / "here" / "1" / "begun", second)
+    live_commands.open_gate(tmp_path, "first")
+    live_commands.wait_for(tmp_path / "here" / "0" / "error.json", first)
+    live_commands.open_gate(tmp_path, "second")
     ends = [live_commands.end(process) for process in (first, second)]
     assert [code for code, _, _ in ends] == [2, 2], ends
     assert all(err.count("0 (seed=0): this seed is not liked") == 1 for _, _, err in ends)
-    happened = live_commands.journal(tmp_path / "journal")
-    assert sorted(seed for _, what, seed in happened if what == "begun") == [0, 1]
+    assert sorted(seed for _, what, seed in live_commands.journal(tmp_path) if what == "begun") == [0, 1]
 
 
-def test_what_evaluate_left_elsewhere_is_not_measured_again(tmp_path, monkeypatch):
-    """It has no skipping of its own; what was there before the sweep began is measured again."""
-    sweep = ("-m", "seed=0,1", "hydra.sweep.dir=here")
-    given = {"OUTCOME": "evaluation.json", "JOURNAL": str(tmp_path / "journal")}
-    for _ in range(2):
-        first = live_commands.start_quick(*sweep, cwd=tmp_path, SECONDS="0.5", **given)
-        second = live_commands.start_quick(*sweep, cwd=tmp_path, SECONDS="0.5", **given)
-        assert [live_commands.end(process)[0] for process in (first, second)] == [0, 0]
-    happened = [seed for _, what, seed in live_commands.journal(tmp_path / "journal") if what == "ended"]
-    assert sorted(happened) == [0, 0, 1, 1]
+def wait_until(true, processes, seconds=60):
+    last = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < last and all(process.poll() is None for process in processes)
+        time.sleep(0.02)
 
 
 def test_a_disk_without_locks_is_said(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ def told(err):
 
 @pytest.mark.parametrize("number", CODES)
 def test_a_run_ends_with_the_signals_code_and_a_line(tmp_path, number):
-    process = live_commands.start_quick("hydra.run.dir=here", cwd=tmp_path, SECONDS="60")
+    process = live_commands.start_quick("hydra.run.dir=here", cwd=tmp_path, gate="never")
     live_commands.wait_for(tmp_path / "here" / "begun", process)
     code, _, err = live_commands.interrupt(process, number)
     assert code == CODES[number] and told(err) == "run the same command again"
@@ -32,7 +32,7 @@ def test_a_run_ends_with_the_signals_code_and_a_line(tmp_path, number):
 
 def test_with_a_checkpoint_the_line_is_the_command_that_resumes(tmp_path):
     folder = tmp_path / "a = b"
-    process = live_commands.start_quick(f"hydra.run.dir='{folder}'", cwd=tmp_path, SECONDS="60", CHECKPOINT="1")
+    process = live_commands.start_quick(f"hydra.run.dir='{folder}'", cwd=tmp_path, gate="never", CHECKPOINT="1")
     live_commands.wait_for(folder / "checkpoints" / "last.ckpt", process)
     code, _, err = live_commands.interrupt(process, signal.SIGTERM)
     (pasted,) = re.findall(r"go on with `(.*)`", told(err))
@@ -48,13 +48,13 @@ def test_with_a_checkpoint_the_line_is_the_command_that_resumes(tmp_path):
 def test_another_runs_checkpoint_is_not_gone_on_with(tmp_path):
     (tmp_path / "here" / "checkpoints").mkdir(parents=True)
     (tmp_path / "here" / "checkpoints" / "last.ckpt").touch()
-    process = live_commands.start_quick("hydra.run.dir=here", cwd=tmp_path, SECONDS="60")
+    process = live_commands.start_quick("hydra.run.dir=here", cwd=tmp_path, gate="never")
     live_commands.wait_for(tmp_path / "here" / "begun", process)
     assert told(live_commands.interrupt(process, signal.SIGTERM)[2]) == "run the same command again"
 
 
 def test_a_sweep_ends_and_starts_no_further_job(tmp_path):
-    process = live_commands.start_quick("-m", "seed=0,1", "hydra.sweep.dir=here", cwd=tmp_path, SECONDS="60")
+    process = live_commands.start_quick("-m", "seed=0,1", "hydra.sweep.dir=here", cwd=tmp_path, gate="never")
     live_commands.wait_for(tmp_path / "here" / "0" / "begun", process)
     code, _, err = live_commands.interrupt(process, signal.SIGINT)
     assert code == 130 and not (tmp_path / "here" / "1").exists() and not list(tmp_path.rglob("error.json"))
@@ -65,9 +65,11 @@ def test_an_ignored_signal_stays_ignored(tmp_path):
     """As nohup ignores SIGHUP."""
     ignoring = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
     arguments = [sys.executable, str(live_commands.QUICK), "hydra.run.dir=here"]
-    process = live_commands.start("-c", ignoring, *arguments, cwd=tmp_path, SECONDS="1")
+    process = live_commands.start("-c", ignoring, *arguments, cwd=tmp_path, GATE=str(tmp_path / "gate"))
     live_commands.wait_for(tmp_path / "here" / "begun", process)
-    assert live_commands.interrupt(process, signal.SIGHUP)[0] == 0 and (tmp_path / "here" / "result.json").is_file()
+    process.send_signal(signal.SIGHUP)
+    (tmp_path / "gate").touch()
+    assert live_commands.end(process)[0] == 0 and (tmp_path / "here" / "result.json").is_file()
 
 
 def test_the_same_request_twice_is_one_and_a_later_one_ends_at_once(tmp_path):
