@@ -17,7 +17,7 @@ from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import Attribution, Gradient, attribute
 from memunlearn.localization.weight_noise import weight_noise, weight_spread
 from memunlearn.masks import Mask, select_random, select_random_matched, select_top
-from memunlearn.models import Filter
+from memunlearn.models.filters import Filter
 from memunlearn.reporting.finding import Finding
 
 OVER_SEEDS = "noise seeds, each with its own random weights: lowest to highest, conditional on this model and these paragraphs"

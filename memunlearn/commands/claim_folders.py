@@ -58,7 +58,7 @@ class ClaimFolders(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with _refusing(), _as_hydras(config):
             sweep = _own(config, "sweep").resolve()
-            where = quoted(f"hydra.sweep.dir={sweep}")
+            where = shlex.quote(override("hydra.sweep.dir", sweep))
             go_on_by(lambda: f"{AGAIN} with `{where}`: finished jobs are skipped")
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -68,14 +68,13 @@ class ClaimFolders(Callback):
         let_go(Path(config.hydra.runtime.output_dir))
 
 
-def quoted(override: str) -> str:
-    """KEY=VALUE so that Hydra reads just this value, and a shell just this argument."""
-    key, _, value = override.partition("=")
-    plain = all(letter.isascii() and (letter.isalnum() or letter in "/._-+:@%") for letter in value)
-    if not plain:
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
-        value = f"'{escaped}'"
-    return shlex.quote(f"{key}={value}")
+def override(key: str, path: Path) -> str:
+    """KEY=VALUE so that Hydra reads just this path."""
+    value = str(path)
+    if value.startswith("/") and all(letter.isascii() and (letter.isalnum() or letter in "/._-") for letter in value):
+        return f"{key}={value}"
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
+    return f"{key}='{escaped}'"
 
 
 @contextmanager
@@ -108,7 +107,7 @@ def _own(config: DictConfig, mode: str) -> Path:
         with read_write(config.hydra):
             place.dir = str(made)
             # A sweep's jobs are composed anew, of the overrides.
-            config.hydra.overrides.hydra.append(f"hydra.{mode}.dir={made}")
+            config.hydra.overrides.hydra.append(override(f"hydra.{mode}.dir", made))
     return made
 
 
@@ -119,7 +118,7 @@ def _settings(config: DictConfig) -> dict[str, Any]:
 
 def _resuming(folder: Path, before: tuple[int, int] | None, resumed: bool) -> str:
     """How to go on with the run in this folder. before: its checkpoint's mark when this command began."""
-    where = quoted(f"hydra.run.dir={folder.resolve()}")
+    where = shlex.quote(override("hydra.run.dir", folder.resolve()))
     checkpoint = _mark(folder / CHECKPOINT)
     if (folder / RESULT).is_file():
         return f"the run is complete, in {folder}"

@@ -52,7 +52,7 @@ def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> 
         finish_tracking([], failed=True)
         if not isinstance(error, Exception):  # told to end while it starts
             raise
-        raise _not_started(error) from error
+        raise not_started(error) from error
     return [logger]
 
 
@@ -101,7 +101,8 @@ def track_result(loggers: Sequence[Logger], directory: Path, result: dict[str, A
 
     if not any(isinstance(logger, WandbLogger | TensorBoardLogger) for logger in loggers):
         return
-    rows = pyarrow.parquet.read_table(directory / "paragraphs.parquet").to_pylist()
+    with open(directory / "paragraphs.parquet", "rb") as file:  # of a path pyarrow wants UTF-8
+        rows = pyarrow.parquet.read_table(file).to_pylist()
     figures = report_figures(directory)
     for logger in loggers:
         if isinstance(logger, WandbLogger):
@@ -150,7 +151,7 @@ def track_summary(sweep: Path, files: Sequence[Path], project: str, entity: str 
     try:
         run = wandb.init(id=run_id, name="summary", job_type="summary", resume="allow", reinit="finish_previous", **place)
     except Exception as error:
-        raise _not_started(error) from error
+        raise not_started(error) from error
     failed = True
     try:
         logged: dict[str, Any] = {}
@@ -158,7 +159,8 @@ def track_summary(sweep: Path, files: Sequence[Path], project: str, entity: str 
         for path in files:
             artifact.add_file(str(path), name=path.name)
             if path.suffix == ".parquet":
-                table = pyarrow.parquet.read_table(path)
+                with open(path, "rb") as file:
+                    table = pyarrow.parquet.read_table(file)
                 data = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
                 logged[path.stem] = wandb.Table(columns=table.column_names, data=data, allow_mixed_types=True)
             elif path.suffix == ".html":
@@ -177,7 +179,7 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, default=str)
 
 
-def _not_started(error: Exception) -> UserError:
+def not_started(error: Exception) -> UserError:
     """What to do depends on what went wrong: no login, no network, or a setting that W&B does not take."""
     from wandb.errors import AuthenticationError, CommError
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from memunlearn.masks.selection import Mask, select_all, select_random
-from memunlearn.models import Filter, WeightTensor, passing_positions
+from memunlearn.models.components import WeightTensor
+from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.paragraphs.cluster_choice import number_generator
 
 PLANTS = ("scattered", "mlp", "head")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.masks.top import top_positions
-from memunlearn.models import Filter, WeightTensor, passing_positions
+from memunlearn.models.components import WeightTensor
+from memunlearn.models.filters import Filter, passing_positions
 
 EVERYTHING = Filter()
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.masks.selection import Mask, check_fraction, select_all, select_random, select_random_matched, select_top
-from memunlearn.models import Filter, WeightTensor
+from memunlearn.models.components import WeightTensor
+from memunlearn.models.filters import Filter
 
 Scores = Callable[[], Mapping[str, Tensor]]
 """Computes the attribution when called: per tensor scores of its shape."""

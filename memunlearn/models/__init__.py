@@ -1,52 +1,53 @@
-"""Models: loading them, what each weight is, changing chosen weights only, and the patch that records the change."""
+"""Models: loading them, what each weight is, changing chosen weights only, and the patch that records the change.
 
-from memunlearn.models.architectures import KINDS
-from memunlearn.models.baking import bake, save_baked
-from memunlearn.models.components import WeightTensor, count_per_component, eligible_weights, locate
-from memunlearn.models.filters import Filter, passing_positions
-from memunlearn.models.fingerprints import fingerprint
-from memunlearn.models.loading import LoadedModel, ModelSource, load_model, load_tokenizer
-from memunlearn.models.patches import Patch, apply_patch, capture_patch, load_patch, remove_patch, save_patch
-from memunlearn.models.sparse_delta import (
-    SparseDelta,
-    attach,
-    base_parameters,
-    delta_parameters,
-    detach,
-    is_attached,
-    read_deltas,
-    write_deltas,
-    zero_deltas,
-)
+Each name is imported when it is first used: `python -m memunlearn.models` comes through here before it can answer Ctrl-C.
+"""
 
-__all__ = [
-    "KINDS",
-    "Filter",
-    "LoadedModel",
-    "ModelSource",
-    "Patch",
-    "SparseDelta",
-    "WeightTensor",
-    "apply_patch",
-    "attach",
-    "bake",
-    "base_parameters",
-    "capture_patch",
-    "count_per_component",
-    "delta_parameters",
-    "detach",
-    "eligible_weights",
-    "fingerprint",
-    "is_attached",
-    "load_model",
-    "load_patch",
-    "load_tokenizer",
-    "locate",
-    "passing_positions",
-    "read_deltas",
-    "remove_patch",
-    "save_baked",
-    "save_patch",
-    "write_deltas",
-    "zero_deltas",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "Filter": "filters",
+    "KINDS": "architectures",
+    "LoadedModel": "loading",
+    "ModelSource": "loading",
+    "Patch": "patches",
+    "SparseDelta": "sparse_delta",
+    "WeightTensor": "components",
+    "apply_patch": "patches",
+    "attach": "sparse_delta",
+    "bake": "baking",
+    "base_parameters": "sparse_delta",
+    "capture_patch": "patches",
+    "count_per_component": "components",
+    "delta_parameters": "sparse_delta",
+    "detach": "sparse_delta",
+    "eligible_weights": "components",
+    "fingerprint": "fingerprints",
+    "is_attached": "sparse_delta",
+    "load_model": "loading",
+    "load_patch": "patches",
+    "load_tokenizer": "loading",
+    "locate": "components",
+    "passing_positions": "filters",
+    "read_deltas": "sparse_delta",
+    "remove_patch": "patches",
+    "save_baked": "baking",
+    "save_patch": "patches",
+    "write_deltas": "sparse_delta",
+    "zero_deltas": "sparse_delta",
+}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'memunlearn.models' has no attribute {name!r}")
+    return getattr(import_module(f"memunlearn.models.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

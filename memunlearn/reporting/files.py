@@ -121,8 +121,9 @@ def write_parquet(path: str | os.PathLike[str], columns: dict[str, list] | pyarr
     import pyarrow.parquet
 
     table = columns if isinstance(columns, pyarrow.Table) else pyarrow.table(columns)
-    with replacing(path) as temporary:
-        pyarrow.parquet.write_table(table, temporary)
+    # Of a path pyarrow wants UTF-8, of a file nothing.
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        pyarrow.parquet.write_table(table, file)
 
 
 def finite_or_null(data: Any) -> Any:

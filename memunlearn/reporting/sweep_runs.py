@@ -198,7 +198,8 @@ def _table(path: Path, problems: list[str]) -> Any | None:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.read_table(path)
+        with open(path, "rb") as file:  # of a path pyarrow wants UTF-8
+            return pyarrow.parquet.read_table(file)
     except (OSError, pyarrow.ArrowException) as error:
         problems.append(f"{path.name}: {str(error).splitlines()[0]}")
         return None

@@ -24,6 +24,8 @@ class OfflineRun:
     group: str = ""
     job_type: str = ""
     name: str = ""
+    project: str = ""
+    tags: list = field(default_factory=list)
     config: dict = field(default_factory=dict)
     summary: dict = field(default_factory=dict)
     history: list = field(default_factory=list)
@@ -60,6 +62,7 @@ def read(path):
         if kind == "run":
             run.id, run.group = record.run.run_id, record.run.run_group
             run.job_type, run.name = record.run.job_type, record.run.display_name
+            run.project, run.tags = record.run.project, list(record.run.tags)
             run.config |= items(record.run.config.update)
         elif kind == "config":
             run.config |= items(record.config.update)

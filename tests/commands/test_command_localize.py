@@ -77,7 +77,9 @@ def test_again_in_the_same_folder_only_what_is_missing_is_computed(tmp_path):
 @pytest.mark.parametrize("change", ["seed=1", "max_per_bin=5"])
 def test_what_was_made_from_something_else_is_computed_anew(tmp_path, change):
     assert localize("analysis=em_nll", directory=tmp_path).code == 0
-    again = localize("analysis=em_nll", change, directory=tmp_path)
+    refused = localize("analysis=em_nll", change, directory=tmp_path)
+    assert f"({change.partition('=')[0]})" in refused.the_error() and (tmp_path / "localization.json").is_file()
+    again = localize("analysis=em_nll", change, "overwrite=true", directory=tmp_path)
     assert again.code == 0 and "kept" not in again.out
 
 
@@ -174,7 +176,8 @@ def test_an_analysis_that_cannot_be_done_does_not_keep_the_others_from_it(tmp_pa
 
 def test_one_analysis_that_cannot_be_done_leaves_no_result(tmp_path):
     assert localize("analysis=em_nll", directory=tmp_path / "run").code == 0
-    ended = localize("analysis=activation_patching", only_random_text(tmp_path), directory=tmp_path / "run")
+    other = ("analysis=activation_patching", only_random_text(tmp_path), "overwrite=true")
+    ended = localize(*other, directory=tmp_path / "run")
     assert "memorized" in ended.the_error()
     assert not (tmp_path / "run" / "localization.json").exists() and not (tmp_path / "run" / "localization.html").exists()
 

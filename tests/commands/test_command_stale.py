@@ -31,7 +31,7 @@ def folder(tmp_path):
     ids=str,
 )
 def test_a_run_that_is_refused_leaves_no_stale_result_and_all_other_files(folder, mistake):
-    assert command_runs.train(*mistake, directory=folder).code == 2
+    assert command_runs.train("overwrite=true", *mistake, directory=folder).code == 2
     assert not (folder / "result.json").exists()
     kept = {name: (folder / name).read_text() for name in OLD if name not in ("result.json", "metrics.csv")}
     assert kept == {name: content for name, content in OLD.items() if name in kept}
@@ -45,7 +45,7 @@ def test_the_stale_result_is_gone_before_work_starts(folder, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("memunlearn.models.loading.ModelSource.load", building)
-    assert "batch_size" in command_runs.train(directory=folder).the_error()
+    assert "batch_size" in command_runs.train("overwrite=true", directory=folder).the_error()
     assert found == [False] and not (folder / "result.json").exists()
 
 
@@ -55,7 +55,7 @@ def test_a_run_that_fails_while_training_leaves_no_result(folder, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("memunlearn.objectives.contrastive.Unlearn.__call__", failing)
-    assert "batch_size" in command_runs.train(directory=folder).the_error()
+    assert "batch_size" in command_runs.train("overwrite=true", directory=folder).the_error()
     assert not (folder / "result.json").exists() and (folder / "notes.txt").read_text() == OLD["notes.txt"]
 
 
@@ -66,14 +66,14 @@ def test_the_result_comes_last(folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("memunlearn.commands.run_folder.write_parquet", failing)
-    line = command_runs.train(directory=folder).the_error()
+    line = command_runs.train("overwrite=true", directory=folder).the_error()
     assert "No space left on device" in line
     assert not (folder / "result.json").exists()
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".tmp") or "unfinished" in path.name]
 
 
 def test_a_complete_run_replaces_what_an_earlier_one_left(folder):
-    assert command_runs.train(directory=folder).code == 0
+    assert command_runs.train("overwrite=true", directory=folder).code == 0
     result = command_runs.read_result(folder)
     assert result["schema"] == 1 and "old" not in result
     assert not (folder / "model").exists()  # of another model: this run saved none
@@ -81,15 +81,16 @@ def test_a_complete_run_replaces_what_an_earlier_one_left(folder):
     assert (folder / "notes.txt").read_text() == OLD["notes.txt"]
 
 
-def test_evaluate_removes_its_own_stale_result_only(folder):
-    assert command_runs.evaluate("patch=nowhere", directory=folder).code == 2
-    assert not (folder / "evaluation.json").exists()
-    assert (folder / "result.json").exists() and (folder / "paragraphs.parquet").read_text() == OLD["paragraphs.parquet"]
+def test_evaluate_in_place_of_a_run_leaves_no_stale_result_and_all_other_files(folder):
+    assert command_runs.evaluate("overwrite=true", "patch=nowhere", directory=folder).code == 2
+    assert not (folder / "evaluation.json").exists() and not (folder / "result.json").exists()
+    kept = {name: (folder / name).read_text() for name in OLD if name not in ("result.json", "evaluation.json")}
+    assert kept == {name: content for name, content in OLD.items() if name in kept}
 
 
 def test_hidden_states_on_disk_do_not_outlive_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr("memunlearn.scoring.forward.MEMORY_MAP_ABOVE", 0)
     for _ in range(2):
-        assert command_runs.train(directory=tmp_path).code == 0
+        assert command_runs.train("overwrite=true", directory=tmp_path).code == 0
         sizes = {path.name: path.stat().st_size for path in (tmp_path / "checkpoints").iterdir()}
         assert sorted(sizes) == ["command.txt", "config.yaml", "last.ckpt"], sizes

@@ -8,7 +8,7 @@ import offline_records
 import pytest
 import tiny_demo
 
-from memunlearn.commands.tracking import group_of, track_summary
+from memunlearn.commands.tracking import group_of, not_started, track_summary
 from memunlearn.errors import UserError
 from memunlearn.reporting.files import write_parquet, write_text
 from memunlearn.reporting.sentence import result_sentence
@@ -137,6 +137,36 @@ def test_a_job_of_a_sweep_that_is_resumed_by_itself_goes_on_in_its_run(tmp_path,
     interrupted, resumed = sorted(recorded(tmp_path / "0"), key=lambda run: run.exit_code == 0)
     assert interrupted.exit_code == 1 and resumed.exit_code == 0
     assert interrupted.id == resumed.id and interrupted.group == resumed.group != ""
+
+
+def test_names_of_digits_are_names(tmp_path, offline):
+    given = ("logger=wandb", "logger.name=7", "logger.project=2024", "logger.tags=[125,neo]", "stop.max_steps=1")
+    assert command_runs.train(*given, directory=tmp_path).code == 0
+    (run,) = recorded(tmp_path)
+    assert (run.name, run.project, run.tags) == ("7", "2024", ["125", "neo"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"), [("logger.project=a/b", "Invalid project name"), ("+logger.colour=red", "colour")]
+)
+def test_a_setting_that_is_not_taken_is_no_matter_of_logging_in(tmp_path, offline, setting, says):
+    line = command_runs.train("logger=wandb", "stop.max_steps=1", setting, directory=tmp_path).the_error()
+    assert says in line and "logger.*" in line and "login" not in line and "WANDB_MODE" not in line
+
+
+def test_what_to_do_depends_on_what_went_wrong():
+    from wandb.errors import AuthenticationError, CommError, UsageError
+
+    remedies = {
+        AuthenticationError("the key is not valid"): "log in with `wandb login`",
+        UsageError("No API key configured. Use `wandb login` to log in."): "log in with `wandb login`",
+        CommError("no such host"): "check that its server can be reached",
+        TimeoutError("too slow"): "check that its server can be reached",
+        ValueError("1 validation error for Settings"): "mend the setting",
+    }
+    for error, remedy in remedies.items():
+        said = str(not_started(error))
+        assert said.startswith(f"Weights & Biases did not start ({error}): {remedy}")
 
 
 def test_without_a_login_the_line_says_what_to_do(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from memunlearn.commands.claims import LOCK
 from memunlearn.commands.sweep_folder import (
     CLAIM,
     NOT_CONTENT,
@@ -18,6 +19,7 @@ from memunlearn.commands.sweep_folder import (
 CONFIG = {
     "seed": 3,
     "resume": False,
+    "overwrite": False,
     "cache": {"enabled": True},
     "mask": {"layers": [0, 1], "fraction": 0.05, "heads": None},
     "paragraphs": {"cache_dir": "/somewhere", "max_forget": 5},
@@ -40,7 +42,7 @@ def changed(name, value):
 
 
 def test_what_does_not_count_as_content():
-    assert NOT_CONTENT == ("resume", "allow", "cache", "paragraphs.cache_dir")
+    assert NOT_CONTENT == ("resume", "overwrite", "allow", "cache", "paragraphs.cache_dir")
     assert content(CONFIG) == {
         "seed": 3,
         "mask": {"layers": [0, 1], "fraction": 0.05, "heads": None},
@@ -93,7 +95,7 @@ def test_a_job_gets_its_number_or_the_next_free_one_and_keeps_it(tmp_path):
     (sweep / "6" / "notes.txt").write_text("the user's own")
     assert claim_folder(sweep, 6, "c") == "7"
     assert (sweep / "6" / "notes.txt").read_text() == "the user's own"
-    assert {path.name for path in sweep.iterdir()} == {"4", "5", "6", "7"}
+    assert {path.name for path in sweep.iterdir()} == {LOCK, "4", "5", "6", "7"}
 
 
 def test_a_result_outweighs_the_claim(tmp_path):
@@ -127,4 +129,4 @@ def test_a_folder_that_cannot_be_made_is_an_error_and_no_endless_search(tmp_path
     monkeypatch.setattr("memunlearn.commands.sweep_folder.os.rename", refuse)
     with pytest.raises(PermissionError):
         claim_folder(tmp_path, 0, "a")
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
