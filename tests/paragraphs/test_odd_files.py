@@ -233,7 +233,7 @@ def healthy(suffix: str, drawn: random.Random) -> bytes:
     elif suffix == ".npy":
         np.save(file, drawn.choice([IDS.numpy(), FLOATS.numpy(), IDS.numpy().astype(">i2"), IDS.numpy() > 3]))
     elif suffix == ".csv":
-        file.write(f"id,text\n1,{TEXT}\n2,\"{TEXT}\"\n".encode())
+        file.write(f'id,text\n1,{TEXT}\n2,"{TEXT}"\n'.encode())
     elif suffix == ".jsonl":
         row = drawn.choice([{"text": TEXT}, {"ids": IDS[0].tolist()}, {"x": 1, "text": None}])
         file.write((json.dumps(row) + "\n").encode() * 3)
