@@ -90,9 +90,9 @@ def _load_pt(file: Path, check: ShapeCheck) -> np.ndarray:
 
 def _check_not_packed(file: Path) -> None:
     """Raises UserError for an archive whose parts are larger than the archive: torch never compresses them."""
-    if not zipfile.is_zipfile(file):
-        return
     try:
+        if not zipfile.is_zipfile(file):
+            return
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(part.file_size for part in archive.infolist())
     except Exception as error:  # zipfile raises BadZipFile, NotImplementedError, UnicodeDecodeError ... on damaged archives

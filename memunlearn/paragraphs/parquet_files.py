@@ -20,6 +20,7 @@ MOST_VALUES = 50
 SMALL_VALUES = 10_000_000
 SMALL_ROWS = 100_000
 _BATCH_BYTES = 1 << 24
+_SCANNED_VALUES = 1 << 14
 _BUFFER_BYTES = 1 << 20
 
 
@@ -27,13 +28,16 @@ def parquet_column(path: Path, wanted: str | None) -> Column:
     """A column of text, or of lists of numbers. Raises UserError for other types, and while it is read for damage."""
     import pyarrow.parquet
 
-    with _Reading(path), pyarrow.parquet.ParquetFile(path) as file:
+    with _Reading(path), pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
         schema, metadata = file.schema_arrow, file.metadata
         names = tuple(schema.names)
         name = choose_column(names, wanted, path.name)
         place = schema.get_field_index(name)
         is_text = _is_text(path, schema.field(place).type, name, names)
-        batch = _check_size(path, metadata, name)
+        leaves = [leaf for leaf in range(len(file.schema)) if _belongs(file.schema.column(leaf).path, name)]
+        # Damaged descriptions of a column end the process when Python asks for them; the reader itself finds them first.
+        file.scan_contents([name], batch_size=_SCANNED_VALUES)
+        batch = _check_size(path, metadata, leaves, name)
 
     def values() -> Iterator[Value]:
         return _values(path, name, batch, is_text)
@@ -77,12 +81,15 @@ def _is_text(path: Path, kind: Any, name: str, names: tuple[str, ...]) -> bool:
     )
 
 
-def _check_size(path: Path, metadata: Any, name: str) -> int:
+def _belongs(leaf: str, name: str) -> bool:
+    return leaf == name or leaf.startswith(f"{name}.")
+
+
+def _check_size(path: Path, metadata: Any, leaves: list[int], name: str) -> int:
     """How many rows to read at once. Raises UserError where the file claims more than one of its size can honestly hold."""
     size = os.path.getsize(path)
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
-    own = [chunk for chunk in chunks if chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.")]
+    own = [group.column(leaf) for group in groups for leaf in leaves]
     unpacked = sum(chunk.total_uncompressed_size for chunk in own)
     values = sum(chunk.num_values for chunk in own)
     rows = metadata.num_rows

@@ -13,6 +13,7 @@ from memunlearn.localization.attention_heads import (
     attention_heads,
     attention_of_head,
     eager_attention,
+    frequency_of_text,
     frequency_ranks,
 )
 
@@ -131,3 +132,29 @@ def test_no_attention_weights_is_a_clear_error(monkeypatch):
         attention_heads(model, prefixes(), FREQUENCY, SETS)
     with pytest.raises(UserError, match="no paragraph"):
         attention_heads(model, prefixes()[:0], FREQUENCY, SETS[:0])
+
+
+def test_what_stands_before_the_text_is_no_token_of_it():
+    """Every number but the entropy is that of the attention on the text alone."""
+    model, ids = tiny.tiny_model("gpt2"), prefixes()
+    attention, occurrences = plain_attention(model, ids)[..., 2:], FREQUENCY[ids][:, 2:].numpy()
+    found = attention_heads(model, ids, FREQUENCY, SETS, batch_size=4, text_start=2)
+    assert found.visible.tolist() == [P - 2] * tiny.LAYERS
+    assert torch.equal(found.entropy, attention_heads(model, ids, FREQUENCY, SETS).entropy)
+    ranks = frequency_ranks(torch.from_numpy(occurrences).double())
+    sums, counts = torch.zeros(3, tiny.LAYERS, tiny.HEADS, P), torch.zeros(3, P)
+    for row in range(6):
+        for layer in range(tiny.LAYERS):
+            of_row = np.corrcoef(attention[row, layer])
+            others = (of_row.sum(1) - 1) / (tiny.HEADS - 1)
+            np.testing.assert_allclose(found.with_others[row, layer].numpy(), others, rtol=1e-4, atol=1e-6)
+            for head in range(tiny.HEADS):
+                tau = kendalltau(attention[row, layer, head], occurrences[row]).statistic
+                assert found.tau[row, layer, head].item() == pytest.approx(tau)
+                for place in range(P - 2):
+                    sums[SETS[row], layer, head, ranks[row, place]] += float(attention[row, layer, head, place])
+        for place in range(P - 2):
+            counts[SETS[row], ranks[row, place]] += 1
+    torch.testing.assert_close(found.rank_sums.float(), sums)
+    torch.testing.assert_close(found.rank_counts.float(), counts.unsqueeze(1).expand(-1, tiny.LAYERS, -1))
+    assert torch.equal(frequency_of_text(FREQUENCY, ids, 0), FREQUENCY[ids].double())

@@ -1,10 +1,13 @@
 """Perturbation against the plain score of explicitly perturbed ids, and EM against what the model really says."""
 
+from dataclasses import replace
+
 import naive_scoring as naive
 import pytest
 import tiny_architectures as tiny
 import torch
 
+from memunlearn.errors import UserError
 from memunlearn.localization import token_perturbation
 from memunlearn.localization.token_perturbation import decode_alternatives, perturb_tokens
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
@@ -154,3 +157,17 @@ def test_seeds_and_empty_sets():
     assert not torch.equal(first.tokens[..., 0], other.tokens[..., 0])
     none = perturb_tokens(model, paragraphs.select(torch.empty(0, dtype=torch.int64)))
     assert none.em.shape == (0, P, 2) and decode_alternatives(model, paragraphs.select([]), none)[1].shape == (0, C)
+
+
+@pytest.mark.parametrize("second_likely", [True, False])
+def test_what_stands_before_the_text_is_left_alone(second_likely):
+    model = tiny.tiny_model("gpt_neo")
+    paragraphs = recited(model)
+    plain = perturb_tokens(model, paragraphs, second_likely=second_likely)
+    for start in (1, 3):
+        found = perturb_tokens(model, replace(paragraphs, text_start=start), second_likely=second_likely)
+        assert (found.tokens[:, :start] == -1).all() and found.em[:, :start].isnan().all()
+        assert torch.equal(found.tokens[:, start:], plain.tokens[:, start:])
+        assert torch.equal(found.em[:, start:], plain.em[:, start:]) and int(found.worst()[0].min()) >= start
+    with pytest.raises(UserError, match="the prefix is BOS alone"):
+        perturb_tokens(model, replace(paragraphs, text_start=P), second_likely=second_likely)

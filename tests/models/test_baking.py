@@ -132,3 +132,42 @@ def test_command_says_one_line_and_ends_with_2(tmp_path, capsys):
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("error: ") and says in error
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_checkpoint_can_be_written_in_16_bits_and_it_is_said_what_that_loses(tmp_path, capsys, dtype):
+    from transformers import AutoModelForCausalLM
+
+    base = tiny.tiny_model("gpt2")
+    base.save_pretrained(tmp_path / "base")
+    model = with_random_deltas(base, "sparse")
+    with torch.no_grad():
+        for delta in delta_parameters(model).values():
+            delta.flatten()[::3] *= 1e-6  # below what 16 bits tell apart
+    patch = capture_patch(model, {})
+    save_patch(tmp_path / "patch.safetensors", patch)
+    arguments = ["apply", "--base", str(tmp_path / "base"), "--patch", str(tmp_path / "patch.safetensors"), "--dtype", dtype]
+    assert main([*arguments, "--out", str(tmp_path / "baked")]) == 0
+    said = capsys.readouterr().out
+    baked = AutoModelForCausalLM.from_pretrained(tmp_path / "baked", dtype="auto")
+    kind = getattr(torch, dtype)
+    lost = 0
+    plain = dict(bake(model).named_parameters())
+    for name, parameter in baked.named_parameters():
+        assert parameter.dtype is kind and torch.equal(parameter, plain[name].to(kind))
+        same = (base.get_parameter(name).to(kind) == parameter).flatten()
+        if name in patch.deltas:
+            flat = patch.indices[name]
+            places = range(len(same)) if flat is None else flat.tolist()
+            deltas = patch.deltas[name].flatten().tolist()
+            lost += sum(bool(same[place]) and delta != 0 for place, delta in zip(places, deltas, strict=True))
+    assert lost > 100 and f"as {dtype} {lost:,} of them are the base's again" in said
+
+
+def test_a_weight_that_float16_cannot_hold_is_refused(tmp_path):
+    model = tiny.tiny_model("gpt2")
+    with torch.no_grad():
+        model.transformer.h[0].mlp.c_fc.weight[0, 0] = 1e6
+    with pytest.raises(UserError, match="h.0.mlp.c_fc.weight holds a weight that float16 cannot"):
+        save_baked(model, tmp_path / "out", dtype=torch.float16)
+    assert not (tmp_path / "out").exists()

@@ -166,3 +166,80 @@ def test_code_that_a_checkpoint_brings_is_never_run_and_never_asked_about(checkp
 def test_kernels_from_the_hub_are_code_too(checkpoint):
     with pytest.raises(UserError, match="someone/attention names code on the Hub"):
         ModelSource(str(checkpoint), attn_implementation="someone/attention").load()
+
+
+@pytest.mark.parametrize("key", ["quantization_config", "quantization"])
+def test_quantized_checkpoints_are_refused(checkpoint, key):
+    config = json.loads((checkpoint / "config.json").read_text())
+    for found in ({"quant_method": "gptq", "bits": 4}, {"bits": 8, "group_size": 64}):
+        (checkpoint / "config.json").write_text(json.dumps(config | {key: found}))
+        with pytest.raises(UserError, match="is a quantized checkpoint.*give the checkpoint that it was made from"):
+            load_model(str(checkpoint))
+    (checkpoint / "config.json").write_text(json.dumps(config | {key: None}))
+    load_model(str(checkpoint))
+
+
+@pytest.mark.parametrize("with_tokenizer", [False, True])
+def test_an_adapter_is_to_be_merged_first(tmp_path, with_tokenizer):
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "org/base"}))
+    if with_tokenizer:
+        add_tokenizer(folder)
+    with pytest.raises(UserError, match="is a LoRA adapter .* for org/base, .*merge_and_unload"):
+        load_model(str(folder))
+    (folder / "adapter_config.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="is a LoRA adapter .* for BASE"):
+        load_model(str(folder))
+
+
+def test_a_file_for_llama_cpp_is_no_checkpoint(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UserError, match="llama.cpp"):
+        load_model(str(tmp_path))
+
+
+NO_MEMORY = {
+    "Python's": MemoryError(),
+    "PyTorch's on the CPU": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"
+    ),
+    "a GPU's": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    "cuBLAS": RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+    "the system's": OSError(12, "Cannot allocate memory"),
+}
+
+
+@pytest.mark.parametrize("whose", NO_MEMORY)
+def test_no_memory_is_no_damaged_checkpoint(checkpoint, whose, monkeypatch):
+    def from_pretrained(*args, **settings):
+        raise NO_MEMORY[whose]
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", from_pretrained)
+    with pytest.raises(UserError, match="out of memory: the model .* does not fit") as error:
+        load_model(str(checkpoint))
+    assert "whole" not in str(error.value)
+
+
+def test_names_may_be_numbers_and_begin_at_home(checkpoint, tmp_path, monkeypatch):
+    shutil.copytree(checkpoint, tmp_path / "1000")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (1000, "1000", "~/1000"):
+        assert ModelSource(name).load().name == str(name)
+    with pytest.raises(UserError, match="no tokenizer in"):
+        ModelSource(1000, tokenizer=1000).load()
+    with pytest.raises(UserError, match="no home folder"):
+        load_model("~nobodyhere/model")
+
+
+def test_a_table_of_weights_is_checked_before_anything_is_loaded(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    for patterns, said in (
+        ({"a.{layer}": "query"}, "query"),
+        ({"a": "q"}, "needs {layer} once"),
+        ("q", "no table"),
+        ({}, "no table"),
+    ):
+        with pytest.raises(UserError, match=said):
+            ModelSource(str(tmp_path), patterns=patterns).load()

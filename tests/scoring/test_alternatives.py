@@ -1,5 +1,7 @@
 """Alternatives, recomputed for every row by loops over positions; faults 2, 3 and 10 of the published code."""
 
+from dataclasses import replace
+
 import naive_scoring as naive
 import pytest
 import tiny_architectures as tiny
@@ -7,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.alternatives import choose_perturbations, draw_replacements, find_alternatives
 
@@ -170,3 +173,26 @@ def test_a_single_row_and_none(reciting, sets):
     assert whole.position.shape == whole.token.shape == whole.em.shape == whole.found.shape == (1,)
     none = find_alternatives(reciting, sets.forget.select(torch.zeros(5, dtype=torch.bool)))
     assert none.found.shape == none.position.shape == (0,) and none.paragraphs.ids.shape == (0, 16)
+
+
+def test_what_stands_before_the_text_is_never_perturbed(reciting, sets):
+    plain = [find_alternatives(reciting, sets.forget, seed=seed).position for seed in range(6)]
+    assert 0 in torch.cat(plain)  # as text the first token is
+    drawn = draw_replacements(sets.forget.prefixes, tiny.VOCABULARY, [reciting.config.eos_token_id], 1, seed=5)
+    for start in (1, 5):
+        rows = replace(sets.forget, text_start=start)
+        found = find_alternatives(reciting, rows, 1, seed=5, batch_size=4)
+        assert int(found.position.min()) >= start
+        for row, ids in enumerate(rows.ids):
+            # The loop over the rest of the prefix, the beginning being part of what the model is given.
+            best = None
+            for position in range(start, 7):
+                for token in drawn[row, position].tolist():
+                    prefix = ids[:7].clone()
+                    prefix[position] = token
+                    said, _ = naive.greedy(reciting, prefix, 9)
+                    if best is None or naive.agreement(said, ids[7:]) < best[2]:
+                        best = (position, token, naive.agreement(said, ids[7:]))
+            assert (int(found.position[row]), int(found.token[row]), int(found.em[row])) == best
+    with pytest.raises(UserError, match="the prefix is BOS alone"):
+        find_alternatives(reciting, replace(sets.forget, text_start=7))
