@@ -39,8 +39,8 @@ class Rises:
 class Specificity:
     """Mean rises of NLL, nats a token, where noise on the top and on the control weights harms the model alike.
 
-    scale: of the noise on the top weights; control_scale: of that on the control's, mean over seeds; harm: to own text. None
-    where no scales match. top, control: (memorized, non-memorized) text with noise on these weights.
+    scale: of the noise on the top weights; control_scale: of that on the control's; harm: to own text. None where no scales
+    match. top, control: (memorized, non-memorized) text with noise on these weights.
     difference: memorized minus non-memorized with the top weights, minus the same with the control; its interval over clusters.
     by_seed: the same in each seed; over_seeds: their mean's 95 % interval (Student's t), None below SEEDS_AT_LEAST seeds.
     """
@@ -74,58 +74,60 @@ UNMATCHED = Specificity(None, None, None, None, None, NOTHING, (), None)
 
 
 def specificity(rises: Rises, at: int, seed: int) -> Specificity:
-    """Compares at the scale with place `at`, or at the largest below it whose harm the control does in every seed, too.
+    """Compares at the scale with place `at`, or at the largest below it whose harm noise on the control weights does, too.
 
     UNMATCHED where there is none. seed: of resampling and permuting.
     """
     for place in range(at, -1, -1):
-        matched = [_matched(rises, place, number) for number in range(len(rises.read))]
-        found = [one for one in matched if one is not None]
-        if len(found) == len(matched):
-            return _compared(rises, place, [scale for scale, _ in found], np.stack([rows for _, rows in found]), seed)
+        matched = _matched(rises, place)
+        if matched is not None:
+            return _compared(rises, place, *matched, seed)
     return UNMATCHED
 
 
-def _matched(rises: Rises, place: int, number: int) -> tuple[float, np.ndarray] | None:
-    """The least noise on the control weights that does the harm of this noise on the top ones, and each row's rise [N] there.
+def _matched(rises: Rises, place: int) -> tuple[float, np.ndarray] | None:
+    """The least noise on the control weights that does the harm of this noise on the top ones, and the rises [seeds, N] there.
 
-    Between scales by straight lines, from no noise on. None where there is none, and where noise broke the model.
+    Harm is a mean over seeds. Between scales by straight lines, from no noise on; no noise where the top weights' does no harm.
+    None where there is none, and where noise broke the model.
     """
-    own = rises.own & rises.read[number]
-    harm = rises.top[place, number, own].mean()
-    scales = np.r_[0.0, rises.scales]
-    control = np.concatenate([np.zeros_like(rises.control[:1, number]), rises.control[:, number]])
-    harms = control[:, own].mean(1)
+    harm = _mean(rises.top[place], rises.own, rises.read)
+    control = np.concatenate([np.zeros_like(rises.control[:1]), rises.control])
+    harms = np.array([_mean(values, rises.own, rises.read) for values in control])
     reached = np.flatnonzero(harms >= harm)
-    if not harm > 0 or not len(reached):
+    if not len(reached) or not np.isfinite(rises.top[place][rises.read]).all():
         return None
     after = int(reached[0])
+    if not after:
+        return 0.0, control[0]
     share = (harm - harms[after - 1]) / (harms[after] - harms[after - 1])
     rows = control[after - 1] + share * (control[after] - control[after - 1])
-    read = rises.read[number]
-    if not np.isfinite(rows[read]).all() or not np.isfinite(rises.top[place, number, read]).all():
+    if not np.isfinite(rows[rises.read]).all():
         return None
+    scales = np.r_[0.0, rises.scales]
     return float(scales[after - 1] + share * (scales[after] - scales[after - 1])), rows
 
 
-def _compared(rises: Rises, place: int, control_scales: list[float], control: np.ndarray, seed: int) -> Specificity:
+def _compared(rises: Rises, place: int, control_scale: float, control: np.ndarray, seed: int) -> Specificity:
+    """control: [seeds, N]."""
     top = rises.top[place]
     difference = np.where(rises.read, top - control, np.nan)
     groups = rises.memorized, rises.non_memorized
     by_seed = [float(np.nanmean(row[groups[0]]) - np.nanmean(row[groups[1]])) for row in difference]
     compared = (groups[0] | groups[1]) & rises.read.any(0)
     of_row = np.nanmean(difference[:, compared], axis=0)
-
-    def mean(values: np.ndarray, group: np.ndarray) -> float:
-        return float(np.mean([row[group & read].mean() for row, read in zip(values, rises.read, strict=True)]))
-
     return Specificity(
         float(rises.scales[place]),
-        float(np.mean(control_scales)),
-        mean(top, rises.own),
-        (mean(top, groups[0]), mean(top, groups[1])),
-        (mean(control, groups[0]), mean(control, groups[1])),
+        control_scale,
+        _mean(top, rises.own, rises.read),
+        (_mean(top, groups[0], rises.read), _mean(top, groups[1], rises.read)),
+        (_mean(control, groups[0], rises.read), _mean(control, groups[1], rises.read)),
         mean_difference(of_row, groups[0][compared], rises.clusters[compared], seed),
         tuple(by_seed),
         mean_interval(by_seed)[1] if len(by_seed) >= SEEDS_AT_LEAST else None,
     )
+
+
+def _mean(values: np.ndarray, group: np.ndarray, read: np.ndarray) -> float:
+    """Over the rows of a group that a seed reads, and over seeds: values, read [seeds, N], group [N]."""
+    return float(np.mean([row[group & there].mean() for row, there in zip(values, read, strict=True)]))
