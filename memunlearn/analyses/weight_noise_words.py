@@ -7,7 +7,7 @@ from typing import Any
 
 from memunlearn.analyses.in_words import with_interval
 from memunlearn.analyses.material import Material
-from memunlearn.analyses.weight_noise_comparison import Specificity
+from memunlearn.analyses.weight_noise_comparison import Contrast, Specificity
 from memunlearn.analyses.weight_noise_curves import CONTROL, TOP, NoiseCurves
 from memunlearn.masks import Mask
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST
@@ -40,25 +40,34 @@ def numbers(curves: NoiseCurves, top: Mask, found: Specificity | None) -> dict[s
             }
             for choice in curves.choices
         },
+        # None too where there is no control, or where it never does as much harm.
         "against_control": None if found is None else _against_control(found),
     }
 
 
 def _against_control(found: Specificity) -> dict[str, Any]:
-    rises = {
-        choice: None if rise is None else dict(zip(("memorized", "non_memorized"), rise, strict=True))
-        for choice, rise in ((TOP, found.top), (CONTROL, found.control))
-    }
     return {
         "scale": found.scale,
-        "control_scale": found.control_scale,
         "own_text_nll_rise": found.harm,
-        "nll_rise": rises,
-        "difference": found.difference.numbers(),
-        "by_seed": list(found.by_seed),
-        "over_seeds": None if found.over_seeds is None else list(found.over_seeds),
+        "nll_rise": _rises(found.top),
+        "same_noise": _contrast(found.same_noise),
+        "same_harm": _contrast(found.same_harm),
         "memorized_suffers": {1: "more", 0: "no clear difference", -1: "less"}[found.sign] if found.enough else None,
     }
+
+
+def _contrast(contrast: Contrast) -> dict[str, Any]:
+    return {
+        "control_scale": contrast.control_scale,
+        "nll_rise": _rises(contrast.control),
+        "difference": contrast.difference.numbers(),
+        "by_seed": list(contrast.by_seed),
+        "over_seeds": None if contrast.over_seeds is None else list(contrast.over_seeds),
+    }
+
+
+def _rises(pair: tuple[float, float]) -> dict[str, float]:
+    return dict(zip(("memorized", "non_memorized"), pair, strict=True))
 
 
 def sentences(curves: NoiseCurves, fraction: float, found: Specificity | None) -> tuple[str, ...]:
@@ -79,18 +88,24 @@ def sentences(curves: NoiseCurves, fraction: float, found: Specificity | None) -
         f"{_shown(curves.mean('em', choice, 'memorized', at), '.1f')} with {_weights(choice)}" for choice in others
     )
     second = f"The same noise on as many other weights leaves memorized EM at {kept}: {_verdict(curves, others, at)}."
-    return (first, second) if found is None else (first, second, _specific(found, curves.seeds))
+    if CONTROL not in curves.choices:
+        return first, second
+    return first, second, _specific(found, curves.seeds)
 
 
-def _specific(found: Specificity, seeds: int) -> str:
-    if found.top is None or found.control is None:
+def _specific(found: Specificity | None, seeds: int) -> str:
+    if found is None:
         return (
             f"At no scale does noise on {_weights(CONTROL)} harm the model as much as on those of memorized text: whether "
             "memorized text rests on its top weights more than on important ones cannot be told."
         )
     rises = "; ".join(
-        f"{memorized:+.2f} (memorized) and {non_memorized:+.2f} (non-memorized) with {_weights(choice)}"
-        for choice, (memorized, non_memorized) in ((TOP, found.top), (CONTROL, found.control))
+        f"{memorized:+.2f} (memorized) and {non_memorized:+.2f} (non-memorized) with {what}"
+        for what, (memorized, non_memorized) in (
+            (_weights(TOP), found.top),
+            (_weights(CONTROL), found.same_noise.control),
+            (f"as much harm to the model by way of these ({found.harm:+.2f} on its own text)", found.same_harm.control),
+        )
     )
     if not found.enough:
         lacking = "seeds" if seeds < SEEDS_AT_LEAST else "clusters"
@@ -98,10 +113,14 @@ def _specific(found: Specificity, seeds: int) -> str:
     elif found.sign:
         said = f"these weights matter {'more' if found.sign > 0 else 'less'} to memorized text than weights that merely matter"
     else:
-        said = "no difference beyond chance, so they matter as important weights do, and not to memorized text in particular"
+        said = "nothing says that they matter to memorized text in particular, rather than as important weights do"
+    differences = " and ".join(
+        f"{with_interval(contrast.difference.numbers(), 'nats')} {at}"
+        for contrast, at in ((found.same_noise, "at the same noise"), (found.same_harm, "at the same harm"))
+    )
     return (
-        f"At noise that harms the model's own text alike ({found.harm:+.2f} nats per token), NLL changes by {rises}: {said} "
-        f"(difference {with_interval(found.difference.numbers(), 'nats')})."
+        f"With noise of {found.scale:g} standard deviations, NLL changes by {rises}: {said} (memorized beyond non-memorized, "
+        f"against the control: {differences})."
     )
 
 

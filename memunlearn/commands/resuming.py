@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another_result
 from memunlearn.errors import UserError
 from memunlearn.reporting.curve import read_curve
-from memunlearn.reporting.files import write_text
+from memunlearn.reporting.files import write_json, write_text
 from memunlearn.unlearning.training import checkpoint_mask
 
 CHECKPOINTS = "checkpoints"
 CONFIG = Path(CHECKPOINTS) / "config.yaml"
 CHECKPOINT = Path(CHECKPOINTS) / "last.ckpt"
 COMMAND = Path(CHECKPOINTS) / "command.txt"
+INPUTS = Path(CHECKPOINTS) / "inputs.json"
 CURVE_ROW = "curve_row"
 
 
@@ -55,6 +56,23 @@ def remembered(directory: Path, overrides: Sequence[str]) -> DictConfig:
     assert isinstance(cfg, DictConfig)
     cfg.resume = True
     return cfg
+
+
+def same_inputs(directory: Path, inputs: Mapping[str, str], resumed: bool) -> None:
+    """Keeps `input_digests` of a fresh run, for resuming.
+
+    Raises UserError if those of a run that is resumed have changed: its checkpoint was trained on another model or other text.
+    """
+    kept = directory / INPUTS
+    if not resumed:
+        write_json(kept, inputs)
+    elif kept.is_file():
+        before = json.loads(kept.read_text("utf-8"))
+        if changed := sorted(name for name in before if name in inputs and inputs[name] != before[name]):
+            raise UserError(
+                f"the files of {' and '.join(changed)} have changed since the run in {directory} began: put back those that it "
+                "began with, or start a new run in another folder"
+            )
 
 
 def starting_command(directory: Path, resumed: bool) -> str | None:

@@ -20,6 +20,7 @@ from typing import Any
 from omegaconf import Container, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from memunlearn.commands.input_files import input_digests
 from memunlearn.reporting.files import finite_or_null
 
 RESULT = "result.json"
@@ -41,8 +42,11 @@ def content(config: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(finite_or_null(kept), default=str))
 
 
-def content_hash(config: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content(config), sort_keys=True).encode()).hexdigest()[:16]
+def content_hash(config: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
+    """inputs: `input_digests` of the files that the config names, as they were read; None: as they are now."""
+    read = input_digests(config) if inputs is None else inputs
+    described = content(config) | ({"inputs": dict(read)} if read else {})
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def finished_job(sweep: Path, config: Mapping[str, Any]) -> Path | None:
@@ -112,8 +116,9 @@ def _claim(folder: Path) -> str | None:
 
 
 def _result_hash(folder: Path) -> str | None:
-    """Of the config in result.json; None without a readable result."""
+    """Of the config in result.json and the files that it was made from; None without a readable result."""
     try:
-        return content_hash(json.loads((folder / RESULT).read_text())["config"])
+        result = json.loads((folder / RESULT).read_text())
+        return content_hash(result["config"], result.get("inputs", {}))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
+from memunlearn.commands.input_files import input_digests
 from memunlearn.commands.inputs import choose_device, forgets_own_text, load_inputs, quiet_libraries, split
 from memunlearn.commands.resuming import (
     CHECKPOINTS,
@@ -29,6 +30,7 @@ from memunlearn.commands.resuming import (
     finished_result,
     remember,
     remembered,
+    same_inputs,
     starting_command,
 )
 from memunlearn.commands.run_folder import result_of, write_run
@@ -92,6 +94,8 @@ def train(cfg: DictConfig) -> RunResult:
     device = choose_device(cfg.trainer.accelerator)
     _check(cfg)
     lightning.seed_everything(cfg.seeds.training, workers=True, verbose=False)
+    inputs = input_digests(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    same_inputs(directory, inputs, cfg.resume)
     loaded, paragraphs = load_inputs(cfg)
     torch.nn.Module.to(loaded.model, device)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
@@ -115,7 +119,7 @@ def train(cfg: DictConfig) -> RunResult:
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
         notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_)
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
-        result = result_of(config, place, outcome, given.preparation, given.weights, seconds, notes)
+        result = result_of(config, place, outcome, given.preparation, given.weights, seconds, notes) | {"inputs": inputs}
         write_run(directory, result, outcome, given.preparation, loaded, notes, loggers)
         track_result(loggers, directory, result)
         failed = outcome.stopped_because == "nan"

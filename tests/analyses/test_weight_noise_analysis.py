@@ -208,7 +208,7 @@ def test_no_effect_and_no_difference_are_said_to_be_none(monkeypatch):
     assert finding.sentences[0].startswith("No noise up to 3 standard deviations")
     assert finding.sentences[1].count("no difference between the top weights and") == 3
     assert finding.numbers["halved_at"] is None and finding.numbers["compared_at"] == 3
-    assert "no difference beyond chance" in finding.sentences[2]
+    assert "nothing says that they matter to memorized text in particular" in finding.sentences[2]
 
 
 def harmful(extra):
@@ -223,7 +223,9 @@ def test_a_difference_from_important_weights_is_found(monkeypatch, extra, says, 
     finding = made_up(monkeypatch, lambda *_: 0, harmful(extra))
     assert f"these weights {says} memorized text than weights that merely matter" in finding.sentences[2]
     found = finding.numbers["against_control"]
-    assert found["difference"]["value"] == pytest.approx(extra, abs=0.01) and found["memorized_suffers"] == short
+    assert found["memorized_suffers"] == short
+    for contrast in ("same_noise", "same_harm"):
+        assert found[contrast]["difference"]["value"] == pytest.approx(extra, abs=0.01)
     plain(finding)
 
 
@@ -235,7 +237,10 @@ def test_weights_that_merely_matter_are_not_taken_for_memorized_ones(monkeypatch
         return 40.0 + dose * (3 if what == "memorized" else 1) + 0.01 * seed
 
     finding = made_up(monkeypatch, lambda *_: 0, suffer)
-    assert "not to memorized text in particular" in finding.sentences[2]
+    assert "nothing says that they matter to memorized text in particular" in finding.sentences[2]
+    assert (
+        finding.numbers["against_control"]["same_noise"]["difference"]["low"] > 0
+    )  # it would be taken for it by the noise alone
     assert finding.numbers["against_control"]["memorized_suffers"] == "no clear difference"
 
 
@@ -248,8 +253,7 @@ def test_too_few_seeds_tell_nothing(monkeypatch):
 
 def test_harm_that_the_control_never_does_is_not_compared(monkeypatch):
     finding = made_up(monkeypatch, lambda *_: 0, lambda choice, scale, *_: 40.0 + scale + (9 if choice == "top" else 0))
-    assert "cannot be told" in finding.sentences[2]
-    assert finding.numbers["against_control"]["difference"]["value"] is None
+    assert "cannot be told" in finding.sentences[2] and finding.numbers["against_control"] is None
     plain(finding)
 
 

@@ -8,7 +8,7 @@ import torch
 from tiny_material import tiny_material
 
 from memunlearn.analyses.weight_noise import WeightNoise
-from memunlearn.analyses.weight_noise_comparison import UNMATCHED, Rises, specificity
+from memunlearn.analyses.weight_noise_comparison import Rises, specificity
 from memunlearn.masks import select_random
 from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.score import score
@@ -30,39 +30,39 @@ def rises(draws, rows=20, seeds=5, dose=1.0, extra=0.0, spread=0.3):
 
 
 def naive(given, place):
-    """The same, one row and seed at a time."""
+    """The same, one row and seed at a time: with the same noise, and at the same harm."""
 
     def harm_of(values):
         return np.mean(
             [np.mean([values[r, i] for i in range(len(read)) if given.own[i] and read[i]]) for r, read in enumerate(given.read)]
         )
 
-    scale = np.interp(harm_of(given.top[place]), [0.0, *map(harm_of, given.control)], [0.0, *SCALES])
-    differences = {}
-    for number, read in enumerate(given.read):
-        for i in range(len(read)):
-            if read[i] and not given.own[i]:
-                there = np.interp(scale, [0.0, *SCALES], [0.0, *given.control[:, number, i]])
-                differences.setdefault(i, {})[number] = given.top[place, number, i] - there
-    of_row = {i: np.mean(list(values.values())) for i, values in differences.items()}
-    value = np.mean([d for i, d in of_row.items() if given.memorized[i]]) - np.mean(
-        [d for i, d in of_row.items() if given.non_memorized[i]]
-    )
-    by_seed = [
-        np.mean([d[r] for i, d in differences.items() if r in d and given.memorized[i]])
-        - np.mean([d[r] for i, d in differences.items() if r in d and given.non_memorized[i]])
-        for r in range(len(given.read))
-    ]
-    return value, by_seed, scale
+    alike = np.interp(harm_of(given.top[place]), [0.0, *map(harm_of, given.control)], [0.0, *SCALES])
+    found = []
+    for scale in (SCALES[place], alike):
+        differences = {}
+        for number, read in enumerate(given.read):
+            for i in range(len(read)):
+                if read[i] and not given.own[i]:
+                    there = np.interp(scale, [0.0, *SCALES], [0.0, *given.control[:, number, i]])
+                    differences.setdefault(i, {})[number] = given.top[place, number, i] - there
+        groups = [{i: d for i, d in differences.items() if group[i]} for group in (given.memorized, given.non_memorized)]
+        value = np.subtract(*(np.mean([np.mean(list(d.values())) for d in group.values()]) for group in groups))
+        by_seed = [
+            np.subtract(*(np.mean([d[r] for d in group.values() if r in d]) for group in groups))
+            for r in range(len(given.read))
+        ]
+        found.append((scale, value, by_seed))
+    return found
 
 
 def test_it_is_the_naive_loop():
     given = rises(np.random.default_rng(3), dose=0.7, extra=0.4)
     found = specificity(given, 1, seed=0)
-    value, by_seed, scale = naive(given, 1)
-    assert found.scale == 2.0 and found.control_scale == pytest.approx(scale)
-    assert found.difference.value == pytest.approx(value)
-    np.testing.assert_allclose(found.by_seed, by_seed)
+    assert found.scale == 2.0
+    for contrast, (scale, value, by_seed) in zip((found.same_noise, found.same_harm), naive(given, 1), strict=True):
+        assert contrast.control_scale == pytest.approx(scale) and contrast.difference.value == pytest.approx(value)
+        np.testing.assert_allclose(contrast.by_seed, by_seed)
     memorized = [given.top[1, r, given.memorized & read].mean() for r, read in enumerate(given.read)]
     assert found.top[0] == pytest.approx(np.mean(memorized))
 
@@ -76,9 +76,9 @@ def test_rows_that_are_not_read_do_not_count():
 def test_a_scale_whose_harm_the_control_never_does_gives_way_to_a_smaller_one():
     given = rises(np.random.default_rng(1), dose=1.7)
     assert specificity(given, 2, 0).scale == 2.0
-    assert specificity(replace(given, top=given.top + 50), 2, 0) == UNMATCHED
+    assert specificity(replace(given, top=given.top + 50), 2, 0) is None
     harmless = specificity(replace(given, top=np.where(given.own, -0.1, given.top)), 2, 0)
-    assert (harmless.scale, harmless.control_scale, harmless.control) == (4.0, 0.0, (0.0, 0.0))
+    assert (harmless.scale, harmless.same_harm.control_scale, harmless.same_harm.control) == (4.0, 0.0, (0.0, 0.0))
     broken = given.top.copy()
     broken[1:, 0, np.flatnonzero(given.read[0])[0]] = np.nan
     assert specificity(replace(given, top=broken), 2, 0).scale == 1.0
