@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -44,8 +45,8 @@ def _select(config: Mapping[str, Any], setting: str) -> Any:
 
 def _paths(value: Any) -> Iterator[Path]:
     """Of a name, or of names in lists and mappings."""
-    if isinstance(value, str):
-        yield Path(value).expanduser()
+    if isinstance(value, str) and value:
+        yield Path(os.path.expanduser(value))  # which leaves the name of a user that there is not
     elif isinstance(value, Mapping | list | tuple):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from _paths(part)
