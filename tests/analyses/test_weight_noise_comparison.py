@@ -84,6 +84,15 @@ def test_a_scale_whose_harm_the_control_never_does_gives_way_to_a_smaller_one():
     assert specificity(replace(given, top=broken), 2, 0).scale == 1.0
 
 
+def test_of_several_noises_that_do_the_same_harm_the_nearest_is_taken():
+    """The control's harm rises to 3 and falls again: 2 is done at 0.67, and at 3 between the last two scales."""
+    given = rises(np.random.default_rng(2))
+    flat = np.ones_like(given.top)
+    harms = np.array([3.0, 3.0, 1.0])[:, None, None]
+    given = replace(given, top=2.0 * flat, control=harms * flat)
+    assert [specificity(given, place, 0).same_harm.control_scale for place in range(3)] == pytest.approx([2 / 3, 3.0, 3.0])
+
+
 def test_stronger_noise_on_fragile_text_is_no_finding_and_a_difference_is():
     for dose in (0.5, 1.5):
         signs = [specificity(rises(np.random.default_rng(k), dose=dose), 1, k).sign for k in range(15)]
