@@ -21,6 +21,8 @@ from memunlearn.reporting.finding import Finding
 from memunlearn.statistics.intervals import mean_with_interval
 
 Row = dict[str, Any]
+# Smaller effects are those of fp32, as where a cell cannot matter at a position.
+ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,21 @@ class ActivationPatching:
                 "clean_nll": float(found.clean[found.kept].mean()),
                 "corrupted_nll": float(found.corrupted[found.kept].mean()),
                 "strongest": strongest,
+                "outside_0_to_1": _outside(found),
             },
             tables={
                 "activation_patching": {name: [row[name] for row in means] for name in means[0]},
                 "activation_patching_rows": _row_table(paragraphs, twins, found, clusters),
             },
             charts=_charts(found.cells, means, strongest, self.per_head, counts),
-            notes=_notes(counts, self.min_difference),
+            notes=_notes(counts, self.min_difference, _outside(found)),
         )
+
+
+def _outside(found: PatchingEffects) -> float:
+    """Share of the effects of a single row and cell that are below 0 or above 1, and not by rounding only."""
+    effects = found.effects[found.kept]
+    return float(((effects < -ROUNDING) | (effects > 1 + ROUNDING)).double().mean())
 
 
 def _means(found: PatchingEffects, clusters: np.ndarray, seed: int) -> list[Row]:
@@ -162,7 +171,11 @@ def _sentence(position: str, best: dict[str, Row]) -> str:
             f"At the {position} {token} no single cell's activations carry the effect of the perturbation: the largest mean, "
             f"{_name(into_original)}, is {_percent(into_original['effect'])} of it ({_interval(into_original)}){undone}."
         )
-    undone = _undone(into_original, into_twin) if _sure(into_twin) else "patching the original into the twin undoes none of it"
+    undone = (
+        _undone(into_original, into_twin)
+        if _sure(into_twin)
+        else "no single cell of the original patched into the twin is sure to undo any of it"
+    )
     return (
         f"At the {position} {token} the twin's {_name(into_original)} patched into the original does most, "
         f"{_percent(into_original['effect'])} of the damage ({_interval(into_original)}); {undone}."
@@ -202,7 +215,7 @@ def _charts(
                     rows=[str(layer) for layer in layers],
                     columns=[kind if head is None else f"{kind} {head}" for kind, head in columns],
                     values=[[effect.get((layer, *column)) for column in columns] for layer in layers],
-                    unit="share of the NLL's change",
+                    unit="change of NLL over that of the whole perturbation",
                     diverging=True,
                 )
             )
@@ -211,7 +224,7 @@ def _charts(
         Chart(
             name="activation_patching",
             caption=f"Mean effect of patching one cell over {_counted(counts)} (0: nothing, 1: as much as the whole "
-            f"perturbation): {said} when the twin is patched into the original.",
+            f"perturbation, below 0: the opposite): {said} when the twin is patched into the original.",
             alt="Four heat maps, layers by components: patching the twin into the original and the original into the twin, at "
             "the intervention token and at the token that predicts the impact token.",
             panels=tuple(panels),
@@ -247,11 +260,13 @@ def _row_table(paragraphs: ParagraphSet, twins: Twins, found: PatchingEffects, c
     return table
 
 
-def _notes(counts: dict[str, int], min_difference: float) -> tuple[str, ...]:
+def _notes(counts: dict[str, int], min_difference: float, outside: float) -> tuple[str, ...]:
     notes = [
         "The intervention token is the replaced prefix token; the impact token is the first continuation token that the "
         "perturbed prefix gets wrong, and its position is the one that predicts it. Both runs are given the true continuation.",
         "A layer's mlp_in and mlp_out have the same effect, since the first determines the second.",
+        "An effect is a share of what the whole perturbation does, but it is not bounded by 0 and 1: of those of single rows "
+        f"and cells, {_percent(outside)} lie outside.",
         "The strongest cell is chosen by the same rows that give its interval, which is therefore on the narrow side.",
     ]
     without, left_out = counts["memorized"] - counts["with_twin"], counts["with_twin"] - counts["rows"]

@@ -14,12 +14,14 @@ from torchmetrics.functional.classification import binary_roc
 from memunlearn.analyses.in_words import TOO_FEW, number, rows, with_interval
 from memunlearn.analyses.material import OVER_CLUSTERS, Material
 from memunlearn.errors import UserError
-from memunlearn.paragraphs.bins import em_bins
+from memunlearn.paragraphs.bins import em_bins, is_memorized, is_non_memorized
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.charts import BIN_COLOURS, NEUTRAL, Chart, Distributions, Group, Lines, Scatter, Series
 from memunlearn.reporting.figure_data import POINTS_AT_MOST
 from memunlearn.reporting.finding import Finding
+from memunlearn.scoring.score import score
 from memunlearn.statistics.estimates import means_with_intervals
-from memunlearn.statistics.two_groups import Comparison, auroc
+from memunlearn.statistics.two_groups import NOTHING, Comparison, auroc
 
 MARKERS: tuple[Literal["o", "s", "D", "^"], ...] = ("o", "s", "D", "^")
 ROC_POINTS = 200
@@ -27,9 +29,13 @@ ROC_POINTS = 200
 
 @dataclass(frozen=True)
 class EMNLL:
-    """A scatter of all paragraphs by EM bin; how well NLL alone tells memorized from non-memorized ones (AUROC)."""
+    """A scatter of all paragraphs by EM bin; how well NLL alone tells memorized from non-memorized ones (AUROC).
 
-    version: ClassVar[int] = 1
+    Where EM has made the groups, the NLL of continuations all but follows from it: each token of a recited one is the most
+    likely there. What does not follow is the NLL of the prefixes, of which EM knows nothing: it is compared, too.
+    """
+
+    version: ClassVar[int] = 2
 
     def __call__(self, material: Material) -> Finding:
         """Raises UserError if there is no paragraph."""
@@ -46,13 +52,18 @@ class EMNLL:
         memorized, non_memorized = material.memorized.numpy(), material.non_memorized.numpy()
         compared = memorized | non_memorized
         area = auroc(-nll[compared], memorized[compared], clusters[compared], material.seed)
+        by_definition = _made_by_em(material)
+        prefix_nll = _prefix_nll(material, compared)
+        before = auroc(-prefix_nll, memorized[compared], clusters[compared], material.seed) if len(prefix_nll) else NOTHING
         numbers |= {
             "auroc": area.numbers(),
+            "auroc_by_definition": by_definition,
+            "prefix_auroc": before.numbers(),
             "memorized": int(memorized.sum()),
             "non_memorized": int(non_memorized.sum()),
             "self_generated": material.self_generated,
         }
-        told_apart = _told_apart(area, int(memorized.sum()), int(non_memorized.sum()))
+        told_apart = _told_apart(area, int(memorized.sum()), int(non_memorized.sum()), by_definition)
         by_bin = f"Mean NLL by EM bin, nats per token: {_by_bin(numbers['bins'])}."
         charts = [_scatter(material, members, em, nll, f"{told_apart} {by_bin}")]
         if area.value is not None:
@@ -64,7 +75,7 @@ class EMNLL:
         return Finding(
             name="em_nll",
             title="EM and NLL of all paragraphs",
-            sentences=(told_apart, by_bin, _whose_text(material)),
+            sentences=(told_apart, *_prefixes(before), by_bin, _whose_text(material)),
             unit=OVER_CLUSTERS,
             numbers=numbers,
             tables={"em_nll": _table(material)},
@@ -89,17 +100,57 @@ def _colours(members: dict[str, np.ndarray], continuation_length: int) -> dict[s
     return {label: ends.get(place, middle[max(0, place - 1)]) for place, label in enumerate(members)}
 
 
-def _told_apart(area: Comparison, memorized: int, non_memorized: int) -> str:
+def _made_by_em(material: Material) -> bool:
+    """Whether all memorized rows are recited whole, and no other row comes near: then EM made the groups, or could have."""
+    em, length = material.scores.em, material.paragraphs.continuation_length
+    recited, others = em[material.memorized], em[material.non_memorized]
+    return bool(is_memorized(recited, length).all() and is_non_memorized(others, length).all())
+
+
+def _prefix_nll(material: Material, compared: np.ndarray) -> np.ndarray:
+    """[n] fp64, nats a token, of all prefix tokens but the first; [0] where there are no two, or no two groups to compare."""
+    ids = material.paragraphs.ids[torch.from_numpy(compared), : material.paragraphs.prefix_length]
+    if ids.shape[1] < 2 or not (material.memorized.any() and material.non_memorized.any()):
+        return np.empty(0)
+    prefixes = ParagraphSet(ids, 1, tuple(str(row) for row in range(len(ids))))
+    return score(material.model, prefixes, material.batch_size, description="scoring prefixes").nll.double().numpy()
+
+
+def _told_apart(area: Comparison, memorized: int, non_memorized: int, by_definition: bool) -> str:
     if area.value is None:
         return f"NLL cannot be asked to tell groups apart: {rows(memorized)} memorized, {rows(non_memorized)} non-memorized."
     said = f"A memorized paragraph has a lower NLL than a non-memorized one in {number(100 * area.value)} % of pairs"
+    counts = f"{rows(memorized)} memorized, {non_memorized:,} non-memorized"
+    if by_definition:
+        return (
+            f"{said} (AUROC of -NLL, {counts}): no finding, since where EM is C each token is the model's most likely one, so "
+            "that groups made by EM differ in NLL all but by definition."
+        )
+    return f"{said} (AUROC of -NLL, {_interval(area)}; {counts}){_verdict(area)}."
+
+
+def _prefixes(area: Comparison) -> list[str]:
+    if area.value is None:
+        return []
+    percent = number(100 * area.value)
+    return [
+        f"The prefix, which EM does not look at, has a lower NLL in memorized than in non-memorized paragraphs in {percent} % "
+        f"of pairs (AUROC of -NLL, {_interval(area)}){_verdict(area)}."
+    ]
+
+
+def _interval(area: Comparison) -> str:
     if area.low is None or area.high is None:
-        return f"{said} (AUROC of -NLL; {TOO_FEW}; {rows(memorized)} memorized, {non_memorized:,} non-memorized)."
-    verdict = (
+        return TOO_FEW
+    return f"95 % interval {number(100 * area.low)} to {number(100 * area.high)} %"
+
+
+def _verdict(area: Comparison) -> str:
+    if area.low is None or area.high is None:
+        return ""
+    return ": " + (
         "NLL tells them apart" if area.low > 0.5 else "it is the higher one" if area.high < 0.5 else "no better than chance"
     )
-    percent = f"95 % interval {number(100 * area.low)} to {number(100 * area.high)} %"
-    return f"{said} (AUROC of -NLL, {percent}; {rows(memorized)} memorized, {non_memorized:,} non-memorized): {verdict}."
 
 
 def _by_bin(bins: dict[str, Any]) -> str:

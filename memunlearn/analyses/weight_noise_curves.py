@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,15 +12,16 @@ from memunlearn.localization.weight_noise import NoiseScores
 from memunlearn.reporting.charts import MEMORIZED, NEUTRAL, NON_MEMORIZED, OTHERS, Chart, Lines, Series
 from memunlearn.scoring.score import ParagraphScores
 
-TOP, RANDOM, MATCHED = "top", "random", "random matched"
-"""The choices of weights: highest attribution; as many anywhere; as many in each tensor."""
+TOP, CONTROL, RANDOM, MATCHED = "top", "top of non-memorized", "random", "random matched"
+"""The choices of weights: highest attribution of memorized and of non-memorized text; as many anywhere; in each tensor."""
 
 Metric = Literal["em", "nll"]
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseCurves:
-    """Means over the rows of a set. em, nll: by set, [choices, scales, seeds] float64; before_em, before_nll: without noise.
+    """Means over the rows of a set that a seed reads. em, nll: by set, [choices, scales, seeds] float64; without_em,
+    without_nll: [seeds], the same rows without noise.
 
     sets: `memorized`, and `non_memorized` where there is such a row; sizes: their rows.
     """
@@ -31,24 +33,33 @@ class NoiseCurves:
     sizes: dict[str, int]
     em: dict[str, np.ndarray]
     nll: dict[str, np.ndarray]
-    before_em: dict[str, float]
-    before_nll: dict[str, float]
+    without_em: dict[str, np.ndarray]
+    without_nll: dict[str, np.ndarray]
 
     @staticmethod
-    def of(scores: NoiseScores, before: ParagraphScores, memorized: int) -> NoiseCurves:
-        """The first `memorized` rows are memorized, the others are not."""
-        rows = {"memorized": slice(0, memorized), "non_memorized": slice(memorized, None)}
-        rows = {name: part for name, part in rows.items() if len(before.em[part])}
+    def of(scores: NoiseScores, before: ParagraphScores, groups: Mapping[str, np.ndarray]) -> NoiseCurves:
+        """before: without noise, of the same N rows. groups: by set [N] bool; one without rows is left out."""
+        groups = {name: member for name, member in groups.items() if member.any()}
+        read = scores.read.numpy()
+
+        def means(values: np.ndarray) -> dict[str, np.ndarray]:
+            """[..., seeds, N] -> by set [..., seeds]."""
+            found = {}
+            for name, member in groups.items():
+                counted = read & member
+                found[name] = np.where(counted, values, 0.0).sum(-1) / counted.sum(-1)
+            return found
+
         return NoiseCurves(
             scores.choices,
             scores.scales,
             scores.unit,
-            tuple(rows),
-            {name: len(before.em[part]) for name, part in rows.items()},
-            {name: scores.em[..., part].mean(-1).numpy() for name, part in rows.items()},
-            {name: scores.nll[..., part].mean(-1).numpy() for name, part in rows.items()},
-            {name: float(before.em[part].double().mean()) for name, part in rows.items()},
-            {name: float(before.nll[part].double().mean()) for name, part in rows.items()},
+            tuple(groups),
+            {name: int(member.sum()) for name, member in groups.items()},
+            means(scores.em.numpy()),
+            means(scores.nll.numpy()),
+            means(np.broadcast_to(before.em.double().numpy(), read.shape)),
+            means(np.broadcast_to(before.nll.double().numpy(), read.shape)),
         )
 
     @property
@@ -64,19 +75,20 @@ class NoiseCurves:
         """Over seeds; None where noise broke the model."""
         return _finite(float(np.mean(self.over_seeds(metric, choice, name, scale))))
 
-    def rises(self, choice: str, name: str, scale: int) -> list[float]:
-        """[seeds]: how much the NLL is above that without noise."""
-        return [value - self.before_nll[name] for value in self.over_seeds("nll", choice, name, scale)]
+    def without(self, metric: Metric, name: str) -> float:
+        """Without noise, mean over seeds: each reads other rows."""
+        return float(np.mean({"em": self.without_em, "nll": self.without_nll}[metric][name]))
 
     def halved_at(self, choice: str) -> int | None:
         """Place of the smallest scale at which memorized EM, mean over seeds, is at most half of what it is without noise.
 
         None where no scale does that, or where nothing was recited without noise.
         """
-        if not self.before_em["memorized"]:
+        without = self.without("em", "memorized")
+        if not without:
             return None
         em = self.em["memorized"][self.choices.index(choice)].mean(1)
-        below = np.flatnonzero(em <= self.before_em["memorized"] / 2)
+        below = np.flatnonzero(em <= without / 2)
         return int(below[0]) if len(below) else None
 
 
@@ -89,7 +101,11 @@ def table(curves: NoiseCurves) -> dict[str, list[Any]]:
     rows: list[dict[str, Any]] = []
     for name in curves.sets:
         none: dict[str, Any] = {"choice": "none", "scale": 0.0, "deviation": 0.0, "seed": None, "set": name}
-        none |= {"paragraphs": curves.sizes[name], "em": curves.before_em[name], "nll": _finite(curves.before_nll[name])}
+        none |= {
+            "paragraphs": curves.sizes[name],
+            "em": curves.without("em", name),
+            "nll": _finite(curves.without("nll", name)),
+        }
         rows.append(none)
         for choice in curves.choices:
             for place, scale in enumerate(curves.scales):
@@ -130,10 +146,11 @@ def _end(curves: NoiseCurves, metric: Metric, choice: str, name: str, place: int
 
 
 def _panel(curves: NoiseCurves, metric: Metric, name: str, y_label: str) -> Lines:
-    before = {"em": curves.before_em, "nll": curves.before_nll}[metric][name]
+    before = curves.without(metric, name)
     colour = MEMORIZED if name == "memorized" else NON_MEMORIZED
     styles: dict[str, dict[str, Any]] = {
         TOP: {"colour": colour},
+        CONTROL: {"colour": OTHERS[2], "dash": "-.", "marker": "D"},
         RANDOM: {"colour": NEUTRAL, "dash": "--", "marker": "s"},
         MATCHED: {"colour": OTHERS[1], "dash": ":", "marker": "^"},
     }
@@ -143,7 +160,9 @@ def _panel(curves: NoiseCurves, metric: Metric, name: str, y_label: str) -> Line
         has_band = curves.seeds > 1
         series.append(
             Series(
-                label=f"top weights ({name.replace('_', '-')})" if choice == TOP else f"{choice} weights",
+                label={TOP: "top weights of memorized", CONTROL: "top weights of non-memorized"}.get(
+                    choice, f"{choice} weights"
+                ),
                 x=[0.0, *curves.scales],
                 y=[_finite(before), *[_finite(float(np.mean(one))) for one in values]],
                 low=[_finite(before), *[_finite(min(one)) for one in values]] if has_band else None,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from memunlearn.commands.input_files import changed_inputs
 from memunlearn.commands.sweep_folder import EVALUATION, LOCALIZATION, RESULT, content
 from memunlearn.errors import UserError
+from memunlearn.reporting.reading import parse_json
 
 COMMANDS = {RESULT: "train.py", EVALUATION: "evaluate.py", LOCALIZATION: "localize.py"}
 # Settings of localize.py that decide how its findings are made, but not what they are; its analyses are compared one by one.
@@ -17,7 +18,7 @@ NAMED_AT_MOST = 3
 
 
 def check_earlier(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raises UserError if the folder holds a result of another command, or of this one with other settings.
+    """Raises UserError if the folder holds a result of another command, or of this one with other settings or input files.
 
     settings: the resolved config. The same once more loses nothing: train.py says that it is complete, evaluate.py measures
     again, localize.py adds analyses.
@@ -26,18 +27,19 @@ def check_earlier(folder: Path, settings: Mapping[str, Any]) -> None:
         path = folder / name
         if not path.is_file():
             continue
-        kept = _config(path)
-        if kept is None:
+        result = _read(path)
+        if result is None:
             other = "which cannot be read"
         else:
-            old, new = content(kept), content(settings)
+            old, new = content(result["config"]), content(settings)
             if name == LOCALIZATION:
                 old, new = _findings(old, new)
             names = sorted(set(_different(old, new)))
-            if not names:
+            changed = changed_inputs(result.get("inputs") or {}, settings)
+            if not names and not changed:
                 continue
-            more = ", ..." if len(names) > NAMED_AT_MOST else ""
-            other = f"with other settings ({', '.join(names[:NAMED_AT_MOST])}{more})"
+            shown = ", ".join((names or changed)[:NAMED_AT_MOST]) + ", ..." * (len(names or changed) > NAMED_AT_MOST)
+            other = f"with other settings ({shown})" if names else f"made from files that have changed since ({shown})"
         raise UserError(
             f"{path} is there already, of {command} {other}: choose another hydra.run.dir, or replace it with overwrite=true"
         )
@@ -51,17 +53,17 @@ def remove_earlier(folder: Path) -> None:
 
 def is_complete(folder: Path, settings: Mapping[str, Any]) -> bool:
     """Whether train.py has finished in this folder with these settings."""
-    kept = _config(folder / RESULT)
-    return kept is not None and content(kept) == content(settings)
+    result = _read(folder / RESULT)
+    return result is not None and content(result["config"]) == content(settings)
 
 
-def _config(path: Path) -> dict[str, Any] | None:
-    """The config in a result; None where there is none that can be read."""
+def _read(path: Path) -> dict[str, Any] | None:
+    """A result with a config; None where there is none that can be read."""
     try:
-        config = json.loads(path.read_text("utf-8"))["config"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        result = parse_json(path.read_text("utf-8"))
+    except (OSError, ValueError):
         return None
-    return config if isinstance(config, dict) else None
+    return result if isinstance(result, dict) and isinstance(result.get("config"), dict) else None
 
 
 def _findings(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

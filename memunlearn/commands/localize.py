@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
 
 from memunlearn.analyses.material import Analysis, Material
-from memunlearn.caching.keys import Key, digest, tensor_digest
+from memunlearn.caching.keys import Key
 from memunlearn.commands.afterwards import Afterwards
-from memunlearn.commands.base_measurements import LIBRARIES, VERSIONS, BaseMeasurements, open_store, print_reused
+from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.environment import environment
+from memunlearn.commands.finding_key import common_key, finding_key, has_version
 from memunlearn.commands.findings_folder import (
     PAGE,
     keep,
@@ -36,7 +36,6 @@ from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
-from memunlearn.localization.weight_attribution import Contrastive, Fisher, Gradient, GradientTimesWeight
 from memunlearn.reporting.files import remove_leftovers
 from memunlearn.reporting.finding_files import KeptFinding
 from memunlearn.reporting.terminal import print_findings
@@ -83,7 +82,7 @@ def localize(cfg: DictConfig) -> Localization:
     loggers = start_tracking(cfg, config, directory)
     succeeded, afterwards = False, Afterwards()
     try:
-        common = _common_key(measurements, material)
+        common = common_key(measurements, material)
         kept, failed, broken = _run(analyses, material, config, common, directory)
         print_reused(measurements.store)
         findings = [one.finding for one in kept]
@@ -115,8 +114,8 @@ def _run(
     """The findings, in order; for each analysis that could not be done the reason; what ended the loop, if anything did."""
     kept, failed = [], {}
     for number, (name, analysis) in enumerate(analyses.items(), start=1):
-        key = {**common, "analysis": name, "version": analysis.version, "options": config["analysis"][name]}
-        done = read_kept(directory, name, key) if _versioned(analysis) else None
+        key = finding_key(common, name, analysis, config["analysis"][name])
+        done = read_kept(directory, name, key) if has_version(analysis) else None
         if done is not None:
             print(f"[{number}/{len(analyses)}] {name}: kept, it is in {directory} already", flush=True)
             kept.append(done)
@@ -134,36 +133,6 @@ def _run(
             return kept, failed, error
         kept.append(keep(directory, key, time.perf_counter() - started, finding))
     return kept, failed, None
-
-
-def _versioned(analysis: Analysis) -> bool:
-    """Whether a key can tell when its numbers would come out differently: not with an attribution of a user's own."""
-    attribution = getattr(analysis, "attribution", None)
-    return attribution is None or hasattr(attribution, "version")
-
-
-def _common_key(measurements: BaseMeasurements, material: Material) -> Key:
-    """Everything but its options that a finding depends on. As in the cache, the device and the batch size are left out."""
-    from importlib.metadata import version
-
-    groups = torch.stack([material.memorized, material.non_memorized])
-    vocabulary = {} if material.tokenizer is None else material.tokenizer.get_vocab()
-    return {
-        "measurements": VERSIONS,
-        "attributions": {method.__name__: method.version for method in (Gradient, GradientTimesWeight, Contrastive, Fisher)},
-        "tokenizer": digest(vocabulary),
-        "self_generated": material.self_generated,
-        "libraries": {name: version(name) for name in LIBRARIES},
-        "model": {"weights": measurements.fingerprint, "architecture": measurements.architecture},
-        "ids": tensor_digest(material.paragraphs.ids),
-        "prefix_length": material.paragraphs.prefix_length,
-        "text_start": material.paragraphs.text_start,
-        "origin": list(material.paragraphs.origin),
-        "bins": list(material.bins),
-        "groups": tensor_digest(groups),
-        "frequency": tensor_digest(material.frequency),
-        "seed": material.seed,
-    }
 
 
 def _log(loggers: Sequence[Logger], directory: Path, result: Mapping[str, Any]) -> None:

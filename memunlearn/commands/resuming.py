@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from memunlearn.commands.settings import allowed_names, check_settings
 from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another_result
 from memunlearn.errors import UserError
 from memunlearn.reporting.curve import METRICS, read_curve
-from memunlearn.reporting.files import write_text
+from memunlearn.reporting.files import write_json, write_text
 from memunlearn.reporting.passwords import without_passwords
 from memunlearn.reporting.reading import read_json, read_text
 from memunlearn.unlearning.checkpoints import checkpoint_mask, read_checkpoint
@@ -27,6 +27,7 @@ CHECKPOINTS = "checkpoints"
 CONFIG = Path(CHECKPOINTS) / "config.yaml"
 CHECKPOINT = Path(CHECKPOINTS) / "last.ckpt"
 COMMAND = Path(CHECKPOINTS) / "command.txt"
+INPUTS = Path(CHECKPOINTS) / "inputs.json"
 
 
 def remember(cfg: DictConfig, directory: Path) -> None:
@@ -69,6 +70,23 @@ def remembered(directory: Path, given: DictConfig, overrides: Sequence[str]) -> 
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     return cfg
+
+
+def same_inputs(directory: Path, inputs: Mapping[str, str], resumed: bool) -> None:
+    """Keeps `input_digests` of a fresh run, for resuming.
+
+    Raises UserError if those of a run that is resumed have changed: its checkpoint was trained on another model or other text.
+    """
+    kept = directory / INPUTS
+    if not resumed:
+        write_json(kept, inputs)
+    elif kept.is_file():
+        before = read_json(kept, "remove it, and the run is resumed without")
+        if changed := sorted(name for name in before if name in inputs and inputs[name] != before[name]):
+            raise UserError(
+                f"the files of {' and '.join(changed)} have changed since the run in {directory} began: put back those that it "
+                "began with, or start a new run in another folder"
+            )
 
 
 def starting_command(directory: Path, resumed: bool) -> str | None:

@@ -18,6 +18,7 @@ from omegaconf import Container, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memunlearn.commands.claims import one_at_a_time
+from memunlearn.commands.input_files import input_digests
 from memunlearn.reporting.files import finite_or_null, temporary_folder
 from memunlearn.reporting.passwords import hide_passwords
 from memunlearn.reporting.reading import parse_json
@@ -44,8 +45,11 @@ def content(config: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(finite_or_null(kept), default=str))
 
 
-def content_hash(config: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content(config), sort_keys=True).encode()).hexdigest()[:16]
+def content_hash(config: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
+    """inputs: `input_digests` of the files that the config names, as they were read; None: as they are now."""
+    read = input_digests(config) if inputs is None else inputs
+    described = content(config) | ({"inputs": dict(read)} if read else {})
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def finished_job(sweep: Path, config: Mapping[str, Any]) -> Path | None:
@@ -115,8 +119,9 @@ def _claim(folder: Path) -> str | None:
 
 
 def _result_hash(folder: Path) -> str | None:
-    """Of the config in result.json; None without a readable result."""
+    """Of the config in result.json and the files that it was made from; None without a readable result."""
     try:
-        return content_hash(parse_json((folder / RESULT).read_text("utf-8"))["config"])
+        result = parse_json((folder / RESULT).read_text("utf-8"))
+        return content_hash(result["config"], result.get("inputs"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -21,6 +21,7 @@ from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
 from memunlearn.commands.curve_file import CurveFile, KeepCurve
 from memunlearn.commands.environment import environment
+from memunlearn.commands.input_files import input_digests
 from memunlearn.commands.inputs import choose_device, forgets_own_text, load_inputs, move, quiet_libraries, split
 from memunlearn.commands.kept_config import damage_named, shown
 from memunlearn.commands.kept_patches import KeptPatches
@@ -35,6 +36,7 @@ from memunlearn.commands.resuming import (
     finished_result,
     remember,
     remembered,
+    same_inputs,
     starting_command,
 )
 from memunlearn.commands.run_folder import result_of, write_run
@@ -109,6 +111,8 @@ def train(cfg: DictConfig) -> RunResult:
     _check(cfg)
     place = environment(device)
     lightning.seed_everything(cfg.seeds.training, workers=True, verbose=False)
+    inputs = input_digests(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    same_inputs(directory, inputs, cfg.resume)
     loaded, paragraphs = load_inputs(cfg)
     check_decodes(loaded.tokenizer, loaded.model.config.vocab_size)
     weights = _weights(cfg, loaded)
@@ -134,7 +138,8 @@ def train(cfg: DictConfig) -> RunResult:
         notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_)
         notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
-        result = result_of(config, place | {"command": command}, outcome, given.preparation, given.weights, seconds, notes)
+        place = place | {"command": command}
+        result = result_of(config, place, outcome, given.preparation, given.weights, seconds, notes) | {"inputs": inputs}
         write_run(directory, result, outcome, given.preparation, loaded, notes, loggers, afterwards)
         with afterwards.attempt("it did not reach its logger whole"):
             track_result(loggers, directory, result)

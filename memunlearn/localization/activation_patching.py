@@ -34,8 +34,9 @@ class PatchingEffects:
     """What patching one cell at one position does to the NLL of the impact token, for n twins.
 
     cells: the columns of `effects`. effects: [n, directions, positions, cells] float64, in the order of DIRECTIONS and
-    POSITIONS: 0 where the patch changes nothing, 1 where it does what replacing the whole run would do; NaN in rows that are
-    not `kept`. `intervention` is the position of the replaced token, `impact` the one whose logits predict the impact token.
+    POSITIONS: 0 where the patch changes nothing, 1 where it does what replacing the whole run would do, and not bounded by
+    these, since what one cell does the others can undo or add to; NaN in rows that are not `kept`. `intervention` is the
+    position of the replaced token, `impact` the one whose logits predict the impact token.
         twin into original: (NLL_patched - NLL_clean) / (NLL_corrupted - NLL_clean)
         original into twin: (NLL_corrupted - NLL_patched) / (NLL_corrupted - NLL_clean)
     clean, corrupted: [n] float64, nats: NLL of the impact token (the original's true token) after the original's prefix and

@@ -57,10 +57,12 @@ def nll_gradient(model: PreTrainedModel, names: Names, paragraphs: ParagraphSet,
 
 
 def sampled_fisher(model: PreTrainedModel, names: Names, paragraphs: ParagraphSet, seed: int) -> Scores:
-    """Diagonal Fisher information of the model on these paragraphs, its own labels drawn at every continuation position.
+    """Diagonal Fisher information a token of the model on these paragraphs, its own labels drawn at every position.
 
-    F = mean over paragraphs of (d NLL(drawn labels) / d weight)^2, one backward pass a paragraph: squares of per-paragraph
-    gradients, not the square of a batch's. This is the curvature of the KL to the base model, where the KL's gradient is 0.
+    F = C x mean over paragraphs of (d NLL(drawn labels) / d weight)^2, NLL being a mean over the C tokens; one backward pass a
+    paragraph: squares of per-paragraph gradients, not the square of a batch's. Labels are drawn independently, so the tokens'
+    gradients add up in the mean of squares, and C undoes one of the two divisions by C: in expectation F is the diagonal of the
+    second derivative, in nats per token, of the KL to the base model at the base model, where the KL's gradient is 0.
     """
     weights = _parameters(model, names)
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
@@ -71,7 +73,7 @@ def sampled_fisher(model: PreTrainedModel, names: Names, paragraphs: ParagraphSe
         drawn = torch.multinomial(probabilities, 1, generator=generator).T
         nll = token_nll(logits, drawn.to(logits.device)).mean()
         for name, gradient in zip(weights, torch.autograd.grad(nll, list(weights.values())), strict=True):
-            total[name] += gradient.square() / len(paragraphs)
+            total[name] += paragraphs.continuation_length * gradient.square() / len(paragraphs)
     return total
 
 
@@ -142,7 +144,7 @@ class Contrastive:
 class Fisher:
     """g^2 / (F + lambda): the forget set's pull against the retain set's curvature; lambda is this quantile of F."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     depends_on: ClassVar[tuple[str, ...]] = ("retain", "seed")
     quantile: float = 0.5
 

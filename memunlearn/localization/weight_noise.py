@@ -26,7 +26,7 @@ class NoiseScores:
     """em, nll: [choices, scales, seeds, N] float64, on the CPU, of N paragraphs of a model with noise.
 
     choices: names of the ways to choose weights. scales: standard deviations of the noise, in units of `unit`. NLL in nats a
-    token; not finite where the noise broke the model.
+    token; not finite where the noise broke the model. read: [seeds, N] bool, which rows were scored; others are NaN.
     """
 
     choices: tuple[str, ...]
@@ -34,6 +34,7 @@ class NoiseScores:
     unit: float
     em: Tensor
     nll: Tensor
+    read: Tensor
 
 
 def weight_spread(model: nn.Module, weights: Sequence[WeightTensor]) -> float:
@@ -78,18 +79,21 @@ def weight_noise(
     scales: Sequence[float],
     seeds: Sequence[int],
     batch_size: int = 16,
+    read: Tensor | None = None,
 ) -> NoiseScores:
     """Scores the paragraphs under every choice of weights, scale and seed: one pass a paragraph each.
 
     choices: by name the weights to disturb, for each seed (the same ones, or drawn anew). unit: what a scale of 1 is.
+    read: [seeds, N] bool, the rows to score; None is all of them.
     """
     settings = [(c, s, r) for c in range(len(choices)) for s in range(len(scales)) for r in range(len(seeds))]
-    em = torch.empty(len(choices), len(scales), len(seeds), len(paragraphs), dtype=torch.float64)
-    nll = torch.empty_like(em)
+    em = torch.full((len(choices), len(scales), len(seeds), len(paragraphs)), torch.nan, dtype=torch.float64)
+    nll = em.clone()
+    scored = torch.ones(len(seeds), len(paragraphs), dtype=torch.bool) if read is None else read
     chosen = list(choices.values())
     for setting in track(settings, "disturbing weights"):
         c, s, r = setting
         with noise(model, chosen[c][r], scales[s] * unit, seeds[r]):
-            scores = score(model, paragraphs, batch_size)
-        em[setting], nll[setting] = scores.em.double(), scores.nll.double()
-    return NoiseScores(tuple(choices), tuple(scales), unit, em, nll)
+            scores = score(model, paragraphs.select(scored[r]), batch_size)
+        em[setting][scored[r]], nll[setting][scored[r]] = scores.em.double(), scores.nll.double()
+    return NoiseScores(tuple(choices), tuple(scales), unit, em, nll, scored)

@@ -45,16 +45,24 @@ def hold_out_quarter(rows: np.ndarray, clusters: np.ndarray, generator: np.rando
 def halves_and_quarters(rows: np.ndarray, clusters: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
     """Three groups of whole clusters with about 1/2, 1/4 and 1/4 of the rows; none is empty if there are 3 clusters or more.
 
-    Largest clusters go first, each to the group that is furthest from its share: that keeps the shares close and all groups
-    filled.
+    Largest clusters go first, each to a group that is drawn in proportion to what it still lacks, among those that lack at
+    least half of it: so a large cluster is in any group for some seeds, and the small ones make up for it. One of more than
+    half of all rows is in the first, whose share it exceeds the least.
     """
     labels, size = np.unique(clusters[rows], return_counts=True)
     shuffled = generator.permutation(len(labels))
     missing = len(rows) * np.array([0.5, 0.25, 0.25])
     group_of = np.empty(len(labels), dtype=np.int64)
-    for place in shuffled[np.argsort(-size[shuffled], kind="stable")]:
-        group_of[place] = missing.argmax()
+    empty = np.ones(3, dtype=bool)
+    for done, place in enumerate(shuffled[np.argsort(-size[shuffled], kind="stable")]):
+        # As many clusters are left as groups without one: each of these gets one.
+        open_groups = empty if len(labels) - done <= empty.sum() else np.ones(3, dtype=bool)
+        lacking = np.where(open_groups, missing, -np.inf)
+        fitting = lacking >= size[place] / 2
+        chances = np.where(fitting, missing, 0) if fitting.any() else lacking == lacking.max()
+        group_of[place] = generator.choice(3, p=chances / chances.sum())
         missing[group_of[place]] -= size[place]
+        empty[group_of[place]] = False
     group = group_of[np.searchsorted(labels, clusters[rows])]
     return [rows[group == number] for number in range(3)]
 

@@ -56,6 +56,21 @@ def test_tables_numbers_and_charts_say_what_the_computation_found():
     )
 
 
+def test_effects_are_not_said_to_lie_between_0_and_1():
+    material = tiny_material(memorized=8)
+    finding = ActivationPatching(**SMALL)(material)
+    rows = material.paragraphs.select(material.memorized)
+    twins = twins_of(rows, material.alternatives(rows, 1))
+    effects = activation_patching(material.model, material.weights, twins, False, 1e-6).effects
+    effects = effects[~effects.isnan().any(-1).any(-1).any(-1)].flatten().tolist()
+    outside = sum(not -1e-3 <= effect <= 1 + 1e-3 for effect in effects) / len(effects)
+    assert 0.05 < finding.numbers["outside_0_to_1"] == pytest.approx(outside, abs=0.01)
+    assert any("not bounded by 0 and 1" in note and f"{100 * outside:.0f} % lie outside" in note for note in finding.notes)
+    chart = finding.charts[0]
+    assert "below 0: the opposite" in chart.caption
+    assert all("share" not in panel.unit and panel.diverging for panel in chart.panels)
+
+
 def test_a_layer_whose_mlp_was_made_to_matter_is_named():
     """Nothing moves between tokens, and the second layer's MLP writes far more than anything else."""
     model = tiny.tiny_model("gpt_neo")

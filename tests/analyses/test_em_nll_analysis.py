@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from scipy.stats import mannwhitneyu
-from tiny_material import C, tiny_material
+from tiny_material import C, P, tiny_material
 
 from memunlearn.analyses.em_nll import EMNLL
 from memunlearn.errors import UserError
@@ -43,8 +43,8 @@ def test_the_figures_use_the_colours_of_bins():
 
 def test_it_says_whose_text_the_continuations_are():
     material = tiny_material()
-    assert "own text, as they were given; 4 of 9 rows are recited whole" in EMNLL()(material).sentences[2]
-    assert "model's own output" in EMNLL()(replace(material, self_generated=True)).sentences[2]
+    assert "own text, as they were given; 4 of 9 rows are recited whole" in EMNLL()(material).sentences[-1]
+    assert "model's own output" in EMNLL()(replace(material, self_generated=True)).sentences[-1]
 
 
 def test_the_verdict_follows_the_numbers():
@@ -52,7 +52,8 @@ def test_the_verdict_follows_the_numbers():
     ranks = torch.arange(9.0)
 
     def sentence(nll):
-        scores = replace(material.scores, token_nll=nll[:, None].expand(9, C) + 0.5)
+        em = torch.full((9,), C - 1)  # groups that EM has not made: what NLL says of them is a finding
+        scores = replace(material.scores, em=em, token_nll=nll[:, None].expand(9, C) + 0.5)
         flat = replace(material, scores=scores, non_memorized=~material.memorized)
         return EMNLL()(flat).sentences[0]
 
@@ -61,11 +62,39 @@ def test_the_verdict_follows_the_numbers():
     assert sentence(torch.tensor([0, 8, 2, 7, 1, 6, 3, 5, 4.0])).endswith("no better than chance.")
 
 
+def test_groups_that_em_has_made_differ_in_nll_by_definition():
+    """EM = C says that every token is the most likely one; of the prefix it says nothing, so that is what is judged."""
+    material = tiny_material(memorized=12, others=14)
+    finding = EMNLL()(material)
+    assert finding.numbers["auroc_by_definition"] and finding.numbers["auroc"]["value"] > 0.9
+    assert "no finding" in finding.sentences[0] and "by definition" in finding.sentences[0]
+    assert "tells them apart" not in finding.sentences[0] and "interval" not in finding.sentences[0]
+    found = finding.numbers["prefix_auroc"]
+    assert found["low"] < 0.5 < found["high"]  # random tokens, whatever is said after them
+    assert "no better than chance" in finding.sentences[1] and "The prefix" in finding.sentences[1]
+    given = replace(material, memorized=material.non_memorized, non_memorized=material.memorized)  # sets by name
+    assert not EMNLL()(given).numbers["auroc_by_definition"] and "it is the higher one" in EMNLL()(given).sentences[0]
+
+
+def test_prefixes_are_compared_by_the_nll_of_all_their_tokens_but_the_first():
+    material = tiny_material(memorized=5, others=6)
+    logits = material.model(material.paragraphs.prefixes[:, :-1]).logits.detach().log_softmax(-1)
+    nll = torch.tensor(
+        [-sum(float(logits[row, i - 1, material.paragraphs.ids[row, i]]) for i in range(1, P)) for row in range(11)]
+    )
+    first, second = nll[material.memorized].numpy(), nll[material.non_memorized].numpy()
+    expected = mannwhitneyu(-first, -second).statistic / (len(first) * len(second))
+    assert EMNLL()(material).numbers["prefix_auroc"]["value"] == pytest.approx(expected)
+    ids, length = material.paragraphs.ids[:, P - 1 :], 1
+    short = replace(material, paragraphs=replace(material.paragraphs, ids=ids, prefix_length=length))
+    assert EMNLL()(short).numbers["prefix_auroc"]["value"] is None  # one prefix token: nothing is predicted there
+
+
 @pytest.mark.parametrize(("memorized", "others"), [(3, 0), (0, 4), (1, 0), (1, 1), (1, 6)])
 def test_few_rows_and_missing_groups_are_said(memorized, others):
     finding = EMNLL()(tiny_material(memorized=memorized, others=others))
     if memorized and others:
-        assert finding.numbers["auroc"]["value"] is not None and "chance is not ruled out" in finding.sentences[0]
+        assert finding.numbers["auroc"]["value"] is not None and "chance is not ruled out" in finding.sentences[1]
     else:
         assert finding.numbers["auroc"]["value"] is None and finding.notes and len(finding.charts) == 1
     json.dumps(finding.numbers)

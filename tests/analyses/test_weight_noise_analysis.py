@@ -43,18 +43,27 @@ def rows_of(finding, **wanted):
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
+def halves_of(caught):
+    """[seeds, rows] bool of the rows that are read, without those of own text; in the tiny material each row is a cluster."""
+    return caught["read"][:, :9]
+
+
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_the_table_is_what_the_noise_does(family):
+def test_the_table_is_what_the_noise_does_to_rows_that_no_weight_was_chosen_for(monkeypatch, family):
     material = tiny_material(family)
+    caught = caught_arguments(monkeypatch)
     finding = QUICK(material)
     names = [weight.name for weight in material.weights]
-    forget, retain = (material.paragraphs.select(group) for group in (material.memorized, material.non_memorized))
-    top = select_top(attribute(material.model, names, forget, retain, Gradient()), material.weights, 0.05)
     seeds = [int(seed) for seed in np.random.SeedSequence(material.seed).generate_state(2)]
     unit = weight_spread(material.model, material.weights)
     for place, seed in enumerate(seeds):
+        read = halves_of(caught)[place]
+        memorized, others = ((material.memorized & ~read), (material.non_memorized & ~read))
+        forget, retain = (material.paragraphs.select(group) for group in (memorized, others))
+        top = select_top(attribute(material.model, names, forget, retain, Gradient()), material.weights, 0.05)
         masks = {
             "top": top,
+            "top of non-memorized": select_top(attribute(material.model, names, retain, forget), material.weights, 0.05),
             "random": select_random(material.weights, 0.05, seed=seed),
             "random matched": select_random_matched(top, material.weights, seed=seed),
         }
@@ -63,9 +72,23 @@ def test_the_table_is_what_the_noise_does(family):
                 scores = score(material.model, material.paragraphs)
             for name, group in (("memorized", material.memorized), ("non_memorized", material.non_memorized)):
                 [row] = rows_of(finding, choice=choice, scale=3.0, seed=place, set=name)
-                assert row["nll"] == pytest.approx(float(scores.nll[group].double().mean()), rel=1e-4)
-                assert row["em"] == pytest.approx(float(scores.em[group].double().mean()))
+                assert row["nll"] == pytest.approx(float(scores.nll[group & read].double().mean()), rel=1e-4)
+                assert row["em"] == pytest.approx(float(scores.em[group & read].double().mean()))
                 assert row["deviation"] == pytest.approx(3 * unit)
+
+
+def test_each_seed_reads_half_of_the_clusters_of_each_group(monkeypatch):
+    material = tiny_material(memorized=6, others=8)
+    clusters = torch.tensor([0, 0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 0, 1, 9])  # two non-memorized rows are like memorized ones
+    material = dataclasses.replace(material, clusters=clusters)
+    caught = caught_arguments(monkeypatch)
+    assert any("the other half is read" in note for note in dataclasses.replace(QUICK, seeds=8)(material).notes)
+    read = caught["read"]
+    assert read.shape == (8, 6 + 8 + 8) and torch.equal(read[:, 6:14], read[:, 14:])  # own text with its prefix
+    assert len({tuple(row.tolist()) for row in read}) > 4  # drawn anew
+    for row in read[:, :14]:
+        assert not set(clusters[row].tolist()) & set(clusters[~row].tolist())
+        assert len(clusters[:6][row[:6]].unique()) == 3 and len(set(clusters[6:][row[6:]].tolist()) - {0, 1}) == 3
 
 
 def test_without_noise_the_scores_are_the_models_own(material, finding):
@@ -76,17 +99,23 @@ def test_without_noise_the_scores_are_the_models_own(material, finding):
             assert all(series.x[0] == 0 and series.y[0] == panel.series[0].y[0] for series in panel.series)
 
 
-def caught_masks(monkeypatch, analysis, material):
-    """The weights that the analysis disturbs, by choice."""
+def caught_arguments(monkeypatch):
+    """What the computation is asked for, once the analysis has run: the choices, and the rows to read."""
     caught = {}
 
     def catch(model, choices, *arguments):
-        caught.update(choices)
+        caught.update(choices=choices, read=arguments[-1])
         return computation.weight_noise(model, choices, *arguments)
 
     monkeypatch.setattr("memunlearn.analyses.weight_noise.weight_noise", catch)
-    analysis(material)
     return caught
+
+
+def caught_masks(monkeypatch, analysis, material):
+    """The weights that the analysis disturbs, by choice."""
+    caught = caught_arguments(monkeypatch)
+    analysis(material)
+    return caught["choices"]
 
 
 def size(indices):
@@ -95,11 +124,12 @@ def size(indices):
 
 def test_random_weights_are_as_many_and_matched_ones_in_each_tensor(monkeypatch, material):
     masks = caught_masks(monkeypatch, QUICK, material)
-    top = masks["top"][0]
-    assert all(size(one) == size(top) for drawn in masks.values() for one in drawn)
-    assert all({n: len(f) for n, f in one.items()} == {n: len(f) for n, f in top.items()} for one in masks["random matched"])
-    for choice in ("random", "random matched"):  # drawn anew for each seed
-        assert any(not torch.equal(masks[choice][0][name], masks[choice][1].get(name, torch.empty(0))) for name in top)
+    assert list(masks) == ["top", "top of non-memorized", "random", "random matched"]
+    assert len({size(one) for drawn in masks.values() for one in drawn}) == 1
+    for top, matched in zip(masks["top"], masks["random matched"], strict=True):
+        assert {n: len(f) for n, f in matched.items()} == {n: len(f) for n, f in top.items()}
+    for first, second in masks.values():  # chosen anew for each seed
+        assert any(not torch.equal(first[name], second.get(name, torch.empty(0))) for name in first)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neo", "gpt_neox"])
@@ -127,46 +157,104 @@ def test_finding_is_plain_repeatable_and_leaves_the_model_alone(material, findin
     assert plain(finding) != plain(QUICK(dataclasses.replace(material, seed=1)))
 
 
-def made_up(monkeypatch, em, nll):
-    """The analysis of a made-up outcome: (choice, scale, seed, memorized?) -> EM and NLL of every row."""
+def made_up(monkeypatch, em, nll, seeds=5):
+    """The analysis of a made-up outcome: (choice, scale, seed, which rows) -> EM and NLL of every row."""
 
-    def fake(model, choices, paragraphs, unit, scales, seeds, batch_size):
+    def fake(model, choices, paragraphs, unit, scales, seeds, batch_size, read):
         shape = (len(choices), len(scales), len(seeds), len(paragraphs))
-        values = torch.empty(2, *shape, dtype=torch.float64)
+        em_found, nll_found = torch.zeros(2, *shape, dtype=torch.float64)
+        wobble = torch.linspace(-0.05, 0.05, len(paragraphs))
         for c, choice in enumerate(choices):
             for s, scale in enumerate(scales):
                 for r in range(len(seeds)):
-                    values[0, c, s, r, :4] = em(choice, scale, r)
-                    values[0, c, s, r, 4:] = 0
-                    values[1, c, s, r, :4], values[1, c, s, r, 4:] = (nll(choice, scale, r, m) for m in (True, False))
-        return NoiseScores(tuple(choices), tuple(scales), unit, values[0], values[1])
+                    em_found[c, s, r, :12] = em(choice, scale, r)
+                    for rows, what in ((slice(12), "memorized"), (slice(12, 26), "others"), (slice(26, None), "own")):
+                        nll_found[c, s, r, rows] = nll(choice, scale, r, what)
+        return NoiseScores(tuple(choices), tuple(scales), unit, em_found, nll_found + wobble, read)
 
     monkeypatch.setattr("memunlearn.analyses.weight_noise.weight_noise", fake)
-    return QUICK(tiny_material())
+    return dataclasses.replace(QUICK, seeds=seeds)(tiny_material(memorized=12, others=14))
 
 
-def test_the_sentence_says_when_em_halves_and_what_suffers(monkeypatch):
+def test_the_sentence_says_when_em_halves_and_what_is_worse(monkeypatch):
     finding = made_up(
         monkeypatch,
-        em=lambda choice, scale, seed: 9 if choice != "top" else 4.4 - seed if scale > 1 else 8,
-        nll=lambda choice, scale, seed, memorized: 30.0 + seed if memorized else 20.0,
+        em=lambda choice, scale, seed: 9 if choice != "top" else 4.4 - seed / 5 if scale > 1 else 8,
+        nll=lambda choice, scale, seed, what: 30.0 + seed if what == "memorized" else 20.0 + scale,
     )
-    assert "is the least that halves memorized EM (from 9.0 to 3.9 tokens)" in finding.sentences[0]
-    assert "memorized text suffers more in every seed" in finding.sentences[0]
-    assert "the top weights do more harm than random ones in every seed" in finding.sentences[1]
+    assert "is the least that halves memorized EM (from 9.0 to 4.0 tokens)" in finding.sentences[0]
+    assert "suffer" not in finding.sentences[0]  # it has no control to say so by
+    assert "the top weights do more harm than random weights in every seed" in finding.sentences[1]
+    assert "the top weights do more harm than the top weights of non-memorized text in every seed" in finding.sentences[1]
     assert finding.numbers["halved_at"] == 3 and finding.numbers["halved_at_by_choice"]["random"] is None
+
+
+def test_exactly_half_of_em_is_halved_and_equal_is_no_difference(monkeypatch):
+    finding = made_up(monkeypatch, em=lambda choice, scale, seed: 4.5, nll=lambda choice, scale, *_: 5.0 + scale)
+    assert finding.numbers["halved_at"] == 0.5 and finding.numbers["compared_at"] == 0.5
+    assert finding.sentences[1].count("no difference between the top weights and") == 3
+    barely = made_up(
+        monkeypatch, em=lambda choice, scale, seed: 4.6 if scale < 1 else 4.4, nll=lambda choice, scale, *_: 5.0 + scale
+    )
+    assert barely.numbers["halved_at"] == 3
 
 
 def test_no_effect_and_no_difference_are_said_to_be_none(monkeypatch):
     finding = made_up(
         monkeypatch,
-        em=lambda choice, scale, seed: 8 - seed,
-        nll=lambda choice, scale, seed, memorized: 5.0 + 45 * seed if memorized else 30.0,
+        em=lambda choice, scale, seed: 8 - seed / 5,
+        nll=lambda choice, scale, seed, what: 5.0 + 45 * seed if what == "memorized" else 30.0 + scale,
     )
     assert finding.sentences[0].startswith("No noise up to 3 standard deviations")
-    assert "depends on the seed" in finding.sentences[0]
-    assert finding.sentences[1].count("no difference between top and random") == 2
+    assert finding.sentences[1].count("no difference between the top weights and") == 3
     assert finding.numbers["halved_at"] is None and finding.numbers["compared_at"] == 3
+    assert "nothing says that they matter to memorized text in particular" in finding.sentences[2]
+
+
+def harmful(extra):
+    """Harm that grows with the noise, and this much more to memorized text with its own top weights."""
+    return lambda choice, scale, seed, what: (
+        40.0 + scale + 0.01 * seed + (extra if what == "memorized" and choice == "top" else 0.0)
+    )
+
+
+@pytest.mark.parametrize(("extra", "says", "short"), [(2.0, "matter more to", "more"), (-2.0, "matter less to", "less")])
+def test_a_difference_from_important_weights_is_found(monkeypatch, extra, says, short):
+    finding = made_up(monkeypatch, lambda *_: 0, harmful(extra))
+    assert f"these weights {says} memorized text than weights that merely matter" in finding.sentences[2]
+    found = finding.numbers["against_control"]
+    assert found["memorized_suffers"] == short
+    for contrast in ("same_noise", "same_harm"):
+        assert found[contrast]["difference"]["value"] == pytest.approx(extra, abs=0.01)
+    plain(finding)
+
+
+def test_weights_that_merely_matter_are_not_taken_for_memorized_ones(monkeypatch):
+    """Memorized text suffers most, whatever the weights; noise on its top weights does twice the harm, but to all text."""
+
+    def suffer(choice, scale, seed, what):
+        dose = (2 if choice == "top" else 1) * scale
+        return 40.0 + dose * (3 if what == "memorized" else 1) + 0.01 * seed
+
+    finding = made_up(monkeypatch, lambda *_: 0, suffer)
+    assert "nothing says that they matter to memorized text in particular" in finding.sentences[2]
+    assert (
+        finding.numbers["against_control"]["same_noise"]["difference"]["low"] > 0
+    )  # it would be taken for it by the noise alone
+    assert finding.numbers["against_control"]["memorized_suffers"] == "no clear difference"
+
+
+def test_too_few_seeds_tell_nothing(monkeypatch):
+    finding = made_up(monkeypatch, lambda choice, *_: 0 if choice == "top" else 9, harmful(2.0), seeds=4)
+    assert "too few noise seeds to tell them apart (4 of 5)" in finding.sentences[1]
+    assert "too few seeds to tell this from chance" in finding.sentences[2]
+    assert finding.numbers["against_control"]["memorized_suffers"] is None
+
+
+def test_harm_that_the_control_never_does_is_not_compared(monkeypatch):
+    finding = made_up(monkeypatch, lambda *_: 0, lambda choice, scale, *_: 40.0 + scale + (9 if choice == "top" else 0))
+    assert "cannot be told" in finding.sentences[2] and finding.numbers["against_control"] is None
+    plain(finding)
 
 
 def test_noise_that_breaks_the_model_is_none(monkeypatch):
@@ -179,7 +267,9 @@ def test_one_memorized_row_alone():
     finding = dataclasses.replace(QUICK, seeds=1)(tiny_material(memorized=1, others=0))
     assert finding.numbers["paragraphs"] == {"memorized": 1}
     assert any("no non-memorized" in note for note in finding.notes) and any("no band" in note for note in finding.notes)
-    assert all(len(chart.panels) == 1 for chart in finding.charts)
+    assert all(len(chart.panels) == 1 for chart in finding.charts) and len(finding.sentences) == 2
+    assert any("chosen for the rows that are read" in note for note in finding.notes)
+    assert finding.numbers["against_control"] is None
     plain(finding)
 
 

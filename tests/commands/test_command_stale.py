@@ -93,4 +93,4 @@ def test_hidden_states_on_disk_do_not_outlive_the_run(tmp_path, monkeypatch):
     for _ in range(2):
         assert command_runs.train("overwrite=true", directory=tmp_path).code == 0
         sizes = {path.name: path.stat().st_size for path in (tmp_path / "checkpoints").iterdir()}
-        assert sorted(sizes) == ["command.txt", "config.yaml", "last.ckpt"], sizes
+        assert sorted(sizes) == ["command.txt", "config.yaml", "inputs.json", "last.ckpt"], sizes

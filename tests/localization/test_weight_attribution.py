@@ -120,7 +120,7 @@ def naive_fisher(model, paragraphs, seed):
     fisher = {name: torch.zeros_like(model.get_parameter(name)) for name in names_of(model)}
     for row in range(len(paragraphs)):
         for name, g in naive_gradient(model, paragraphs.ids[row : row + 1], [labels[row]]).items():
-            fisher[name] = fisher[name] + g**2 / len(paragraphs)
+            fisher[name] = fisher[name] + C * g**2 / len(paragraphs)  # of C summed gradients, a token's share
     return fisher
 
 
@@ -129,6 +129,26 @@ def test_fisher_squares_the_gradient_of_each_paragraph(model):
     close(fisher, naive_fisher(model, RETAIN, seed=4), rtol=1e-3, atol=1e-9)
     other = sampled_fisher(model, names_of(model), RETAIN, seed=5)
     assert all(not torch.allclose(fisher[name], other[name], rtol=0.05, atol=0) for name in fisher)
+
+
+def test_fisher_is_the_curvature_of_the_kl_to_the_base_model():
+    """In nats per token, as KL is given everywhere: the second derivative at the base model, by autograd of autograd."""
+    model, name = tiny.tiny_model("gpt_neo").double(), "transformer.h.1.attn.attention.v_proj.weight"
+    rows = RETAIN.select([0, 1])
+    draws = [sampled_fisher(model, [name], rows, seed)[name] for seed in range(150)]
+    mean = torch.stack(draws).mean(0).flatten()
+    model.requires_grad_(False)
+    weight = model.get_parameter(name).requires_grad_(True)
+    now = model(input_ids=rows.ids).logits[:, P - 1 : P + C - 1].log_softmax(-1)
+    base = now.detach()
+    kl = (base.exp() * (base - now)).sum(-1).mean()
+    (slope,) = torch.autograd.grad(kl, weight, create_graph=True)
+    largest = mean.topk(5).indices
+    curvature = torch.stack(
+        [torch.autograd.grad(slope.flatten()[i], weight, retain_graph=True)[0].flatten()[i] for i in largest]
+    )
+    assert float(slope.detach().abs().max()) < 1e-9
+    assert float(mean[largest].sum() / curvature.sum()) == pytest.approx(1, abs=0.15)  # C is 8
 
 
 def test_fisher_labels_are_drawn_not_given(model):

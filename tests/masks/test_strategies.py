@@ -6,7 +6,14 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from memunlearn.errors import UserError
-from memunlearn.masks import AllWeights, RandomWeights, TopAttribution, select_random, select_top
+from memunlearn.masks import (
+    AllWeights,
+    RandomWeights,
+    TopAttribution,
+    select_random,
+    select_random_matched,
+    select_top,
+)
 from memunlearn.models import Filter
 
 CONF = Path(__file__).parents[2] / "conf" / "mask"
@@ -64,3 +71,15 @@ def test_a_config_with_lists_chooses(weights, scores):
     config = OmegaConf.merge(config_of("gradient"), {"layers": [1], "components": ["q", "mlp_in"]})
     mask = instantiate(config).select(weights, lambda: scores, 0)
     assert same(mask, select_top(scores, weights, 0.05, Filter([1], ["q", "mlp_in"])))
+
+
+@pytest.mark.parametrize("selection", ["global", "per_tensor"])
+def test_matched_weights_are_drawn_with_the_seed(weights, scores, selection):
+    strategy = RandomWeights(0.1, match=True, selection=selection)
+    drawn = {seed: strategy.select(weights, lambda: scores, seed) for seed in (0, 1, 2)}
+    top = select_top(scores, weights, 0.1, per_tensor=selection == "per_tensor")
+    for seed, mask in drawn.items():
+        assert mask.counts == top.counts
+        assert same(mask, strategy.select(weights, lambda: scores, seed))
+        assert same(mask, select_random_matched(top, weights, seed=seed))
+        assert all(not same(mask, other) for number, other in drawn.items() if number != seed)

@@ -183,6 +183,21 @@ def test_shares_of_the_rows():
     assert abs(len(sets.retain_train) - 200) <= 3 and abs(len(sets.retain_val) - 100) <= 3 and abs(len(sets.retain) - 100) <= 3
 
 
+def test_large_clusters_are_not_in_the_same_sets_whatever_the_seed():
+    sizes = [49, 30, 20] + [1] * 150
+    large = [n for n, size in enumerate(sizes) for _ in range(size)]
+    memorized, non_memorized = paragraphs(large), paragraphs([1000 + n for n in large])
+    homes: dict[int, set[str]] = {}
+    for seed in range(24):
+        sets = split_pools(memorized, non_memorized, seed, NO_CAPS)
+        for name, members in sets.by_name().items():
+            for first in members.ids[:, 0].tolist():
+                homes.setdefault(first // 1000, set()).add(name)
+    for cluster in range(3):
+        assert {"forget", "bystander"} <= homes[cluster]
+        assert homes[1000 + cluster] == {"retain_train", "retain_val", "retain"}
+
+
 def test_seeds():
     memorized, non_memorized = paragraphs(list(range(30))), paragraphs(list(range(100, 160)))
     splits = [split_pools(memorized, non_memorized, seed, NO_CAPS) for seed in range(4)]

@@ -1,0 +1,78 @@
+"""What stands in the files that a config names: the same names with other content are another run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+# The settings that name a file or a folder of which a run is made. Names on the Hub are no files: `revision` holds them fast.
+NAME_FILES = (
+    "model.name_or_path",
+    "model.tokenizer",
+    "paragraphs.path",
+    "paragraphs.forget",
+    "paragraphs.bystander",
+    "paragraphs.retain",
+    "paragraphs.data_files",
+)
+# In a model's folder: its config, weights and tokenizer; a note to its readers is not part of it.
+OF_A_MODEL = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
+
+
+def input_digests(config: Mapping[str, Any]) -> dict[str, str]:
+    """sha256 (hex) of what each of NAME_FILES names in a resolved config, where that is a local file or folder; by setting.
+
+    A file that did not change is read once in a process.
+    """
+    digests = {}
+    for setting in NAME_FILES:
+        files = [file for path in _paths(_select(config, setting)) for file in _files(path)]
+        if files:
+            digests[setting] = hashlib.sha256(" ".join(map(_digest_of_file, files)).encode()).hexdigest()
+    return digests
+
+
+def changed_inputs(before: Mapping[str, str], config: Mapping[str, Any]) -> list[str]:
+    """The settings whose files are there, but are not what they were when `before` was their `input_digests`."""
+    now = input_digests(config)
+    return sorted(name for name in before if name in now and now[name] != before[name])
+
+
+def _select(config: Mapping[str, Any], setting: str) -> Any:
+    value: Any = config
+    for name in setting.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """Of a name, or of names in lists and mappings."""
+    if isinstance(value, str) and value:
+        yield Path(os.path.expanduser(value))  # which leaves the name of a user that there is not
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _paths(part)
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        if path.is_dir():
+            return sorted(file for file in path.iterdir() if file.suffix in OF_A_MODEL and file.is_file())
+        return [path] if path.is_file() else []
+    except (OSError, ValueError):  # no name that a disk could hold, such as one that is too long: of the Hub, or a mistake
+        return []
+
+
+def _digest_of_file(path: Path) -> str:
+    state = path.stat()
+    return f"{path.name}:{_sha256(path, state.st_size, state.st_mtime_ns)}"
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

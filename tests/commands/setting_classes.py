@@ -1,0 +1,172 @@
+"""What each setting does to the keys by which results are told to be still right: `test_every_setting.py` holds them to it.
+
+A new setting needs an entry for each command that has it. `Keyed(value)`: with this value instead of the default a key differs.
+`Unkeyed(value, why)`: no key differs, and why the numbers do not either. `ByContent(why)`: it decides what is read, and that is
+keyed, but it takes a network or another source to show. `base`: what else is set, before and after.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Keyed:
+    value: Any
+    base: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unkeyed:
+    value: Any
+    why: str
+    base: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ByContent:
+    why: str
+
+
+# Files that the tests make; `{...}` in a value stands for their folder.
+NAMED = ("paragraphs.path=null", "paragraphs.forget={}/forget.pt", "paragraphs.retain={}/retain.pt")
+NAMED_ALL = (*NAMED, "paragraphs.bystander={}/bystander.pt")
+EDIT, FISHER = ("objective=edit",), ("attribution=fisher",)
+
+PLACE = "where it is computed: the last digits only"
+READ_AS = "decides what is read of a data set: rows are keyed by their ids, wherever they are from"
+HUB = "a name on the Hub, of which weights and tokenizer are keyed by what they are"
+TOLD = "where results are told, not what they are"
+KEPT = "where downloads are kept, not what they are"
+CALLED = "whether an earlier result stays, not what it is"
+NOT_SPLIT = "localize.py reads all rows and makes no sets of them"
+TRAINING = "of training: it is not asked for before the base model is measured"
+CHOICE = "of the choice of weights: made from the attribution of all eligible ones, which is keyed"
+
+INPUTS = {
+    "model.name_or_path": Keyed("{}/other_model"),
+    "model.revision": Unkeyed("main", HUB),
+    "model.attn_implementation": Unkeyed("eager", PLACE),
+    "paragraphs.path": Keyed("{}/other_rows.jsonl"),
+    "paragraphs.column": Keyed("others"),
+    "paragraphs.bos": Unkeyed(True, "of text: here are ids, and the ids that text gives are keyed"),
+    "paragraphs.prefix_length": Keyed(9),
+    "paragraphs.continuation_length": Keyed(9),
+    "paragraphs.forget": Keyed("{}/other_forget.pt", NAMED),
+    "paragraphs.bystander": Keyed("{}/other_bystander.pt", NAMED_ALL),
+    "paragraphs.retain": Keyed("{}/other_retain.pt", NAMED),
+    "paragraphs.cache_dir": ByContent(KEPT),
+    "paragraphs.base_url": ByContent(
+        "where files are fetched from: their checksums are fixed, and rows are keyed by their ids"
+    ),
+    **{
+        f"paragraphs.{name}": ByContent(READ_AS)
+        for name in ("name", "subset", "split", "revision", "data_files", "streaming", "max_rows")
+    },
+    "cache": ByContent("whether what was computed is kept, not what it is"),
+    "overwrite": Unkeyed(True, CALLED),
+    "allow": ByContent("which classes a stranger's file may name, not what they do"),
+}
+LOGGERS = {
+    f"logger.{name}": Unkeyed(value, TOLD)
+    for name, value in (("project", "p"), ("save_dir", "{}/told"), ("name", "n"), ("tags", ["t"]), ("version", "v"))
+}
+
+LOCALIZE = {
+    **INPUTS,
+    **LOGGERS,
+    "seed": Keyed(1),
+    "max_per_bin": Keyed(5),
+    "frequency": Keyed("{}/counts.npy"),
+    "model.tokenizer": Keyed("{}/other_tokenizer"),
+    "model.patterns": Keyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}),
+    "batch_size": Unkeyed(5, PLACE),
+    "accelerator": Unkeyed("auto", PLACE),
+    "paragraphs.max_forget": Unkeyed(2, NOT_SPLIT),
+    "paragraphs.max_bystander": Unkeyed(2, NOT_SPLIT),
+    "paragraphs.max_retain": Unkeyed(5, NOT_SPLIT),
+    "paragraphs.forget_text": Unkeyed("own", NOT_SPLIT),
+}
+
+EVALUATE = {
+    **INPUTS,
+    "model.tokenizer": Unkeyed("{}/other_tokenizer", "of text: here are ids, and the ids that text gives are keyed"),
+    "model.patterns": Unkeyed({}, "scoring changes no weight"),
+    "seed": Unkeyed(1, "decides which set a row is shown in: all rows are scored, whatever their set"),
+    "patch": ByContent("kept are the base model's numbers only: those of a patch are computed every time"),
+    "reference": Keyed("{}/other_model"),
+    "batch_size": Unkeyed(5, PLACE),
+    "accelerator": Unkeyed("auto", PLACE),
+    "paragraphs.max_forget": Unkeyed(2, "decides which set a row is shown in: all rows are scored, whatever their set"),
+    "paragraphs.max_bystander": Unkeyed(2, "likewise"),
+    "paragraphs.max_retain": Unkeyed(5, "likewise"),
+    "paragraphs.forget_text": ByContent("refused by evaluate.py"),
+}
+
+TRAIN = {
+    **INPUTS,
+    **LOGGERS,
+    "model.tokenizer": Unkeyed("{}/other_tokenizer", "of text: here are ids, and the ids that text gives are keyed"),
+    "model.patterns": Keyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}),
+    "seed": Keyed(1),
+    "seeds.split": Keyed(1),
+    "seeds.mask": Keyed(1, FISHER),
+    "seeds.training": Unkeyed(1, TRAINING),
+    "paragraphs.max_forget": Keyed(2),
+    "paragraphs.max_bystander": Keyed(2),
+    "paragraphs.max_retain": Keyed(5),
+    "paragraphs.forget_text": Keyed("own"),
+    "objective.forget_weight": Unkeyed(0.7, TRAINING),
+    "objective.retain_weight": Unkeyed(0.7, TRAINING),
+    "objective.max_token_nll": Unkeyed(7.0, TRAINING),
+    "objective.replacements": Keyed(2, EDIT),
+    "attribution.quantile": Keyed(0.25, FISHER),
+    "mask.fraction": Unkeyed(0.2, CHOICE),
+    "mask.selection": Unkeyed("per_tensor", CHOICE),
+    "mask.layers": Unkeyed([1], CHOICE),
+    "mask.components": Unkeyed(["q"], CHOICE),
+    "mask.heads": Unkeyed([1], CHOICE),
+    "mask.match": Unkeyed(True, CHOICE, ("mask=random_matched",)),
+    "mask.scope": Unkeyed("set", CHOICE),
+    "mask.lr": Unkeyed(0.5, TRAINING),
+    "stop.every": Unkeyed(7, TRAINING),
+    "stop.forget_em": Unkeyed(1.0, TRAINING),
+    "stop.max_kl": Unkeyed(1.0, TRAINING),
+    "stop.min_bystander_em": Unkeyed(1.0, TRAINING),
+    "stop.max_steps": Unkeyed(7, TRAINING),
+    "optimizer.lr": Unkeyed(0.5, TRAINING),
+    "optimizer.eps": Unkeyed(1e-3, TRAINING, ("optimizer=adam",)),
+    "optimizer.weight_decay": Unkeyed(0.5, TRAINING, ("optimizer=adamw",)),
+    "optimizer.momentum": Unkeyed(0.5, TRAINING, ("optimizer=sgd",)),
+    "trainer.accelerator": Unkeyed("auto", PLACE),
+    "trainer.devices": Unkeyed("1", PLACE),
+    "trainer.strategy": Unkeyed("single_device", PLACE),
+    "trainer.precision": Unkeyed("bf16-mixed", "of training: what is kept of the base model is measured in fp32"),
+    "trainer.max_steps": Unkeyed(7, TRAINING),
+    "trainer.accumulate_grad_batches": Unkeyed(2, TRAINING),
+    "trainer.gradient_clip_val": Unkeyed(1.0, TRAINING),
+    "trainer.log_every_n_steps": Unkeyed(2, TOLD),
+    "trainer.enable_model_summary": Unkeyed(True, TOLD),
+    "trainer.deterministic": Unkeyed(True, PLACE),
+    "callbacks.checkpoint.dirpath": Unkeyed("{}/told", TOLD),
+    "callbacks.checkpoint.filename": Unkeyed("other", TOLD),
+    "callbacks.checkpoint.every_n_train_steps": Unkeyed(7, TOLD),
+    "callbacks.checkpoint.enable_version_counter": Unkeyed(True, TOLD),
+    "protocol.trials": Unkeyed(2, TRAINING, ("protocol=per_paragraph",)),
+    "protocol.steps": Unkeyed(2, TRAINING, ("protocol=per_paragraph",)),
+    "protocol.retain_batch": Unkeyed(2, TRAINING, ("protocol=per_paragraph",)),
+    "batch_size": Unkeyed(5, PLACE),
+    "accumulate": Unkeyed(2, TRAINING),
+    "save_model": Unkeyed(True, TOLD),
+    "resume": ByContent("goes on with the config that the run began with"),
+}
+
+CLASSES = {"localize": LOCALIZE, "evaluate": EVALUATE, "train": TRAIN}
+
+# Not part of what a job of a sweep is known by.
+NOT_OF_A_JOB = {
+    "resume": "how a run is called",
+    "overwrite": CALLED,
+    "allow": "which classes a stranger's file may name, not what they do",
+    "cache": "whether what was computed is kept, not what it is",
+    "paragraphs.cache_dir": KEPT,
+}
