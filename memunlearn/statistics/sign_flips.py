@@ -19,10 +19,11 @@ def above_zero_p(differences: ArrayLike, random_seed: int = 0) -> np.ndarray:
     """One-sided p-values of mean differences above 0, corrected for all cells: [cells] fp64.
 
     differences: [seeds, cells], NaN where a seed has none. If the two sides of a difference were the same but for chance, each
-    seed's differences could as well all have had the other sign. Compared is the sum over the root of the sum of squares, which
-    rises with Student's t; p is the share of flips in which it reaches the cell's own anywhere (Westfall and Young 1993). The
-    flip that changes nothing is one of them: the smallest p is 1 / 2^seeds (0.03 for 5, 0.001 for 10). A cell without any
-    difference is NaN; one whose differences are all 0 has p 1.
+    seed's differences could as well all have had the other sign (exact for sides that could be exchanged, such as two
+    paragraphs drawn alike; where differences are skewed it is approximate). Compared is the sum over the root of the sum of
+    squares, which rises with Student's t; p is the share of flips in which it reaches the cell's own anywhere (Westfall and
+    Young 1993). The flip that changes nothing is one of them: the smallest p is 1 / 2^seeds (0.03 for 5, 0.001 for 10). A
+    cell without any difference is NaN; one whose differences are all 0 has p 1.
     """
     values = np.asarray(differences, dtype=np.float64)
     seeds, cells = values.shape
