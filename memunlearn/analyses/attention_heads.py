@@ -10,25 +10,20 @@ import torch
 from torch import Tensor
 
 from memunlearn.analyses.attention_heads_charts import describe_charts
+from memunlearn.analyses.attention_heads_sentences import sentences_of
 from memunlearn.analyses.attention_heads_tables import make_tables
-from memunlearn.analyses.heads_by_group import GROUPS, GroupOfRows, group_rows, tau_within_positions
-from memunlearn.analyses.in_words import direction, p_value, rows, with_interval
+from memunlearn.analyses.frequency_of_heads import HeadLinks, NamedHead, link_heads
+from memunlearn.analyses.heads_by_group import GroupOfRows, group_rows, means_of_clusters
+from memunlearn.analyses.in_words import SIGNIFICANT, rows
 from memunlearn.analyses.material import OVER_CLUSTERS, Material
 from memunlearn.errors import UserError
-from memunlearn.localization.attention_heads import (
-    HeadAttention,
-    all_attention,
-    attention_heads,
-    attention_of_head,
-    frequency_of_text,
-    frequency_ranks,
-)
+from memunlearn.localization.attention_heads import HeadAttention, attention_heads, frequency_of_text, frequency_ranks
+from memunlearn.paragraphs.clusters import cluster_shares
 from memunlearn.reporting.finding import Finding
 from memunlearn.statistics.estimates import Estimates, means_with_intervals, number_or_none
-from memunlearn.statistics.kendall import tau_within_columns_with_interval
-from memunlearn.statistics.two_groups import Comparison, mean_difference
+from memunlearn.statistics.two_groups import NOTHING, Comparison, mean_difference
 
-Named = tuple[int, int]
+UNIT = f"{OVER_CLUSTERS}; p-values against frequency: token types, whose frequencies are shuffled"
 
 
 @dataclass(frozen=True)
@@ -37,20 +32,23 @@ class AttentionHeads:
 
     max_memorized, max_non_memorized, max_neither: rows of each set, and of those in neither, at most, drawn with the seed;
     None: all. within_rows: how many of each set, drawn with the seed, serve for the correlation within positions, where rows
-    are compared with each other.
+    are compared with each other. permutations: how often the frequencies are shuffled over token types.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     max_memorized: int | None = None
     max_non_memorized: int | None = 2000
     max_neither: int | None = 2000
     within_rows: int = 200
+    permutations: int = 300
 
     def __post_init__(self) -> None:
         for name in ("max_memorized", "max_non_memorized", "max_neither", "within_rows"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise UserError(f"analysis.attention_heads.{name}={value} must be 0 or more")
+        if self.permutations < 1:
+            raise UserError(f"analysis.attention_heads.permutations={self.permutations} must be 1 or more")
 
     def __call__(self, material: Material) -> Finding:
         """Raises UserError if there is no row, or the model does not give its attention weights."""
@@ -69,27 +67,34 @@ class AttentionHeads:
         sets = torch.arange(3).repeat_interleave(torch.tensor([len(part) for part in parts]))
         prefixes, clusters = material.paragraphs.prefixes[chosen], material.clusters[chosen].numpy()
         start = material.paragraphs.text_start  # BOS, to which much attention goes, is no token of the text
-        found = attention_heads(material.model, prefixes, material.frequency, sets, material.batch_size, start)
-        few = torch.cat([material.rows(sets == which, self.within_rows) for which in (0, 1)])
-        attention = all_attention(material.model, prefixes[few], material.batch_size).numpy() if len(few) else None
-        if attention is not None:
-            attention[..., :start] = np.nan
-        frequency = frequency_of_text(material.frequency, prefixes, start)
-        within = {
-            name: self._within(attention, frequency[few].numpy(), clusters[few.numpy()], sets[few], name, found)
-            for name in GROUPS
-        }
-        groups = group_rows(found, sets, clusters, within, material.seed)
-        named = groups["all"].rare_head
+        shares = torch.from_numpy(cluster_shares(clusters, sets.numpy()))
+        found = attention_heads(material.model, prefixes, material.frequency, sets, material.batch_size, shares, start)
+        few = torch.cat([material.rows(sets == which, self.within_rows) for which in (0, 1)]).numpy()
+        links = link_heads(
+            found,
+            prefixes,
+            material.frequency,
+            sets.numpy(),
+            clusters,
+            few,
+            self.permutations,
+            material.seed,
+            material.model.device,
+            start,
+        )
+        groups = group_rows(found, sets, clusters, links.groups, material.seed)
         numbers: dict[str, Any] = {
             "rows": {name: group.rows for name, group in groups.items()},
             "clusters": len(np.unique(clusters)),
             "within_rows": len(few),
+            "token_types": links.types,
+            "permutations": self.permutations,
             "visible_positions": found.visible.tolist(),
             "rare_token_head": None,
             "rare_token_head_of": {
                 name: None if group.rare_head is None else _describe(group, group.rare_head) for name, group in groups.items()
             },
+            "heads_linked_to_frequency": {name: _linked(group) for name, group in groups.items()},
             "anti_correlated_heads": {
                 name: [
                     {"layer": head[0], "head": head[1], "correlation": group.with_others.numbers(head)}
@@ -98,81 +103,37 @@ class AttentionHeads:
                 for name, group in groups.items()
             },
         }
-        difference, curves = Comparison(None, None, None), None
-        if named is not None:
-            layer, head = named
-            compared = sets < 2
-            difference = mean_difference(
-                found.tau[compared, layer, head].numpy(),
-                (sets == 0)[compared].numpy(),
-                clusters[compared.numpy()],
-                material.seed,
-            )
-            numbers["rare_token_head"] = {
-                "layer": layer,
-                "head": head,
-                "groups": {name: _describe(group, named) for name, group in groups.items()},
-                "difference": difference.numbers(),
-            }
-            if attention is not None:
-                at_positions = tau_within_columns_with_interval(
-                    attention[:, layer, head], frequency[few].numpy(), clusters[few.numpy()], material.seed
-                )
-                numbers["rare_token_head"]["tau_within_positions"] = at_positions.numbers()
-            curves = self._curves(material, prefixes, frequency, sets, clusters, named)
-        sentences = _sentences(numbers, groups, named, difference, found.tau.shape)
+        curves, difference = None, NOTHING
+        if links.named is not None:
+            frequency = frequency_of_text(material.frequency, prefixes, start)
+            difference = _difference(found, links.named, sets.numpy(), clusters, material.seed)
+            numbers["rare_token_head"] = _named(found, links, groups, difference, sets.numpy(), clusters, material.seed)
+            curves = _curves(found, frequency, sets, clusters, shares, links.named.head, material.seed)
+        sentences = sentences_of(numbers, groups, difference)
+        named = None if links.named is None else links.named.head
         return Finding(
             name="attention_heads",
             title="Attention heads and rare tokens",
             sentences=sentences,
-            unit=OVER_CLUSTERS,
+            unit=UNIT,
             numbers=numbers,
             tables=make_tables(groups),
             charts=describe_charts(groups, named, curves, sentences),
             notes=self._notes(material, groups, found, prefixes.shape[1], len(few)),
         )
 
-    def _within(
-        self,
-        attention: np.ndarray | None,
-        frequency: np.ndarray,
-        clusters: np.ndarray,
-        sets: Tensor,
-        name: str,
-        found: HeadAttention,
-    ) -> np.ndarray:
-        if attention is None:
-            return np.full(found.tau.shape[1:], np.nan)
-        member = {"all": sets >= 0, "memorized": sets == 0, "non-memorized": sets == 1}[name].numpy()
-        return tau_within_positions(attention[member], frequency[member], clusters[member])
-
-    def _curves(
-        self, material: Material, prefixes: Tensor, frequency: Tensor, sets: Tensor, clusters: np.ndarray, named: Named
-    ) -> dict[tuple[str, str], Estimates]:
-        """Attention per occurrence by rank, [P], of the named head and of the others in its layer: by (set, which)."""
-        own, others = attention_of_head(material.model, prefixes, *named, material.batch_size)
-        for one in (own, others):
-            one[:, : material.paragraphs.text_start] = torch.nan
-        ranks = frequency_ranks(frequency)
-        curves = {}
-        for which, values in (("named", own), ("others", others)):
-            counts = torch.zeros_like(values).scatter_add_(1, ranks, (~values.isnan()).double())
-            sums = torch.zeros_like(values).scatter_add_(1, ranks, values.nan_to_num())
-            means = torch.where(counts > 0, sums / counts, torch.nan).numpy()
-            for number_of_set, name in enumerate(("memorized", "non-memorized")):
-                member = (sets == number_of_set).numpy()
-                if member.any():
-                    curves[name, which] = means_with_intervals(
-                        means[member], clusters[member], material.seed, sizes=counts.numpy()[member]
-                    )
-        return curves
-
     def _notes(
         self, material: Material, groups: dict[str, GroupOfRows], found: HeadAttention, p: int, few: int
     ) -> tuple[str, ...]:
         notes = [
-            "Attention from the last prefix token; an attention and a frequency an occurrence, tied frequencies counted as "
-            "ties (tau-b). A head named as the most extreme of all has an interval that does not count the choice.",
+            "Attention from the last prefix token, not to itself (except in the entropy); an attention and a frequency an "
+            "occurrence, tied frequencies counted as ties (tau-b). Near-duplicates count once: a cluster weighs as much as a "
+            "single row.",
+            "A frequency belongs to a token type, not to a row: p-values against frequency come from "
+            f"{self.permutations} shuffles of the frequencies over the token types in these prefixes, each tau measured by "
+            "what its types contribute; those of all heads are corrected by the largest of all (max-T). The head named is the "
+            "one with the lowest tau in one half of the clusters, judged on the other half, and named anew under each shuffle. "
+            "Taus, ranks and their figures by themselves describe these tokens and claim nothing.",
             f"Within positions: {rows(few)} compared with each other at the same position, near-duplicates not: at most "
             f"{self.within_rows} memorized and as many non-memorized ones, drawn with the seed; `all` is these two together, "
             "without the rows that are in neither set, which `all` elsewhere includes.",
@@ -196,74 +157,101 @@ class AttentionHeads:
         return tuple(notes)
 
 
-def _describe(group: GroupOfRows, named: Named) -> dict[str, Any]:
-    layer, head = named
+def _describe(group: GroupOfRows, head: tuple[int, int]) -> dict[str, Any]:
     return {
-        "layer": layer,
-        "head": head,
-        "tau": group.tau.numbers(named),
-        "tau_within_positions": number_or_none(group.within[named]),
-        "entropy": group.entropy.numbers(named),
-        "correlation_with_others": group.with_others.numbers(named),
+        "layer": head[0],
+        "head": head[1],
+        "tau": {"value": number_or_none(group.taus.tau[head]), "p_value": number_or_none(group.taus.tau_p[head])},
+        "tau_within_positions": {
+            "value": number_or_none(group.taus.within[head]),
+            "p_value": number_or_none(group.taus.within_p[head]),
+        },
+        "entropy": group.entropy.numbers(head),
+        "correlation_with_others": group.with_others.numbers(head),
     }
 
 
-def _name(named: Named) -> str:
-    return f"head {named[1]} of layer {named[0]}"
+def _linked(group: GroupOfRows) -> list[dict[str, Any]]:
+    """Heads whose tau is not chance, corrected for all of them."""
+    where = np.argwhere(group.taus.tau_p < SIGNIFICANT).tolist()
+    return [
+        {
+            "layer": layer,
+            "head": head,
+            "tau": float(group.taus.tau[layer, head]),
+            "p_value": float(group.taus.tau_p[layer, head]),
+        }
+        for layer, head in where
+    ]
 
 
-def _sentences(
-    numbers: dict[str, Any],
+def _named(
+    found: HeadAttention,
+    links: HeadLinks,
     groups: dict[str, GroupOfRows],
-    named: Named | None,
     difference: Comparison,
-    shape: tuple[int, ...],
-) -> tuple[str, ...]:
-    if named is None:
-        return ("No head has a correlation with frequency: all tokens of every prefix are equally frequent.",)
-    everyone = groups["all"]
-    tau = everyone.tau.numbers(named)
-    verdict = direction(
-        Comparison(tau["value"], tau["low"], tau["high"]),
-        "so even this one prefers frequent tokens",
-        "so it prefers rare tokens",
-        "so no preference for rare tokens is seen in it",
-    )
-    within = numbers["rare_token_head"].get("tau_within_positions", {"value": None, "low": None, "high": None})
-    first = (
-        f"Of {shape[1] * shape[2]} heads, {_name(named)} has the lowest Kendall's tau between its attention and the tokens' "
-        f"corpus frequency: {with_interval(tau)} over {rows(everyone.rows)}, {verdict}; "
-        f"at the same position it is {with_interval(within)}."
-    )
-    others = everyone.with_others.numbers(named)
-    if others["value"] is None:
-        second = f"Layer {named[0]} has no other head to correlate it with."
-    else:
-        stance = direction(
-            Comparison(others["value"], others["low"], others["high"]),
-            "not anti-correlated with the others",
-            "anti-correlated with the others",
-            "not clearly anti-correlated with the others",
-        )
-        second = f"Its mean correlation with the other heads of its layer is {with_interval(others)}: {stance}."
-    contrary = everyone.contrary_heads
-    listed = "; ".join(f"{_name(one)}, {with_interval(everyone.with_others.numbers(one))}" for one in contrary[:5])
-    more = f"; and {len(contrary) - 5} more" if len(contrary) > 5 else ""
-    third = (
-        "Heads anti-correlated with the others of their layer, by a 95 % interval each, not corrected for the number of heads: "
-        f"{listed or 'none'}{more}."
-    )
-    if difference.value is None:
-        return first, second, third
-    taus = [with_interval(groups[name].tau.numbers(named)) for name in ("memorized", "non-memorized")]
-    between = direction(
-        difference,
-        "it prefers rare tokens less in memorized text",
-        "it prefers rare tokens more in memorized text",
-        "no clear difference between the sets",
-    )
-    fourth = (
-        f"Its tau is {taus[0]} in memorized and {taus[1]} in non-memorized rows: {between} "
-        f"(difference {with_interval(difference.numbers())}, {p_value(difference.p_value)})."
-    )
-    return first, second, third, fourth
+    sets: np.ndarray,
+    clusters: np.ndarray,
+    seed: int,
+) -> dict[str, Any]:
+    named = links.named
+    assert named is not None
+    shares, tested = cluster_shares(clusters, sets), named.tested
+    others = means_of_clusters(found.with_others, tested, clusters, shares, seed).numbers(named.head) if tested.any() else None
+    return {
+        "layer": named.head[0],
+        "head": named.head[1],
+        "named_on": {"rows": int((~tested).sum()), "clusters": len(np.unique(clusters[~tested]))},
+        "tested_on": {"rows": int(tested.sum()), "clusters": len(np.unique(clusters[tested]))},
+        "tau": {"value": named.tau, "p_value": named.p},
+        "tau_in_sets": dict(named.in_sets),
+        "difference": {
+            "value": named.difference,
+            "p_value_over_clusters": difference.p_value,
+            "p_value_over_types": named.difference_p,
+        },
+        "correlation_with_others": others,
+        "groups": {name: _describe(group, named.head) for name, group in groups.items()},
+    }
+
+
+def _difference(found: HeadAttention, named: NamedHead, sets: np.ndarray, clusters: np.ndarray, seed: int) -> Comparison:
+    """Memorized minus non-memorized rows of the tested half, a value a cluster and set: what clusters say of it."""
+    rows_of = [np.flatnonzero(named.tested & (sets == which)) for which in (0, 1)]
+    values, labels, first = [], [], []
+    for which, members in enumerate(rows_of):
+        taus = found.tau[members, named.head[0], named.head[1]].numpy()
+        for cluster in np.unique(clusters[members]):
+            of_cluster = taus[clusters[members] == cluster]
+            if not np.isnan(of_cluster).all():
+                values.append(np.nanmean(of_cluster))
+                labels.append(cluster)
+                first.append(which == 0)
+    return mean_difference(values, first, labels, seed)
+
+
+def _curves(
+    found: HeadAttention,
+    frequency: Tensor,
+    sets: Tensor,
+    clusters: np.ndarray,
+    shares: Tensor,
+    named: tuple[int, int],
+    seed: int,
+) -> dict[tuple[str, str], Estimates]:
+    """Attention per occurrence by rank, [P], of the named head and of the others in its layer: by (set, which)."""
+    of_layer = found.attention[:, named[0]].double()
+    own = of_layer[:, named[1]]
+    others = (of_layer.sum(1) - own) / (of_layer.shape[1] - 1 or torch.nan)
+    ranks = frequency_ranks(frequency)
+    curves = {}
+    for which, values in (("named", own), ("others", others)):
+        counts = torch.zeros_like(values).scatter_add_(1, ranks, (~values.isnan()).double())
+        sums = torch.zeros_like(values).scatter_add_(1, ranks, values.nan_to_num())
+        means = torch.where(counts > 0, sums / counts, torch.nan).numpy()
+        for number_of_set, name in enumerate(("memorized", "non-memorized")):
+            member = (sets == number_of_set).numpy()
+            if member.any():
+                sizes = (counts * shares[:, None]).numpy()[member]
+                curves[name, which] = means_with_intervals(means[member], clusters[member], seed, sizes=sizes)
+    return curves

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from memunlearn.analyses.heads_by_group import GroupOfRows
-from memunlearn.analyses.in_words import number, rows
+from memunlearn.analyses.in_words import number, p_value, rows
 from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, Chart, Heat, Lines, Series
 from memunlearn.statistics.estimates import Estimates, numbers_or_none
 
@@ -30,14 +30,14 @@ def describe_charts(
             caption=f"{sentences[0]}{dot}",
             alt="Heat maps of layers by heads, one a group of rows: Kendall's tau between attention and corpus frequency.",
             panels=tuple(
-                _heat(f"{name} ({rows(group.rows)})", group.tau.value, "Kendall's tau-b", marked, diverging=True)
+                _heat(f"{name} ({rows(group.rows)})", group.taus.tau, "Kendall's tau-b", marked, diverging=True)
                 for name, group in groups.items()
             ),
             columns=3,
             shared=True,
         ),
     ]
-    within = {name: group for name, group in groups.items() if not np.isnan(group.within).all()}
+    within = {name: group for name, group in groups.items() if not np.isnan(group.taus.within).all()}
     if within:
         charts.append(
             Chart(
@@ -45,7 +45,7 @@ def describe_charts(
                 caption=f"{_within_sentence(within)}{dot}",
                 alt="Heat maps of layers by heads, one a group of rows: Kendall's tau over rows at the same position.",
                 panels=tuple(
-                    _heat(name, group.within, "Kendall's tau-b at a position", marked, diverging=True)
+                    _heat(name, group.taus.within, "Kendall's tau-b at a position", marked, diverging=True)
                     for name, group in within.items()
                 ),
                 columns=3,
@@ -113,8 +113,6 @@ def _ranks(named: Named, curves: Mapping[tuple[str, str], Estimates]) -> Chart:
                 x=[float(rank + 1) for rank in reached],
                 y=numbers_or_none(found.value[reached]),
                 colour=COLOURS[name],
-                low=None if np.isnan(found.low).all() else numbers_or_none(found.low[reached]),
-                high=None if np.isnan(found.high).all() else numbers_or_none(found.high[reached]),
                 marker="o" if own else "s",
                 dash="-" if own else "--",
             )
@@ -122,7 +120,10 @@ def _ranks(named: Named, curves: Mapping[tuple[str, str], Estimates]) -> Chart:
         rarest.append(f"{number(float(found.value[reached[0]]))} ({label})")
     return Chart(
         name="attention_heads_ranks",
-        caption=f"Attention that an occurrence of the rarest token of a prefix gets in layer {named[0]}: {', '.join(rarest)}.",
+        caption=(
+            f"Attention that an occurrence of the rarest token of a prefix gets in layer {named[0]}: {', '.join(rarest)}. "
+            "It describes these tokens: with other frequencies the same tokens could look like this."
+        ),
         alt="Lines over the dense frequency rank of tokens within their prefix: a head and the others, by set.",
         panels=(
             Lines(
@@ -138,8 +139,9 @@ def _ranks(named: Named, curves: Mapping[tuple[str, str], Estimates]) -> Chart:
 def _within_sentence(groups: Mapping[str, GroupOfRows]) -> str:
     lowest = []
     for name, group in groups.items():
-        layer, head = np.unravel_index(np.nanargmin(group.within), group.within.shape)
-        lowest.append(f"{name}: head {head} of layer {layer} ({number(float(group.within[layer, head]))})")
+        layer, head = np.unravel_index(np.nanargmin(group.taus.within), group.taus.within.shape)
+        tau, p = float(group.taus.within[layer, head]), float(group.taus.within_p[layer, head])
+        lowest.append(f"{name}: head {head} of layer {layer} ({number(tau)}, {p_value(p)} corrected for all heads)")
     return (
         f"Lowest tau between rows at the same position, which position cannot explain: {', '.join(lowest)}. "
         "All: memorized and non-memorized rows, not those in neither set."

@@ -14,7 +14,10 @@ Table = dict[str, list[Any]]
 
 
 def make_tables(groups: Mapping[str, GroupOfRows]) -> dict[str, Table]:
-    """A row a group, layer and head; and rank (0: rarest); and other head of the layer. Entropy in nats."""
+    """A row a group, layer and head; and rank (0: rarest); and other head of the layer. Entropy in nats.
+
+    tau_p, tau_within_positions_p: corrected for all heads of the group, from frequencies shuffled over token types.
+    """
     return {
         "attention_heads": _heads(groups),
         "attention_heads_ranks": _last_axis(groups, "rank", "attention", lambda group: group.by_rank),
@@ -25,19 +28,19 @@ def make_tables(groups: Mapping[str, GroupOfRows]) -> dict[str, Table]:
 def _heads(groups: Mapping[str, GroupOfRows]) -> Table:
     table: Table = {}
     for name, group in groups.items():
-        for layer, head in np.ndindex(group.tau.value.shape):
-            tau, entropy = group.tau.numbers((layer, head)), group.entropy.numbers((layer, head))
+        for layer, head in np.ndindex(group.taus.tau.shape):
+            taus, entropy = group.taus, group.entropy.numbers((layer, head))
             others = group.with_others.numbers((layer, head))
             cells = {
                 "set": name,
                 "layer": layer,
                 "head": head,
                 "rows": group.rows,
-                "tau": tau["value"],
-                "tau_low": tau["low"],
-                "tau_high": tau["high"],
-                "tau_rows": tau["rows"],
-                "tau_within_positions": number_or_none(float(group.within[layer, head])),
+                "tau": number_or_none(float(taus.tau[layer, head])),
+                "tau_p": number_or_none(float(taus.tau_p[layer, head])),
+                "tau_rows": int(group.tau_rows[layer, head]),
+                "tau_within_positions": number_or_none(float(taus.within[layer, head])),
+                "tau_within_positions_p": number_or_none(float(taus.within_p[layer, head])),
                 "entropy": entropy["value"],
                 "entropy_low": entropy["low"],
                 "entropy_high": entropy["high"],

@@ -6,33 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from memunlearn.analyses.frequency_of_heads import GROUPS, SETS_OF, HeadTaus
 from memunlearn.localization.attention_heads import HeadAttention
+from memunlearn.paragraphs.clusters import cluster_shares
 from memunlearn.statistics.estimates import Estimates, means_with_intervals
-from memunlearn.statistics.kendall import tau_within_columns
 
-GROUPS = ("all", "memorized", "non-memorized")
-SETS_OF = {"all": (0, 1, 2), "memorized": (0,), "non-memorized": (1,)}
-"""Set 2: rows that are neither."""
 AGAINST = -1e-9
 """A mean correlation below this is negative: 0 is not, nor what rounding makes of it."""
 
 
 @dataclass(frozen=True, eq=False)
 class GroupOfRows:
-    """One group, by layer and head; NaN where there is nothing.
+    """One group, by layer and head; NaN where there is nothing. Each cluster counts once in every mean.
 
-    tau, entropy: [L, H], means over rows. within: [L, H], tau-b over rows at the same position, mean over positions.
+    taus: against frequency. tau_rows: [L, H], the rows that have a tau. entropy: [L, H], mean over rows.
     by_rank: [L, H, P], mean attention per occurrence by dense frequency rank (0: rarest). correlation: [L, H, H] between the
     heads of a layer over all occurrences. with_others: [L, H], mean over rows of a row's mean correlation with the other heads.
     """
 
     rows: int
-    tau: Estimates
+    taus: HeadTaus
+    tau_rows: np.ndarray
     entropy: Estimates
-    within: np.ndarray
     by_rank: np.ndarray
     correlation: np.ndarray
     with_others: Estimates
@@ -40,9 +37,9 @@ class GroupOfRows:
     @property
     def rare_head(self) -> tuple[int, int] | None:
         """(layer, head) with the lowest tau; None where no head has one."""
-        if np.isnan(self.tau.value).all():
+        if np.isnan(self.taus.tau).all():
             return None
-        layer, head = np.unravel_index(np.nanargmin(self.tau.value), self.tau.value.shape)
+        layer, head = np.unravel_index(np.nanargmin(self.taus.tau), self.taus.tau.shape)
         return int(layer), int(head)
 
     @property
@@ -55,33 +52,31 @@ class GroupOfRows:
 
 
 def group_rows(
-    found: HeadAttention, sets: Tensor, clusters: np.ndarray, within: Mapping[str, np.ndarray], seed: int
+    found: HeadAttention, sets: Tensor, clusters: np.ndarray, taus: Mapping[str, HeadTaus], seed: int
 ) -> dict[str, GroupOfRows]:
-    """Those groups that have rows. sets: [n], 0 memorized, 1 non-memorized, 2 neither; within: by group, as in GroupOfRows."""
+    """Those groups that have rows. sets: [n], 0 memorized, 1 non-memorized, 2 neither; taus: by group."""
     groups = {}
     number = len(found.rank_sums)
+    weights = cluster_shares(clusters, sets.numpy())
     for name in GROUPS:
         numbers = [one for one in SETS_OF[name] if one < number]
-        member = torch.isin(sets, torch.tensor(numbers, dtype=torch.int64)).numpy()
+        member = np.isin(sets.numpy(), numbers)
         if not member.any():
             continue
         groups[name] = GroupOfRows(
             rows=int(member.sum()),
-            tau=means_with_intervals(found.tau.numpy()[member], clusters[member], seed),
-            entropy=means_with_intervals(found.entropy.numpy()[member], clusters[member], seed),
-            within=within[name],
+            taus=taus[name],
+            tau_rows=(~found.tau[member].isnan()).sum(0).numpy(),
+            entropy=means_of_clusters(found.entropy, member, clusters, weights, seed),
             by_rank=found.by_rank(numbers).numpy(),
             correlation=found.head_correlation(numbers).numpy(),
-            with_others=means_with_intervals(found.with_others.numpy()[member], clusters[member], seed),
+            with_others=means_of_clusters(found.with_others, member, clusters, weights, seed),
         )
     return groups
 
 
-def tau_within_positions(attention: np.ndarray, frequency: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """tau-b over rows at each position, averaged over positions: attention [n, L, H, P], frequency [n, P] -> [L, H]."""
-    _, layers, heads, _ = attention.shape
-    taus = np.full((layers, heads), np.nan)
-    for layer, head in np.ndindex(layers, heads):
-        tau, _ = tau_within_columns(attention[:, layer, head], frequency, clusters)
-        taus[layer, head] = np.nan if tau is None else tau
-    return taus
+def means_of_clusters(values: Tensor, member: np.ndarray, clusters: np.ndarray, weights: np.ndarray, seed: int) -> Estimates:
+    """`means_with_intervals` of values [n, L, H] over the members [n] bool, each cluster counting once (`cluster_shares`)."""
+    rows = values.numpy()[member]
+    sizes = np.broadcast_to(weights[member][:, None, None], rows.shape)
+    return means_with_intervals(rows, clusters[member], seed, sizes=sizes)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memunlearn.statistics.intervals import too_few_clusters
 from memunlearn.statistics.two_groups import Comparison
 
 TOO_FEW = "too few clusters for an interval, so chance is not ruled out"
@@ -45,6 +46,22 @@ def direction(comparison: Comparison, above: str, below: str, level: str = "no c
     if comparison.low > 0:
         return above
     return below if comparison.high < 0 else level
+
+
+def linked(
+    value: float | None, p_values: Sequence[float | None], clusters: int | None, above: str, below: str, level: str
+) -> str:
+    """`above` or `below`, by the sign of a correlation with frequency, if every p-value is below 0.05; else `level`.
+
+    Where a p-value is not there, or the clusters (None: another rule has seen to them) are too few, that it cannot be told.
+    """
+    if value is None:
+        return "there is nothing to compare"
+    if any(one is None for one in p_values) or (clusters is not None and too_few_clusters(clusters)):
+        return TOO_FEW
+    if any(one is None or not one < SIGNIFICANT for one in p_values) or value == 0:
+        return level
+    return above if value > 0 else below
 
 
 def p_value(value: float | None) -> str:

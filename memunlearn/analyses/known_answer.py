@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from memunlearn.analyses.known_answer_comparison import Planting, compare, numbers_of
-from memunlearn.analyses.known_answer_report import charts, notes, sentences
+from memunlearn.analyses.known_answer_charts import charts
+from memunlearn.analyses.known_answer_comparison import ANOTHER, ATTRIBUTIONS, Planting, compare, numbers_of
+from memunlearn.analyses.known_answer_report import notes, sentences
 from memunlearn.analyses.material import Material
 from memunlearn.errors import UserError
-from memunlearn.localization.known_answer import METHODS, known_answer
+from memunlearn.localization.known_answer import MAGNITUDE, MOVED, RANDOM, Rows, known_answer
 from memunlearn.localization.planting import Recipe
 from memunlearn.masks.plants import PLANTS, draw_plant
 from memunlearn.paragraphs.bins import is_non_memorized
 from memunlearn.paragraphs.cluster_choice import number_generator, thin
-from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.finding import Finding
 from memunlearn.reporting.progress import track
 from memunlearn.scoring.score import reference_states
@@ -32,14 +32,14 @@ OVER_SEEDS = "planting seeds (other weights, other paragraphs), Student's t: con
 class KnownAnswer:
     """Copies of the model learn new paragraphs through known weights only; every attribution then looks for those weights.
 
-    plants: some of PLANTS. seeds: plantings of each. planted: new paragraphs a planting, non-memorized rows, one a cluster.
-    retain: other non-memorized rows. fraction: size of the scattered plant. levels, learning_rate, max_steps, keep_weight,
-    keep_batch: as in `Recipe`.
+    plants: some of PLANTS. seeds: plantings of each. planted: new paragraphs a planting, non-memorized rows, one a cluster; as
+    many more serve as the other paragraphs, which are not planted. retain: other non-memorized rows. fraction: size of the
+    scattered plant. levels, learning_rate, max_steps, keep_weight, keep_batch: as in `Recipe`.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     plants: Sequence[str] = PLANTS
-    seeds: int = 5
+    seeds: int = 10
     planted: int = 1
     retain: int = 24
     fraction: float = 0.02
@@ -96,16 +96,15 @@ class KnownAnswer:
         fresh = self._fresh(material)
         for number in track(range(self.seeds), "planting"):
             generator = number_generator(material.seed, f"known_answer {number}")
-            planted, retain = self._rows(material, fresh, generator)
+            rows = self._rows(material, fresh, generator)
             seed = int(generator.integers(2**31))
             plants = {name: draw_plant(name, material.weights, self.fraction, seed) for name in self.plants}
-            _, reference = reference_states(material.model, retain, material.batch_size)
+            _, reference = reference_states(material.model, rows.retain, material.batch_size)
             answers = known_answer(
                 material.model,
                 material.weights,
                 {name: plant.mask.indices for name, plant in plants.items()},
-                planted,
-                retain,
+                rows,
                 reference,
                 self.recipe,
                 material.batch_size,
@@ -129,30 +128,39 @@ class KnownAnswer:
             )
         return fresh
 
-    def _rows(self, material: Material, fresh: Tensor, generator: np.random.Generator) -> tuple[ParagraphSet, ParagraphSet]:
-        """The planted paragraphs, one a cluster, and retain rows of other clusters."""
+    def _rows(self, material: Material, fresh: Tensor, generator: np.random.Generator) -> Rows:
+        """The planted and the other paragraphs, one a cluster, and retain rows of yet other clusters."""
         clusters = material.clusters.numpy()
         drawn = thin(fresh.nonzero().flatten().numpy(), clusters, self._drawn(material), generator)
         others = material.non_memorized & ~torch.isin(material.clusters, material.clusters[drawn])
         retain = thin(others.nonzero().flatten().numpy(), clusters, self.retain, generator)
         rows = material.paragraphs.select(torch.from_numpy(drawn))
-        planted = rows.select(range(self.planted))
+        new = rows.select(range(2 * self.planted))
         if material.self_generated:
-            planted = planted.with_continuations(rows.continuations[1:])
-        return planted, material.paragraphs.select(torch.from_numpy(np.sort(retain)))
+            new = new.with_continuations(rows.continuations[1:])
+        planted, other = (new.select(range(start, start + self.planted)) for start in (0, self.planted))
+        return Rows(planted, other, material.paragraphs.select(torch.from_numpy(np.sort(retain))))
 
     def _drawn(self, material: Material) -> int:
         """Rows a planting: what the model said itself is not new to it, so the row before is given each one's continuation."""
-        return self.planted + material.self_generated
+        return 2 * self.planted + material.self_generated
 
 
 def _table(plantings: Sequence[Planting]) -> dict[str, list[Any]]:
-    """One row per plant, seed, level (None: the unplanted base model) and attribution; state: the level's `Outcome`."""
+    """One row per plant, seed, level (None: the unplanted base model), attribution and paragraph that it looked for.
+
+    paragraph: "planted", "another" (not planted), or "none" (random scores, |w|, and |w - w of the base model|, the ceiling).
+    state: the level's `Outcome`.
+    """
     rows: list[dict[str, Any]] = []
     for one in plantings:
         answer = one.answer
-        for attribution in METHODS:
-            found = answer.found.get(attribution)
+        looked = {(name, "planted"): answer.found.get(name) for name in ATTRIBUTIONS}
+        looked |= {(name, ANOTHER): answer.other.get(name) for name in ATTRIBUTIONS}
+        looked |= {(RANDOM, "none"): answer.found.get(RANDOM), (MAGNITUDE, "none"): answer.magnitude}
+        if answer.level is not None:
+            looked[MOVED, "none"] = answer.moved
+        for (attribution, paragraph), found in looked.items():
             rows.append(
                 {
                     "plant": answer.plant,
@@ -161,9 +169,11 @@ def _table(plantings: Sequence[Planting]) -> dict[str, list[Any]]:
                     "level": answer.level,
                     "state": answer.outcome,
                     "attribution": attribution,
+                    "paragraph": paragraph,
                     "auprc": None if found is None else found.auprc,
                     "recall_at_k": None if found is None else found.recall_at_k,
-                    "chance": one.k / one.eligible,
+                    "auprc_by_chance": one.chance("auprc"),
+                    "recall_by_chance": one.chance("recall_at_k"),
                     "k": one.k,
                     "eligible": one.eligible,
                     "planted_em": float(answer.em.double().mean()),

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memunlearn.analyses.known_answer_comparison import Compared, Measure, Planting, planted_em_and_nll
-from memunlearn.localization.known_answer import METHODS, RANDOM
-from memunlearn.reporting.charts import NEUTRAL, OTHERS, Chart, Lines, Series
+from memunlearn.analyses.in_words import p_value
+from memunlearn.analyses.known_answer_comparison import (
+    ANOTHER,
+    ATTRIBUTIONS,
+    CONTROLS,
+    UNPLANTED,
+    Compared,
+    Planting,
+    planted_em_and_nll,
+)
+from memunlearn.localization.known_answer import MAGNITUDE, RANDOM
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST
 
 IN_WORDS = {"scattered": "scattered weights", "mlp": "one layer's MLP", "head": "one attention head"}
-ATTRIBUTIONS = tuple(name for name in METHODS if name != RANDOM)
+CONTROL_IN_WORDS = {
+    ANOTHER: "another paragraph",
+    MAGNITUDE: "|w|",
+    UNPLANTED: "the model before planting",
+    RANDOM: "random scores",
+}
 NO_DEFAULT = (
     "This does not choose the default attribution of train.py: finding planted weights is not the same as unlearning well."
 )
@@ -24,25 +37,25 @@ def sentences(compared: Sequence[Compared], plantings: Sequence[Planting]) -> tu
 
 
 def _verdict(compared: Sequence[Compared]) -> str:
-    tested = [one for one in compared if one.attribution != RANDOM and one.can_tell]
+    tested = [one for one in compared if one.can_tell]
     if not tested:
         if not any(one.seeds for one in compared):
             return "No planted model could be scored, so nothing can be said about what the attributions find."
-        return f"Too few plantings for a verdict: an interval needs {SEEDS_AT_LEAST} seeds scored at a level; these are points."
-    places = {(one.plant, one.level) for one in tested}
+        return f"Too few plantings for a verdict: one needs {SEEDS_AT_LEAST} seeds scored at a level; these are points."
     parts = []
     for name in ATTRIBUTIONS:
-        kinds = {one.plant: 0 for one in tested}
-        for one in tested:
-            kinds[one.plant] += one.attribution == name and one.finds
+        mine = [one for one in tested if one.attribution == name]
         found = [
-            f"{IN_WORDS[plant]} at {count} of {sum(place[0] == plant for place in places)}"
-            for plant, count in kinds.items()
-            if count
+            f"{IN_WORDS[plant]} at {sum(one.finds for one in mine if one.plant == plant)} of "
+            f"{sum(one.plant == plant for one in mine)}"
+            for plant in dict.fromkeys(one.plant for one in mine if one.finds)
         ]
         if found:
             parts.append(f"{name} finds {_and(found)} tested levels")
-    against = "above the unplanted model and random scores (both 95 % intervals of the difference in AUPRC exclude 0)"
+    against = (
+        f"above every control ({', '.join(CONTROL_IN_WORDS[name] for name in CONTROLS)}; AUPRC paired by planting, p below "
+        f"0.05 against each, corrected for all {len(tested) * len(CONTROLS)} comparisons)"
+    )
     if not parts:
         return f"None of the attributions finds any plant: at no level is one {against}."
     silent = [name for name in ATTRIBUTIONS if not any(part.startswith(f"{name} finds") for part in parts)]
@@ -52,16 +65,21 @@ def _verdict(compared: Sequence[Compared]) -> str:
 
 def _plant_sentence(compared: Sequence[Compared], plantings: Sequence[Planting]) -> str:
     plant = next(one for one in plantings if one.answer.plant == compared[0].plant)
-    chance = plant.k / plant.eligible
-    name = f"{IN_WORDS[compared[0].plant]} ({plant.k:,} of {plant.eligible:,} weights, {share(chance)} by chance)"
+    name = (
+        f"{IN_WORDS[compared[0].plant]} ({plant.k:,} of {plant.eligible:,} weights, AUPRC {share(plant.chance('auprc'))} by "
+        "chance)"
+    )
     scored = [one for one in compared if one.seeds]
     if not scored:
-        return f"{_capital(name)}: no planted model could be scored."
+        return f"{capital(name)}: no planted model could be scored."
     level = min(one.level for one in scored)
     at = [one for one in scored if one.level == level]
-    values = ", ".join(_value(one) for one in at if one.attribution != RANDOM)
-    count = at[0].seeds
-    return f"{_capital(name)}: AUPRC at {_level(at[0])} over {_count(count, 'seed')}: {values}."
+    values = ", ".join(_value(one) for one in at)
+    knows_nothing = at[0].controls[MAGNITUDE]["auprc"].value
+    return (
+        f"{capital(name)}: AUPRC at {level_in_words(at[0])} over {_count(at[0].seeds, 'seed')}: {values}; |w|, which knows no "
+        f"paragraph, {share(knows_nothing)}; how far each weight moved, the ceiling, {share(at[0].ceiling['auprc'].value)}."
+    )
 
 
 def _planting_sentence(compared: Sequence[Compared], plantings: Sequence[Planting]) -> str:
@@ -90,8 +108,11 @@ def notes(plantings: Sequence[Planting], self_generated: bool) -> tuple[str, ...
     said = [
         "Truth: all weights that were free to move in the planting, however far they did; every other weight is bit-identical "
         "to the model's.",
-        "Unplanted: the same attribution of the same paragraphs in the model before planting, scored against the same weights.",
-        "Each interval is a 95 % one; they are not corrected for the number of plants, levels and attributions.",
+        "Controls: the same attribution of another paragraph, which nobody planted, in the same planted model; |w|; the same "
+        "attribution of the planted paragraph in the model before planting; random scores. What they find as well, planting "
+        "made large or loud, whatever the paragraph: a find is counted only above each of them.",
+        "p-values: one-sided, of differences in AUPRC paired by planting seed, from flipped signs; corrected for all "
+        "attributions, plants, levels and controls at once (max-T). Each interval is a 95 % one and is not corrected.",
     ]
     if self_generated:
         said.append(
@@ -123,62 +144,10 @@ def _not_scored(plantings: Sequence[Planting]) -> list[str]:
             )
         elif answer.outcome in ("not recited at the end", "lowest level not reached"):
             said[answer.plant, one.seed, None] = (
-                f"{_capital(answer.outcome)}: {run}: {stands} after {_count(answer.steps, 'step')}; "
+                f"{capital(answer.outcome)}: {run}: {stands} after {_count(answer.steps, 'step')}; "
                 "none of its levels is scored."
             )
     return list(said.values())
-
-
-def charts(compared: Sequence[Compared], plantings: Sequence[Planting]) -> tuple[Chart, ...]:
-    """AUPRC and recall at k by level, a panel a plant."""
-    return (
-        _chart("auprc", "AUPRC", compared, plantings),
-        _chart("recall_at_k", "Recall at k", compared, plantings),
-    )
-
-
-def _chart(measure: Measure, label: str, compared: Sequence[Compared], plantings: Sequence[Planting]) -> Chart:
-    plants = list(dict.fromkeys(one.plant for one in compared))
-    panels = tuple(_panel(measure, label, plant, compared, plantings) for plant in plants)
-    best = max(
-        (one for one in compared if one.seeds and one.attribution != RANDOM),
-        key=lambda one: one.planted[measure].value or 0,
-        default=None,
-    )
-    if best is None:
-        caption = f"{label}: no planted model could be scored, so there is nothing to show."
-    else:
-        caption = (
-            f"{label} is highest, {share(best.planted[measure].value)}, for {best.attribution} on {IN_WORDS[best.plant]} at "
-            f"{_level(best)} (unplanted {share(best.unplanted[measure].value)}); "
-            + (f"bands: 95 % intervals over {best.seeds} planting seeds." if best.can_tell else "too few seeds for intervals.")
-        )
-    alt = f"{label} of each attribution against the remaining loss of the planted paragraphs, one panel for each kind of plant."
-    return Chart(f"known_answer_{measure}", caption, alt, panels, columns=3, shared=True)
-
-
-def _panel(measure: Measure, label: str, plant: str, compared: Sequence[Compared], plantings: Sequence[Planting]) -> Lines:
-    series = []
-    for name, colour in (*zip(ATTRIBUTIONS, OTHERS, strict=True), (RANDOM, NEUTRAL)):
-        mine = [one for one in compared if (one.plant, one.attribution) == (plant, name)]
-        # Models of a level lie between it and the next one: they are drawn where they are.
-        losses: list[float | None] = [one.level if one.nll is None else one.nll for one in mine]
-        planted = [one.planted[measure] for one in mine]
-        intervals = [mean.interval for mean in planted]
-        # A log axis has no place for 0: an interval that reaches it is drawn down to a third of its mean.
-        floors = [(mean.value or 0) / 3 if measure == "auprc" else 0.0 for mean in planted]
-        lows = [None if ends is None else max(ends[0], floor) for ends, floor in zip(intervals, floors, strict=True)]
-        highs = [None if ends is None else ends[1] for ends in intervals]
-        series.append(Series(name, losses, [mean.value for mean in planted], colour, lows, highs))
-        if name != RANDOM:
-            unplanted = [one.unplanted[measure].value for one in mine]
-            series.append(Series(f"{name}, unplanted", losses, unplanted, colour, marker="none", dash=":"))
-    one = next(planting for planting in plantings if planting.answer.plant == plant)
-    chance: list[float | None] = [one.k / one.eligible] * len(losses)
-    series.append(Series("chance", losses, chance, NEUTRAL, marker="none", dash="--"))
-    x_label = "remaining loss of the planted paragraphs (nats per token)"
-    log_x = max(one.level for one in compared) >= 10 * min(one.level for one in compared)
-    return Lines(_capital(IN_WORDS[plant]), x_label, label, tuple(series), log_x=log_x, log_y=measure == "auprc")
 
 
 def share(value: float | None) -> str:
@@ -187,12 +156,15 @@ def share(value: float | None) -> str:
 
 
 def _value(one: Compared) -> str:
-    planted, unplanted = one.planted["auprc"], one.unplanted["auprc"]
+    planted, another = one.planted["auprc"], one.controls[ANOTHER]["auprc"]
     ends = "" if planted.interval is None else " [{}, {}]".format(*map(share, planted.interval))
-    return f"{one.attribution} {share(planted.value)}{ends} (unplanted {share(unplanted.value)})"
+    against = f"another paragraph {share(another.value)}"
+    if one.strongest is not None:
+        against += f"; {p_value(one.p[one.strongest])} against {CONTROL_IN_WORDS[one.strongest]}"
+    return f"{one.attribution} {share(planted.value)}{ends} ({against})"
 
 
-def _level(one: Compared) -> str:
+def level_in_words(one: Compared) -> str:
     return f"level {one.level:g} (planted NLL {share(one.nll)} nats per token, EM {one.em:.1f})"
 
 
@@ -204,5 +176,5 @@ def _and(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
     return text[0].upper() + text[1:]

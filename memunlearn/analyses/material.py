@@ -31,7 +31,8 @@ class Material:
     memorized, non_memorized: [N] bool. By EM (C; C/5 or less) in a mixed corpus; by set where sets are given by name (forget
         and bystander; retain) or by origin; no row is in both, rows of the middle bins are in neither.
     self_generated: the continuations appear to be the model's own output, so that EM is self-EM.
-    frequency: [V] int64: how often each token occurs in the paragraph corpus, or in the token-count file that was given.
+    frequency: [V]: how often each token occurs in the paragraph corpus (each cluster counting once: fp64), or in the
+        token-count file that was given (int64).
     seed: of everything that an analysis draws. batch_size: paragraphs a pass.
     own: computes the model's own greedy continuations of any rows (cached): ParagraphSet -> ParagraphSet.
     alternatives: computes `scoring.find_alternatives` of any rows with this many replacements (cached).

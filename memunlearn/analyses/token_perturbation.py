@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from memunlearn.analyses.in_words import direction, number, p_value, rows, with_interval
+from memunlearn.analyses.frequency_of_drops import link_drops
+from memunlearn.analyses.in_words import direction, linked, number, p_value, rows, with_interval
 from memunlearn.analyses.material import OVER_CLUSTERS, Material
 from memunlearn.analyses.perturbed_rows import SETS, PerturbedRows
 from memunlearn.analyses.token_perturbation_charts import describe_charts
@@ -18,7 +19,7 @@ from memunlearn.localization.token_perturbation import decode_alternatives, pert
 from memunlearn.paragraphs.paragraph_set import concatenate
 from memunlearn.reporting.finding import Finding
 from memunlearn.statistics.estimates import Estimates, means_with_intervals
-from memunlearn.statistics.kendall import tau_b, tau_within_columns_with_interval
+from memunlearn.statistics.kendall import tau_b
 from memunlearn.statistics.two_groups import Comparison, mean_difference
 
 
@@ -28,7 +29,8 @@ class TokenPerturbation:
 
     replacements: random tokens a position. second_likely: also the model's second choice there. max_memorized,
     max_non_memorized: rows of each set at most, drawn with the seed; None: all. within_rows: how many of each set, drawn with
-    the seed, serve for the correlation within positions, where rows are compared with each other.
+    the seed, serve for the correlation within positions, where rows are compared with each other. permutations: how often
+    the frequencies are shuffled over token types.
     """
 
     version: ClassVar[int] = 3
@@ -37,6 +39,7 @@ class TokenPerturbation:
     max_memorized: int | None = None
     max_non_memorized: int | None = 200
     within_rows: int = 200
+    permutations: int = 300
 
     def __post_init__(self) -> None:
         if self.replacements < 0:
@@ -48,6 +51,8 @@ class TokenPerturbation:
             )
         if self.within_rows < 0:
             raise UserError(f"analysis.token_perturbation.within_rows={self.within_rows} must be 0 or more")
+        if self.permutations < 1:
+            raise UserError(f"analysis.token_perturbation.permutations={self.permutations} must be 1 or more")
         for name in ("max_memorized", "max_non_memorized"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise UserError(f"analysis.token_perturbation.{name}={getattr(self, name)} must be 0 or more, or null for all")
@@ -60,6 +65,8 @@ class TokenPerturbation:
         numbers: dict[str, Any] = {"kinds": list(dict.fromkeys(perturbed.perturbations.kinds)), "sets": {}}
         by_position: dict[str, tuple[Estimates, Estimates]] = {}
         taus = tau_b(perturbed.em_drop, perturbed.frequency)
+        few = {name: material.rows(torch.from_numpy(perturbed.of(name)), self.within_rows).numpy() for name in SETS}
+        links = link_drops(perturbed, few, self.permutations, material.seed, material.model.device)
         for name in SETS:
             member = perturbed.of(name)
             if not member.any():
@@ -72,18 +79,14 @@ class TokenPerturbation:
                 means_with_intervals(perturbed.nll_rise[member], clusters, material.seed),
             )
             keys = ("em_drop", "nll_rise", "worst_em_drop", "worst_position")
-            few = material.rows(torch.from_numpy(member), self.within_rows).numpy()
-            within = tau_within_columns_with_interval(
-                perturbed.em_drop[few], perturbed.frequency[few], perturbed.clusters[few], material.seed
-            )
             numbers["sets"][name] = {
                 "rows": int(member.sum()),
                 "clusters": len(np.unique(clusters)),
                 **{key: estimates.numbers((place,)) for place, key in enumerate(keys)},
                 "em_drop_by_kind": _by_kind(perturbed, member, material.seed),
-                "tau_frequency": means_with_intervals(taus[member], clusters, material.seed).numbers(),
-                "within_rows": len(few),
-                "tau_frequency_within_positions": within.numbers(),
+                "tau_frequency": links[name, "along"].numbers(),
+                "within_rows": len(few[name]),
+                "tau_frequency_within_positions": links[name, "within"].numbers(),
             }
         is_memorized = perturbed.of("memorized")
         em_difference, nll_difference = (
@@ -141,7 +144,11 @@ class TokenPerturbation:
 
     def _notes(self, material: Material, perturbed: PerturbedRows, taus: np.ndarray) -> tuple[str, ...]:
         notes = [
-            "Non-memorized rows are scored on what the model says after their unperturbed prefix: their drop is in self-EM."
+            "A frequency belongs to a token type, not to a row: p-values against frequency come from "
+            f"{self.permutations} shuffles of the frequencies over the token types in these prefixes, corrected for both "
+            "sets, along prefixes and within "
+            "positions. Near-duplicates count once: a cluster weighs as much as one row.",
+            "Non-memorized rows are scored on what the model says after their unperturbed prefix: their drop is in self-EM.",
         ]
         length = material.paragraphs.continuation_length
         if partly := int((perturbed.perturbations.em_before[perturbed.of("memorized")] < length).sum()):
@@ -212,13 +219,16 @@ def _sentences(numbers: dict[str, Any], difference: Comparison, length: int) -> 
 
 def _frequency_sentence(name: str, found: dict[str, Any]) -> str:
     tau, within = found["tau_frequency"], found["tau_frequency_within_positions"]
-    verdict = direction(
-        Comparison(within["value"], within["low"], within["high"]),
+    verdict = linked(
+        within["value"],
+        (within["p_value"],),
+        found["clusters"],
         "replacing frequent tokens corrupts more",
         "replacing rare tokens corrupts more",
         "no link with frequency is seen",
     )
     return (
-        f"In {name} rows Kendall's tau between the drop and the corpus frequency of the replaced token is {with_interval(tau)} "
-        f"along a prefix, and {with_interval(within)} between rows at the same position: {verdict}."
+        f"In {name} rows Kendall's tau between the drop and the corpus frequency of the replaced token is "
+        f"{number(tau['value'])} ({p_value(tau['p_value'])}) along a prefix, and {number(within['value'])} "
+        f"({p_value(within['p_value'])}) between rows at the same position: {verdict}."
     )

@@ -33,7 +33,7 @@ def _every_position(perturbed: PerturbedRows) -> Table:
         "cluster": np.repeat(perturbed.clusters, p).tolist(),
         "position": list(range(p)) * n,
         "token": perturbed.paragraphs.prefixes.flatten().tolist(),
-        "frequency": perturbed.frequency.astype(np.int64).flatten().tolist(),
+        "frequency": perturbed.frequency.flatten().tolist(),
         "em_drop": numbers_or_none(perturbed.em_drop.flatten()),
         "nll_rise": numbers_or_none(perturbed.nll_rise.flatten()),
     }

@@ -35,18 +35,21 @@ def make_material(
 ) -> Material:
     """The rows of a corpus, of the source's bins, or of sets given by name, at most `max_per_bin` of each EM bin.
 
-    Token frequencies are those of all rows, or of the file that `frequency` names. Raises UserError for a `max_per_bin` below 1
-    and for an unreadable file of counts.
+    Token frequencies are those of all rows, each cluster counting once, or of the file that `frequency` names. Raises UserError
+    for a `max_per_bin` below 1 and for an unreadable file of counts.
     """
     check_material(cfg)
     weights = eligible_weights(loaded.model, loaded.patterns)  # an unknown architecture is refused before anything is scored
     vocabulary = loaded.model.config.vocab_size
     rows = paragraphs.all_rows
-    frequency = count_tokens(rows.text, vocabulary) if cfg.frequency is None else read_token_counts(cfg.frequency, vocabulary)
+    clusters = cluster_rows(rows.text)
+    if cfg.frequency is None:
+        frequency = count_tokens(rows.text, vocabulary, clusters)
+    else:
+        frequency = read_token_counts(cfg.frequency, vocabulary)
     scores = measurements.scores(rows, 2 * cfg.batch_size, "scoring")
     bins = paragraphs.bins_of_origin or bin_labels(scores.em, rows.continuation_length)
     memorized, non_memorized = _groups(paragraphs, scores.em, bins, rows.continuation_length)
-    clusters = cluster_rows(rows.text)
     kept = _draw(bins, memorized, clusters, cfg.max_per_bin, cfg.seed)
     return Material(
         model=loaded.model,

@@ -1,7 +1,8 @@
 """What the last prefix token attends to: every head's attention over the prefix (paper, section 5).
 
 Only positions that a head can see count: a local layer whose window is shorter than the prefix gives the ones before it no
-attention by construction, not by choice. They are told by it: exactly 0 from every head of the layer.
+attention by construction, not by choice. They are told by it: exactly 0 from every head of the layer. The last token itself
+does not count either, except in the entropy: what it keeps for itself says nothing about what it looks at.
 """
 
 from __future__ import annotations
@@ -22,19 +23,23 @@ from memunlearn.statistics.kendall import tau_b
 
 @dataclass(frozen=True, eq=False)
 class HeadAttention:
-    """Attention of the last prefix token in N paragraphs of S sets, by layer and head; all fp64, on the CPU.
+    """Attention of the last prefix token in N paragraphs of S sets, by layer and head; all fp64 but `attention`, on the CPU.
 
+    Occurrences are the positions that a layer can see, without the last one.
+
+    attention: [N, L, H, P] fp32, NaN where there is no occurrence.
     tau: [N, L, H], Kendall's tau-b between attention and corpus frequency over the occurrences in a prefix (one attention and
         one frequency a position, tokens that occur twice are two occurrences with tied frequencies); NaN where there is none.
-    entropy: [N, L, H], nats, of the attention over the whole prefix.
+    entropy: [N, L, H], nats, of the attention over the whole prefix, the last token included.
     rank_sums, rank_counts: [S, L, H, P] and [S, L, P]: attention summed over the occurrences of a dense frequency rank within
-        their prefix (0: its rarest tokens), and how many occurrences those are.
+        their prefix (0: its rarest tokens), and how many occurrences those are, both times the weight of their row.
     with_others: [N, L, H], mean over the other heads of the layer of the Pearson correlation with them over the occurrences in
         a prefix; NaN where there is none.
-    co_sums: [S, L, H, H], sums over occurrences of the products of two heads' attentions, less each row's mean.
+    co_sums: [S, L, H, H], weighted sums over occurrences of the products of two heads' attentions, less each row's mean.
     visible: [L] int64, how many of the P positions a layer can see.
     """
 
+    attention: Tensor
     tau: Tensor
     entropy: Tensor
     rank_sums: Tensor
@@ -91,16 +96,24 @@ def attention_batches(
 
 
 def attention_heads(
-    model: PreTrainedModel, prefixes: Tensor, frequency: Tensor, sets: Tensor, batch_size: int = 16, text_start: int = 0
+    model: PreTrainedModel,
+    prefixes: Tensor,
+    frequency: Tensor,
+    sets: Tensor,
+    batch_size: int = 16,
+    weights: Tensor | None = None,
+    text_start: int = 0,
 ) -> HeadAttention:
     """One pass over the prefixes [N, P]. frequency: [V], how often each token occurs in a corpus; sets: [N] int64, 0 .. S - 1.
 
-    text_start: so many tokens in front are no text (BOS); attention to them counts as what a layer cannot see, in all but the
-    entropy. Keeps sums and a number a paragraph and head. Raises UserError if there is no prefix, or no attention weights.
+    weights: [N], what each row counts in the sums (default: 1). text_start: so many tokens in front are no text (BOS);
+    attention to them counts as what a layer cannot see, in all but the entropy. Raises UserError if there is no prefix, or no
+    attention.
     """
     if not len(prefixes):
         raise UserError("there is no paragraph whose attention could be read")
     n, p = prefixes.shape
+    weights = torch.ones(n, dtype=torch.float64) if weights is None else weights.double()
     occurrences = frequency_of_text(frequency, prefixes, text_start)
     ranks = frequency_ranks(occurrences)
     found: dict[str, Tensor] = {}
@@ -109,6 +122,7 @@ def attention_heads(
         if not found:
             s = int(sets.max()) + 1
             found = {
+                "attention": torch.empty(n, layers, heads, p),
                 "tau": torch.empty(n, layers, heads, dtype=torch.float64),
                 "entropy": torch.empty(n, layers, heads, dtype=torch.float64),
                 "rank_sums": torch.zeros(s, layers, heads, p, dtype=torch.float64),
@@ -118,11 +132,15 @@ def attention_heads(
                 "visible": torch.zeros(layers, dtype=torch.int64),
             }
         seen = (attention > 0).any(2)  # [B, L, P]
+        found["visible"] = torch.maximum(found["visible"], seen.sum(2).amax(0))
         seen[..., :text_start] = False
+        seen[..., -1] = False
         only_seen = torch.where(seen.unsqueeze(2), attention, torch.nan)
+        found["attention"][rows] = only_seen.float()
         found["tau"][rows] = torch.from_numpy(tau_b(only_seen, occurrences[rows][:, None, None]))
         found["entropy"][rows] = torch.special.entr(attention).sum(-1)
-        of_rank = torch.nn.functional.one_hot(ranks[rows], p).double()  # [B, P, ranks]
+        weight = weights[rows][:, None, None]
+        of_rank = torch.nn.functional.one_hot(ranks[rows], p).double() * weight  # [B, P, ranks]
         found["rank_sums"].index_add_(0, sets[rows], only_seen.nan_to_num(nan=0.0) @ of_rank.unsqueeze(1))
         found["rank_counts"].index_add_(0, sets[rows], seen.double() @ of_rank)
         centred = (only_seen - only_seen.nanmean(-1, keepdim=True)).nan_to_num(nan=0.0)
@@ -130,8 +148,7 @@ def attention_heads(
         found["with_others"][rows] = (
             _correlation(products).masked_fill(torch.eye(heads, dtype=torch.bool), torch.nan).nanmean(-1)
         )
-        found["co_sums"].index_add_(0, sets[rows], products)
-        found["visible"] = torch.maximum(found["visible"], seen.sum(2).amax(0))
+        found["co_sums"].index_add_(0, sets[rows], products * weight.unsqueeze(3))
     return HeadAttention(**found)
 
 
@@ -154,26 +171,3 @@ def frequency_of_text(frequency: Tensor, prefixes: Tensor, text_start: int) -> T
 def frequency_ranks(occurrences: Tensor) -> Tensor:
     """Dense rank within its row of each frequency [N, P], 0 for the lowest, ties sharing a rank: [N, P] int64."""
     return torch.from_numpy(rankdata(occurrences.numpy(), method="dense", axis=1)).long() - 1
-
-
-def attention_of_head(
-    model: PreTrainedModel, prefixes: Tensor, layer: int, head: int, batch_size: int = 16
-) -> tuple[Tensor, Tensor]:
-    """Attention of one head, and the mean of the other heads of its layer: [N, P] fp64 each; NaN where the layer cannot see.
-
-    The others are NaN where the layer has no other head.
-    """
-    own, others = torch.empty(2, *prefixes.shape, dtype=torch.float64)
-    for rows, attention in attention_batches(model, prefixes, batch_size, f"reading head {head} of layer {layer}"):
-        of_layer = attention[:, layer]
-        of_layer = torch.where((of_layer > 0).any(1, keepdim=True), of_layer, torch.nan)
-        own[rows] = of_layer[:, head]
-        others[rows] = (of_layer.sum(1) - of_layer[:, head]) / (of_layer.shape[1] - 1 or torch.nan)
-    return own, others
-
-
-def all_attention(model: PreTrainedModel, prefixes: Tensor, batch_size: int = 16) -> Tensor:
-    """[N, L, H, P] fp64, NaN where a layer cannot see: everything at once, for a limited number of rows."""
-    parts = [attention for _, attention in attention_batches(model, prefixes, batch_size, "reading attention at positions")]
-    attention = torch.cat(parts)
-    return torch.where((attention > 0).any(2, keepdim=True), attention, torch.nan)

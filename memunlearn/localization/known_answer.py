@@ -49,7 +49,29 @@ class RandomScores:
         return {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
 
 
-RANDOM = "random"
+@dataclass(frozen=True)
+class Magnitude:
+    """|w|: what knows no paragraph, but that training made some weights large."""
+
+    def __call__(
+        self, model: PreTrainedModel, names: Names, forget: ParagraphSet, retain: ParagraphSet, batch_size: int, seed: int
+    ) -> Scores:
+        return {name: model.get_parameter(name).detach().abs() for name in names}
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """|w - w of the base model|: the answer itself, as far as the weights that were free to move have moved."""
+
+    base: PreTrainedModel
+
+    def __call__(
+        self, model: PreTrainedModel, names: Names, forget: ParagraphSet, retain: ParagraphSet, batch_size: int, seed: int
+    ) -> Scores:
+        return {name: (model.get_parameter(name).detach() - self.base.get_parameter(name).detach()).abs() for name in names}
+
+
+RANDOM, MAGNITUDE, MOVED = "random", "magnitude", "moved"
 METHODS: Mapping[str, Attribution] = {
     "gradient": Gradient(),
     "gradient_x_weight": GradientTimesWeight(),
@@ -66,7 +88,9 @@ class Answer:
 
     plant: its name. level, outcome, steps, em [n], nll [n]: as in PlantedState; the base model's are "unplanted" and 0 steps.
     retain_nll: mean over retain rows, nats per token; None where there is no model to score.
-    found: by attribution; empty where there is no model to score.
+    found: by attribution, of the planted paragraphs; other: the same attributions of other paragraphs, which nobody planted, in
+    the same model. Both are empty where there is no model to score. magnitude, moved: of |w| and |w - w of the base model|,
+    None where there is no model to score, and moved in the base model itself.
     """
 
     plant: str
@@ -77,6 +101,9 @@ class Answer:
     nll: Tensor
     retain_nll: float | None
     found: Mapping[str, Retrieval]
+    other: Mapping[str, Retrieval]
+    magnitude: Retrieval | None
+    moved: Retrieval | None
 
     @property
     def is_planted(self) -> bool:
@@ -102,7 +129,7 @@ def find(
     model: PreTrainedModel,
     weights: Sequence[WeightTensor],
     truths: Mapping[str, np.ndarray],
-    planted: ParagraphSet,
+    paragraphs: ParagraphSet,
     retain: ParagraphSet,
     batch_size: int,
     seed: int,
@@ -110,13 +137,13 @@ def find(
 ) -> dict[str, dict[str, Retrieval]]:
     """By truth (such as `planted_positions`) and attribution: how well it ranks those weights above all other eligible ones.
 
-    forget = the planted paragraphs, as in the objectives. One attribution at a time is held, as fp32 [eligible]. Raises
+    forget = the paragraphs, as in the objectives. One attribution at a time is held, as fp32 [eligible]. Raises
     UserError where an attribution's scores are not numbers.
     """
     names = [weight.name for weight in weights]
     found: dict[str, dict[str, Retrieval]] = {plant: {} for plant in truths}
     for label, method in methods.items():
-        scores = attribute(model, names, planted, retain, method, batch_size, seed)
+        scores = attribute(model, names, paragraphs, retain, method, batch_size, seed)
         flat = torch.cat([scores[name].flatten().cpu() for name in names])
         if number := int(flat.isnan().sum()):
             raise UserError(
@@ -129,12 +156,23 @@ def find(
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """planted: paragraphs that the model is taught. other: as many that it is not, in no cluster with them.
+
+    retain: text to keep while planting, and the retain rows of the attributions.
+    """
+
+    planted: ParagraphSet
+    other: ParagraphSet
+    retain: ParagraphSet
+
+
 def known_answer(
     model: PreTrainedModel,
     weights: Sequence[WeightTensor],
     plants: Mapping[str, Indices],
-    planted: ParagraphSet,
-    retain: ParagraphSet,
+    rows: Rows,
     reference: ReferenceStates,
     recipe: Recipe,
     batch_size: int,
@@ -142,33 +180,47 @@ def known_answer(
 ) -> Iterator[Answer]:
     """For one planting seed: for each plant the base model's answer (the null), then that of each level.
 
-    planted: the same new paragraphs for every plant. retain: other rows; text to keep while planting, and the retain rows of
-    the attributions. reference: the model's states on them. Every plant starts from `model`, which is left as it is.
+    rows: the same ones for every plant. reference: the model's states on the retain rows. Every plant starts from `model`,
+    which is left as it is.
     """
     truths = {name: planted_positions(indices, weights) for name, indices in plants.items()}
-    null = find(model, weights, truths, planted, retain, batch_size, seed)
-    base, kept = score(model, planted, batch_size), float(score(model, retain, batch_size).nll.mean())
+    nll = score(model, rows.planted, batch_size)
+    unplanted = PlantedState(0.0, "unplanted", model, 0, nll.em, nll.nll)
+    null = answers_of(unplanted, None, truths, model, weights, rows, batch_size, seed)
     for number, (plant, indices) in enumerate(plants.items()):
-        yield Answer(plant, None, "unplanted", 0, base.em, base.nll, kept, null[plant])
-        states = plant_paragraphs(model, indices, planted, retain, reference, recipe, seed)
+        yield null[plant]
+        states = plant_paragraphs(model, indices, rows.planted, rows.retain, reference, recipe, seed)
         for place, state in enumerate(states):
             # Random scores of every state are drawn anew; of the attributions, only the Fisher's labels depend on the seed.
             drawn = seed + 1 + place + number * len(recipe.levels)
-            yield _answer(state, plant, truths[plant], weights, planted, retain, batch_size, drawn)
+            truth = {plant: truths[plant]}
+            yield answers_of(state, state.level, truth, model, weights, rows, batch_size, drawn)[plant]
 
 
-def _answer(
+def answers_of(
     state: PlantedState,
-    plant: str,
-    truth: np.ndarray,
+    level: float | None,
+    truths: Mapping[str, np.ndarray],
+    base: PreTrainedModel,
     weights: Sequence[WeightTensor],
-    planted: ParagraphSet,
-    retain: ParagraphSet,
+    rows: Rows,
     batch_size: int,
     seed: int,
-) -> Answer:
+) -> dict[str, Answer]:
+    """What is found of each truth in a state's model, by its name; nothing where there is no model."""
+    same = (state.outcome, state.steps, state.em, state.nll)
     if state.model is None:
-        return Answer(plant, state.level, state.outcome, state.steps, state.em, state.nll, None, {})
-    found = find(state.model, weights, {plant: truth}, planted, retain, batch_size, seed)[plant]
-    kept = float(score(state.model, retain, batch_size).nll.mean())
-    return Answer(plant, state.level, state.outcome, state.steps, state.em, state.nll, kept, found)
+        return {plant: Answer(plant, level, *same, None, {}, {}, None, None) for plant in truths}
+    model, retain = state.model, rows.retain
+    found = find(model, weights, truths, rows.planted, retain, batch_size, seed)
+    of_paragraphs = {name: method for name, method in METHODS.items() if name != RANDOM}
+    other = find(model, weights, truths, rows.other, retain, batch_size, seed, of_paragraphs)
+    blind: dict[str, Attribution] = {MAGNITUDE: Magnitude()} | ({} if model is base else {MOVED: Moved(base)})
+    by_weights = find(model, weights, truths, rows.planted, retain, batch_size, seed, blind)
+    kept = float(score(model, retain, batch_size).nll.mean())
+    return {
+        plant: Answer(
+            plant, level, *same, kept, found[plant], other[plant], by_weights[plant][MAGNITUDE], by_weights[plant].get(MOVED)
+        )
+        for plant in truths
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
@@ -46,3 +47,15 @@ def _number_windows(ids: np.ndarray, width: int) -> np.ndarray:
         numbers = np.unique(pairs, return_inverse=True)[1].reshape(pairs.shape)
         covered += step
     return numbers
+
+
+def cluster_shares(clusters: ArrayLike, sets: ArrayLike | None = None) -> np.ndarray:
+    """[n]: one over the number of rows of a row's cluster (in its set), so that a cluster counts once however many rows it has.
+
+    clusters: [n] labels; sets: [n] labels.
+    """
+    labels = [np.unique(clusters, return_inverse=True)[1]]
+    if sets is not None:
+        labels.append(np.unique(sets, return_inverse=True)[1])
+    _, unit, size = np.unique(np.stack(labels, 1), axis=0, return_inverse=True, return_counts=True)
+    return 1 / size[unit.flatten()]

@@ -9,12 +9,23 @@ from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.array_files import ARRAYS, existing_file, read_array
+from memunlearn.paragraphs.clusters import cluster_shares
 from memunlearn.paragraphs.token_rows import whole_numbers
 
+# Of mean counts: what rounding leaves of equal ones (49 times 1/49, and 1) must stay equal.
+DECIMALS = 6
 
-def count_tokens(ids: Tensor, vocabulary: int) -> Tensor:
-    """Occurrences of each token in ids [N, I]: [V] int64."""
-    return torch.bincount(ids.flatten(), minlength=vocabulary)
+
+def count_tokens(ids: Tensor, vocabulary: int, clusters: Tensor | None = None) -> Tensor:
+    """Occurrences of each token in ids [N, I]: [V] int64.
+
+    clusters: [N] labels; with them a cluster of near-duplicates counts once, with the mean over its rows: [V] fp64.
+    """
+    if clusters is None:
+        return torch.bincount(ids.flatten(), minlength=vocabulary)
+    shares = torch.from_numpy(cluster_shares(clusters.numpy()))
+    counts = torch.bincount(ids.flatten(), shares.repeat_interleave(ids.shape[1]), minlength=vocabulary)
+    return counts.round(decimals=DECIMALS)
 
 
 def read_token_counts(path: str | PathLike[str], vocabulary: int) -> Tensor:

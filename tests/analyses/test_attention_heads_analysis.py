@@ -1,6 +1,5 @@
 """A head that was made to attend to rare tokens is named, and no other; missing groups are said."""
 
-import importlib
 import json
 from dataclasses import replace
 
@@ -14,9 +13,13 @@ from scipy.stats import kendalltau
 from tiny_material import P, tiny_material
 
 from memunlearn.analyses.attention_heads import AttentionHeads
+from memunlearn.analyses.attention_heads_sentences import _between_sets
+from memunlearn.analyses.frequency_of_heads import HeadTaus
 from memunlearn.analyses.heads_by_group import group_rows
+from memunlearn.analyses.in_words import linked
 from memunlearn.errors import UserError
 from memunlearn.localization.attention_heads import HeadAttention
+from memunlearn.statistics.intervals import FEWEST_CLUSTERS
 from memunlearn.statistics.two_groups import Comparison
 
 
@@ -38,11 +41,15 @@ def test_the_head_that_attends_to_rare_tokens_is_named(family, layer, head):
     finding = AttentionHeads()(material)
     named = finding.numbers["rare_token_head"]
     assert (named["layer"], named["head"]) == (layer, head)
+    assert named["tau"]["value"] < -0.6 and named["tau"]["p_value"] < 0.05
     for name in ("all", "memorized", "non-memorized"):
         own = finding.numbers["rare_token_head_of"][name]
         assert (own["layer"], own["head"]) == (layer, head)
-        assert own["tau"]["value"] < -0.6 and own["tau"]["high"] < -0.4
-    assert named["tau_within_positions"]["value"] < -0.6 and named["tau_within_positions"]["high"] < 0
+        assert own["tau"]["value"] < -0.6 and own["tau"]["p_value"] < (0.05 if name == "all" else 0.3)  # 5 and 8 rows
+    within = named["groups"]["all"]["tau_within_positions"]
+    assert within["value"] < -0.6 and within["p_value"] < 0.05
+    linked = finding.numbers["heads_linked_to_frequency"]["all"]
+    assert {"layer": layer, "head": head} in [{"layer": one["layer"], "head": one["head"]} for one in linked]
     assert f"head {head} of layer {layer}" in finding.sentences[0] and "so it prefers rare tokens" in finding.sentences[0]
     heat = finding.charts[0].panels[0]
     assert heat.marked == [(layer, head)] and heat.diverging
@@ -50,7 +57,7 @@ def test_the_head_that_attends_to_rare_tokens_is_named(family, layer, head):
 
 def test_a_head_that_prefers_frequent_tokens_is_not():
     # All of layer 0 are set, so that the lowest of them is known: two prefer frequent tokens.
-    material = rare_material("gpt_neo", {(0, 0): -6.0, (0, 1): -3.0, (0, 2): 4.0, (0, 3): -5.0}, memorized=5, others=8)
+    material = rare_material("gpt_neo", {(0, 0): -6.0, (0, 1): -3.0, (0, 2): 4.0, (0, 3): -5.0}, memorized=12, others=16)
     finding = AttentionHeads()(material)
     assert (finding.numbers["rare_token_head"]["layer"], finding.numbers["rare_token_head"]["head"]) == (0, 2)
     against = [(one["layer"], one["head"]) for one in finding.numbers["anti_correlated_heads"]["all"]]
@@ -58,7 +65,7 @@ def test_a_head_that_prefers_frequent_tokens_is_not():
     assert ": anti-correlated with the others." in finding.sentences[1]
     assert "head 2 of layer 0, -" in finding.sentences[2] and "(95 % interval -" in finding.sentences[2]
     assert "not corrected for the number of heads" in finding.sentences[2]
-    described = finding.numbers["rare_token_head"]["groups"]["all"]["correlation_with_others"]
+    described = finding.numbers["rare_token_head"]["correlation_with_others"]
     assert described["low"] < described["value"] < described["high"] < 0
 
 
@@ -75,6 +82,7 @@ def noise_heads(rows, layers, heads, places, seed=0):
     products = centred @ centred.transpose(2, 3)
     each = [[np.corrcoef(layer) for layer in row] for row in attention.numpy()]
     return HeadAttention(
+        attention=attention.float(),
         tau=torch.zeros(rows, layers, heads),
         entropy=torch.zeros(rows, layers, heads),
         rank_sums=torch.zeros(1, layers, heads, places),
@@ -87,11 +95,11 @@ def noise_heads(rows, layers, heads, places, seed=0):
 
 def test_independent_heads_are_hardly_ever_called_anti_correlated():
     found = noise_heads(60, 8, 12, 40)
-    within = {name: np.zeros((8, 12)) for name in ("all", "memorized")}
-    group = group_rows(found, torch.zeros(60, dtype=torch.int64), np.arange(60), within, 0)["all"]
+    taus = dict.fromkeys(("all", "memorized"), HeadTaus(*np.zeros((4, 8, 12))))
+    group = group_rows(found, torch.zeros(60, dtype=torch.int64), np.arange(60), taus, 0)["all"]
     assert (group.with_others.value < 0).mean() > 0.3  # which the sign alone would name
     assert len(group.contrary_heads) <= 0.1 * 8 * 12
-    one_row = group_rows(found, torch.zeros(60, dtype=torch.int64), np.zeros(60), within, 0)["all"]
+    one_row = group_rows(found, torch.zeros(60, dtype=torch.int64), np.zeros(60), taus, 0)["all"]
     assert one_row.contrary_heads == []  # one cluster: no interval
 
 
@@ -113,10 +121,15 @@ def test_tables_are_those_of_a_naive_version(family):
         for layer in range(tiny.LAYERS):
             for head in range(tiny.HEADS):
                 at = (table["set"] == name) & (table["layer"] == layer) & (table["head"] == head)
-                rows = [kendalltau(a, f).statistic for a, f in zip(attention[:, layer, head], frequency, strict=True)]
-                assert table["tau"][at].item() == pytest.approx(np.nanmean(rows))
-                columns = [kendalltau(attention[:, layer, head, p], frequency[:, p]).statistic for p in range(P)]
-                assert table["tau_within_positions"][at].item() == pytest.approx(np.nanmean(columns))
+                before = slice(P - 1)  # without the last token itself
+                rows = [
+                    kendalltau(a[before], f[before]).statistic
+                    for a, f in zip(attention[:, layer, head], frequency, strict=True)
+                ]
+                assert table["tau"][at].item() == pytest.approx(np.nanmean(rows), abs=1e-6)
+                columns = [kendalltau(attention[:, layer, head, p], frequency[:, p]).statistic for p in range(P - 1)]
+                assert table["tau_within_positions"][at].item() == pytest.approx(np.nanmean(columns), abs=1e-6)
+                assert 0 < table["tau_p"][at].item() <= 1 and 0 < table["tau_within_positions_p"][at].item() <= 1
                 weights = attention[:, layer, head]
                 assert table["entropy"][at].item() == pytest.approx(-(weights * np.log(weights)).sum(1).mean(), abs=1e-5)
     json.dumps([finding.numbers, finding.tables])
@@ -136,7 +149,7 @@ def test_curves_by_rank_are_those_of_the_table():
         expected = [value for s, layer, head, _, value in places if (s, layer, head) == (name, 0, 1) and value is not None]
         assert series.y == pytest.approx(expected) and series.x == [rank + 1.0 for rank in range(len(expected))]
         assert series.y[0] > series.y[-1]  # rare tokens get more
-        assert all(low <= y <= high for low, y, high in zip(series.low, series.y, series.high, strict=True))
+        assert series.low is None and series.high is None  # rows drawn anew say nothing about other frequencies
 
 
 def test_layers_that_do_not_see_the_whole_prefix_are_named():
@@ -153,9 +166,11 @@ def test_few_rows_and_missing_groups(memorized, others):
         assert any("there is no comparison" in note for note in finding.notes)
         assert finding.numbers["rare_token_head"]["difference"]["value"] is None
     if memorized + others == 1:
-        head = finding.numbers["rare_token_head"]["groups"]["all"]
-        assert head["tau_within_positions"] is None and head["tau"]["low"] is None
-        assert "too few clusters" in finding.sentences[0]
+        head = finding.numbers["rare_token_head"]
+        assert head["groups"]["all"]["tau_within_positions"] == {"value": None, "p_value": None}
+        assert head["tau"] == {"value": None, "p_value": None} and head["tested_on"] == {"rows": 0, "clusters": 0}
+        assert "nothing to compare" in finding.sentences[0]
+    assert "prefers" not in finding.sentences[0]
 
 
 def test_equal_frequencies_have_no_correlation():
@@ -172,7 +187,7 @@ def test_rows_are_limited_with_the_seed():
     assert finding.numbers["rows"]["memorized"] == 2 and finding.numbers["rows"]["non-memorized"] == 3
     assert finding.numbers["within_rows"] == 4
     no_pairs = AttentionHeads(within_rows=0)(material)
-    assert no_pairs.numbers["rare_token_head"]["groups"]["all"]["tau_within_positions"] is None
+    assert no_pairs.numbers["rare_token_head"]["groups"]["all"]["tau_within_positions"]["value"] is None
 
 
 def test_rows_within_positions_are_drawn():
@@ -186,9 +201,9 @@ def test_rows_within_positions_are_drawn():
     for name, rows in drawn.items():
         attention, frequency = plain(material, rows)
         at = (table["set"] == name) & (table["layer"] == 1) & (table["head"] == 2)
-        columns = [kendalltau(attention[:, 1, 2, p], frequency[:, p]).statistic for p in range(P)]
-        assert table["tau_within_positions"][at].item() == pytest.approx(np.nanmean(columns))
-    assert "drawn with the seed" in finding.notes[1] and "neither set" in finding.notes[1]
+        columns = [kendalltau(attention[:, 1, 2, p], frequency[:, p]).statistic for p in range(P - 1)]
+        assert table["tau_within_positions"][at].item() == pytest.approx(np.nanmean(columns), abs=1e-6)
+    assert "drawn with the seed" in finding.notes[2] and "neither set" in finding.notes[2]
 
 
 def test_rows_in_neither_set_are_limited_with_the_seed():
@@ -208,11 +223,57 @@ def test_memory_does_not_grow_with_rows_times_ranks(monkeypatch):
     assert max(sizes) <= material.batch_size
 
 
-def test_no_direction_is_claimed_where_interval_and_p_disagree(monkeypatch):
-    module = importlib.import_module("memunlearn.analyses.attention_heads")
-    monkeypatch.setattr(module, "mean_difference", lambda *_: Comparison(-0.2, -0.3, -0.1, 0.082))
-    sentence = AttentionHeads()(tiny_material("gpt2")).sentences[3]
-    assert "no clear difference between the sets (difference -0.2" in sentence and "p = 0.082" in sentence
+@pytest.mark.parametrize(
+    ("over_clusters", "over_types", "claimed"),
+    [
+        (Comparison(-0.2, -0.3, -0.1, 0.01), 0.01, "it prefers rare tokens more in memorized text"),
+        (Comparison(-0.2, -0.3, -0.1, 0.01), 0.2, "no clear difference between the sets"),
+        (Comparison(-0.2, -0.3, -0.1, 0.082), 0.01, "no clear difference between the sets"),
+        (Comparison(-0.2, None, None, None), 0.01, "too few clusters"),
+    ],
+)
+def test_a_difference_between_sets_needs_clusters_and_token_types(over_clusters, over_types, claimed):
+    named = {
+        "tau_in_sets": {"memorized": -0.5, "non-memorized": -0.3},
+        "difference": {"value": -0.2, "p_value_over_clusters": over_clusters.p_value, "p_value_over_types": over_types},
+    }
+    assert claimed in _between_sets(named, over_clusters)
+
+
+@pytest.mark.parametrize(
+    ("p", "corrected", "clusters", "claimed"),
+    [
+        (0.01, 0.01, 30, "so it prefers rare tokens"),
+        (0.01, 0.06, 30, "no preference"),
+        (0.06, 0.01, 30, "no preference"),
+        (0.01, 0.01, FEWEST_CLUSTERS - 1, "too few clusters"),
+        (None, 0.01, 30, "too few clusters"),
+    ],
+)
+def test_a_head_is_claimed_where_the_other_half_and_the_correction_agree(p, corrected, clusters, claimed):
+    assert claimed in linked(-0.3, (p, corrected), clusters, "prefers frequent", "so it prefers rare tokens", "no preference")
+    assert linked(0.3, (0.01, 0.01), 30, "prefers frequent", "so it prefers rare tokens", "no preference") == "prefers frequent"
+
+
+def test_near_duplicates_count_once():
+    """Rows written 49 times change no mean and no p-value."""
+    material = rare_material("gpt2", {(0, 1): 6.0}, memorized=5, others=8)
+    rows = torch.cat([torch.arange(13), torch.zeros(48, dtype=torch.int64)])
+    repeated = replace(
+        material,
+        paragraphs=material.paragraphs.select(rows),
+        scores=material.scores.select(rows),
+        clusters=material.clusters[rows],
+        bins=[material.bins[row] for row in rows],
+        memorized=material.memorized[rows],
+        non_memorized=material.non_memorized[rows],
+    )
+    once, often = (AttentionHeads()(one) for one in (material, repeated))
+    assert often.numbers["rows"]["all"] == 61 and often.numbers["clusters"] == once.numbers["clusters"] == 13
+    for key in ("tau", "tau_p", "tau_within_positions", "tau_within_positions_p", "entropy", "correlation_with_others"):
+        assert often.tables["attention_heads"][key] == pytest.approx(once.tables["attention_heads"][key], abs=1e-5), key
+    ranks = [[np.nan if v is None else v for v in one.tables["attention_heads_ranks"]["attention"]] for one in (often, once)]
+    np.testing.assert_allclose(*ranks, atol=1e-6)
 
 
 def test_mistakes_are_named():
@@ -220,6 +281,8 @@ def test_mistakes_are_named():
         AttentionHeads(max_neither=-1)
     with pytest.raises(UserError, match="analysis.attention_heads.within_rows=-1"):
         AttentionHeads(within_rows=-1)
+    with pytest.raises(UserError, match="analysis.attention_heads.permutations=0"):
+        AttentionHeads(permutations=0)
     with pytest.raises(UserError, match="no row"):
         AttentionHeads()(tiny_material(memorized=0, others=0))
 

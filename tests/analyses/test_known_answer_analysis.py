@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -11,10 +12,11 @@ from omegaconf import OmegaConf
 from tiny_material import C, tiny_material
 
 from memunlearn.analyses.known_answer import KnownAnswer
-from memunlearn.analyses.known_answer_comparison import Planting, compare
-from memunlearn.analyses.known_answer_report import charts, notes, sentences
+from memunlearn.analyses.known_answer_charts import charts
+from memunlearn.analyses.known_answer_comparison import ATTRIBUTIONS, CONTROLS, Planting, compare
+from memunlearn.analyses.known_answer_report import notes, sentences
 from memunlearn.errors import UserError
-from memunlearn.localization.known_answer import METHODS, Answer
+from memunlearn.localization.known_answer import MAGNITUDE, MOVED, RANDOM, Answer
 from memunlearn.statistics.retrieval import Retrieval
 
 CONF = Path(__file__).parents[2] / "conf" / "analysis" / "known_answer.yaml"
@@ -55,12 +57,19 @@ def finding(material):
 def test_table_has_a_row_for_everything(finding):
     table = finding.tables["known_answer"]
     rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
-    assert len(rows) == 2 * 2 * 3 * len(METHODS)
-    keys = {(row["plant"], row["seed"], row["level"], row["attribution"]) for row in rows}
+    looked = [
+        *((name, which) for name in ATTRIBUTIONS for which in ("planted", "another")),
+        (RANDOM, "none"),
+        (MAGNITUDE, "none"),
+    ]
+    assert len(rows) == 2 * 2 * (3 * len(looked) + 2)
+    keys = {(row["plant"], row["seed"], row["level"], row["attribution"], row["paragraph"]) for row in rows}
+    assert {key[3:] for key in keys if key[2] is None} == set(looked)
+    assert {key[3:] for key in keys if key[2] == 1.4} == {*looked, (MOVED, "none")}
     assert len(keys) == len(rows)
     for row in rows:
         assert row["state"] == ("unplanted" if row["level"] is None else "planted")
-        assert row["chance"] == row["k"] / row["eligible"]
+        assert row["recall_by_chance"] == row["k"] / row["eligible"] < row["auprc_by_chance"]
         assert 0 <= row["recall_at_k"] <= 1 and 0 < row["auprc"] <= 1
         if row["level"] is not None:
             assert 1.4 * (row["level"] == 1.8) < row["planted_nll"] <= row["level"] and row["steps"] > 0
@@ -74,19 +83,33 @@ def test_numbers_are_means_over_seeds_paired(finding):
     table = finding.tables["known_answer"]
     rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
 
-    def auprc(level, attribution):
+    def auprc(level, *looked):
         return {
-            r["seed"]: r["auprc"] for r in rows if (r["plant"], r["level"], r["attribution"]) == ("mlp", level, attribution)
+            r["seed"]: r["auprc"]
+            for r in rows
+            if (r["plant"], r["level"], r["attribution"], r["paragraph"]) == ("mlp", level, *looked)
         }
 
-    planted, null, random = auprc(1.4, "fisher"), auprc(None, "fisher"), auprc(1.4, "random")
+    planted, null = auprc(1.4, "fisher", "planted"), auprc(None, "fisher", "planted")
+    controls = {
+        "unplanted": null,
+        "another": auprc(1.4, "fisher", "another"),
+        "random": auprc(1.4, "random", "none"),
+        "magnitude": auprc(1.4, "magnitude", "none"),
+    }
     level = finding.numbers["plants"]["mlp"]["levels"]["1.4"]
     numbers = level["attributions"]["fisher"]
     assert level["planted"] == 2 and level["em"] == C and level["passed_over"] == level["not_planted"] == 0
     assert numbers["auprc"] == pytest.approx(sum(planted.values()) / 2)
-    assert numbers["auprc_unplanted"] == pytest.approx(sum(null.values()) / 2)
-    assert numbers["auprc_over_unplanted"] == pytest.approx(sum(planted[s] - null[s] for s in planted) / 2)
-    assert numbers["auprc_over_random"] == pytest.approx(sum(planted[s] - random[s] for s in planted) / 2)
+    assert set(controls) == set(CONTROLS)
+    for name, values in controls.items():
+        assert numbers[f"auprc_{name}"] == pytest.approx(sum(values.values()) / 2)
+        assert numbers[f"auprc_over_{name}"] == pytest.approx(sum(planted[s] - values[s] for s in planted) / 2)
+        assert numbers["p"][name] is None
+    assert (
+        level["ceiling"]["auprc"] == pytest.approx(sum(auprc(1.4, "moved", "none").values()) / 2)
+        and level["ceiling"]["auprc"] > 0.9
+    )
     assert numbers["auprc_ci"] is None and numbers["finds"] is None
 
 
@@ -119,7 +142,9 @@ def test_what_cannot_be_planted_is_told(material):
     assert finding.sentences[0].startswith("No planted model could be scored")
     table = finding.tables["known_answer"]
     failed = [i for i, state in enumerate(table["state"]) if state == "lowest level not reached"]
-    assert len(failed) == 2 * len(METHODS) and all(table["auprc"][i] is None and table["steps"][i] == 2 for i in failed)
+    assert len(failed) == 2 * (2 * len(ATTRIBUTIONS) + 3) and all(
+        table["auprc"][i] is None and table["steps"][i] == 2 for i in failed
+    )
     assert sum(note.startswith("Lowest level not reached: one layer's MLP (layer") for note in finding.notes) == 1
     level = finding.numbers["plants"]["mlp"]["levels"]["1.4"]
     assert (level["planted"], level["not_planted"], level["em"]) == (0, 1, None)
@@ -133,35 +158,39 @@ def test_planted_rows_are_non_memorized_and_apart_from_retain(material):
     fresh = analysis._fresh(material)
     assert fresh.tolist() == material.non_memorized.tolist()
     for seed in range(5):
-        planted, retain = analysis._rows(material, fresh, torch_numpy(seed))
-        assert len(planted) == 2 and len(retain) == int(fresh.sum()) - 2
-        assert not set(planted.origin) & set(retain.origin)
-    together = dataclasses.replace(material, clusters=torch.tensor([0, 1, 2, 3, 3, 5, 5, 6, 7]))
-    assert analysis._fresh(together).tolist() == [False] * 5 + [True] * 4
-    planted, retain = analysis._rows(together, analysis._fresh(together), torch_numpy(0))
-    place = {origin: int(cluster) for origin, cluster in zip(together.paragraphs.origin, together.clusters, strict=True)}
-    assert len({place[origin] for origin in planted.origin}) == 2
-    assert not {place[origin] for origin in planted.origin} & {place[origin] for origin in retain.origin}
+        rows = analysis._rows(material, fresh, torch_numpy(seed))
+        origins = [set(part.origin) for part in (rows.planted, rows.other, rows.retain)]
+        assert list(map(len, origins)) == [2, 2, int(fresh.sum()) - 4] and len(set.union(*origins)) == int(fresh.sum())
+    together = dataclasses.replace(material, clusters=torch.tensor([0, 1, 2, 3, 3, 5, 6, 7, 8]))
+    single = quick(planted=1)
+    assert single._fresh(together).tolist() == [False] * 5 + [True] * 4
+    with pytest.raises(UserError, match="needs 5 non-memorized paragraphs"):
+        analysis._fresh(dataclasses.replace(material, clusters=torch.tensor([0, 1, 2, 3, 4, 5, 5, 6, 7])))
+    for seed in range(5):
+        rows = single._rows(together, single._fresh(together), torch_numpy(seed))
+        place = {origin: int(cluster) for origin, cluster in zip(together.paragraphs.origin, together.clusters, strict=True)}
+        parts = [{place[origin] for origin in part.origin} for part in (rows.planted, rows.other, rows.retain)]
+        assert sum(map(len, parts)) == len(set.union(*parts)) and min(map(len, parts)) == 1
 
 
 def torch_numpy(seed):
-    import numpy as np
-
     return np.random.default_rng(seed)
 
 
 def test_the_models_own_output_is_made_new(material):
     own = dataclasses.replace(material, self_generated=True)
-    analysis = quick(planted=2)
-    planted, retain = analysis._rows(own, analysis._fresh(own), torch_numpy(0))
+    analysis = quick(planted=1)
+    rows = analysis._rows(own, analysis._fresh(own), torch_numpy(0))
     whole = {tuple(ids) for ids in own.paragraphs.ids.tolist()}
-    assert len(planted) == 2 and not {tuple(ids) for ids in planted.ids.tolist()} & whole
-    assert {tuple(ids) for ids in planted.continuations.tolist()} <= {
-        tuple(ids) for ids in own.paragraphs.continuations.tolist()
-    }
+    for new in (rows.planted, rows.other):
+        assert len(new) == 1 and not {tuple(ids) for ids in new.ids.tolist()} & whole
+        assert {tuple(ids) for ids in new.continuations.tolist()} <= {
+            tuple(ids) for ids in own.paragraphs.continuations.tolist()
+        }
+    assert rows.planted.ids.tolist() != rows.other.ids.tolist()
 
 
-@pytest.mark.parametrize("memorized, others", [(3, 0), (0, 1), (1, 0)])
+@pytest.mark.parametrize("memorized, others", [(3, 0), (0, 2), (1, 0)])
 def test_too_few_non_memorized_rows(memorized, others):
     with pytest.raises(UserError, match="analysis.known_answer.planted"):
         quick()(tiny_material(memorized=memorized, others=others))
@@ -196,50 +225,82 @@ def test_options_are_checked(options):
         KnownAnswer(**options)
 
 
-def made_up(values, level=0.1, null=0.02, random=0.01):
-    """Plantings of one plant: the attributions' AUPRC by seed."""
+def made_up(values, level=0.1, null=0.02, random=0.01, another=0.015, magnitude=0.012):
+    """Plantings of one plant: the attributions' AUPRC by seed. A control is a number, or one a seed."""
+
+    def of(value, seed):
+        return Retrieval(value[seed] if isinstance(value, list) else value + 0.0001 * (seed % 3), 0.1, 10, 1000)
+
     plantings = []
     for seed in range(len(next(iter(values.values())))):
         for at in (None, level):
-            found = {
-                name: Retrieval(
-                    random + 0.001 * (seed % 2) if name == "random" else null if at is None else values[name][seed],
-                    0.1,
-                    10,
-                    1000,
-                )
-                for name in METHODS
-            }
+            found = {name: of(null if at is None else values[name], seed) for name in ATTRIBUTIONS}
+            found[RANDOM] = of(random, seed)
+            other = {name: of(another, seed) for name in ATTRIBUTIONS}
             outcome = "unplanted" if at is None else "planted"
-            answer = Answer("mlp", at, outcome, 3, torch.tensor([C]), torch.tensor([0.05]), 1.0, found)
+            scores = (torch.tensor([C]), torch.tensor([0.05]))
+            moved = None if at is None else Retrieval(1.0, 1.0, 10, 1000)
+            answer = Answer("mlp", at, outcome, 3, *scores, 1.0, found, other, of(magnitude, seed), moved)
             plantings.append(Planting(seed, "layer 1", 10, 1000, answer))
     return plantings
 
 
-def test_a_verdict_follows_the_intervals():
-    high, low = [0.5, 0.6, 0.55, 0.4, 0.5], [0.02, 0.021, 0.019, 0.02, 0.02]
-    once = [0.9, 0.02, 0.02, 0.02, 0.02]
-    plantings = made_up({"gradient": high, "gradient_x_weight": low, "contrastive": once, "fisher": high})
+HIGH, LOW = [0.5, 0.6, 0.55, 0.4, 0.5, 0.7, 0.45, 0.5], [0.012, 0.009, 0.015, 0.008, 0.02, 0.011, 0.007, 0.013]
+
+
+def test_a_verdict_follows_the_corrected_p_values():
+    once = [0.9, *LOW[1:]]
+    plantings = made_up({"gradient": HIGH, "gradient_x_weight": LOW, "contrastive": once, "fisher": HIGH})
     compared = compare(plantings, ("mlp",), (0.1,))
     assert [one.attribution for one in compared if one.finds] == ["gradient", "fisher"]
     said = sentences(compared, plantings)
     assert "gradient finds one layer's MLP at 1 of 1 tested levels; fisher finds" in said[0]
     assert said[0].endswith("gradient_x_weight and contrastive find none.")
+    assert "corrected for all 16 comparisons" in said[0]
     at = f"level 0.1 (planted NLL 0.05 nats per token, EM {C}.0)"
-    assert f"AUPRC at {at} over 5 seeds: gradient 0.51 [0.42, 0.6] (unplanted 0.02)" in said[1]
-    assert "95 % intervals over 5 planting seeds" in charts(compared, plantings)[0].caption
+    assert f"AUPRC at {at} over 8 seeds: gradient 0.53 [0.45, 0.6] (another paragraph 0.015; p = 0.0" in said[1]
+    assert "|w|, which knows no paragraph, 0.012; how far each weight moved, the ceiling, 1." in said[1]
+    assert "95 % intervals over 8 planting seeds" in charts(compared, plantings)[0].caption
+
+
+@pytest.mark.parametrize("control", ["another", "magnitude", "null", "random"])
+def test_what_one_control_finds_as_well_is_no_find(control):
+    """Above three of the four is not enough: what the fourth finds without the paragraph, the paragraph does not show."""
+    as_well = [value + sign * 0.01 for value, sign in zip(HIGH, (1, -1, 1, -1, 1, -1, -1, 1), strict=True)]
+    plantings = made_up(dict.fromkeys(ATTRIBUTIONS, HIGH), **{control: as_well})
+    compared = compare(plantings, ("mlp",), (0.1,))
+    name = {"null": "unplanted"}.get(control, control)
+    assert [one.strongest for one in compared] == [name] * len(ATTRIBUTIONS) and not any(one.finds for one in compared)
+    assert all(p < 0.05 for one in compared for other, p in one.p.items() if other != name)
+    assert sentences(compared, plantings)[0].startswith("None of the attributions finds any plant")
+
+
+def test_attributions_plants_levels_and_controls_are_one_family():
+    """What stands out by itself does not beside many cells that chance moves as far."""
+    draw = np.random.default_rng(0)
+    mild = [0.03, 0.018, 0.03, 0.02, 0.017, 0.04, 0.016, 0.02]
+    first = made_up({"gradient": mild} | dict.fromkeys(ATTRIBUTIONS[1:], LOW))
+    alone = compare(first, ("mlp",), (0.1,))[0]
+    others, levels = list(first), (0.2, 0.3, 0.4, 0.5, 0.6)
+    for level in levels:
+        noise = made_up({name: (0.015 + 0.01 * draw.normal(size=8)).tolist() for name in ATTRIBUTIONS}, level)
+        others += [one for one in noise if one.answer.level is not None]
+    beside = next(one for one in compare(others, ("mlp",), (*levels, 0.1)) if (one.level, one.attribution) == (0.1, "gradient"))
+    assert 1 / 2**8 <= alone.p["another"] < 0.05 < beside.p["another"]
 
 
 def test_a_figure_draws_models_at_their_own_loss():
-    plantings = made_up(dict.fromkeys(METHODS, [0.1] * 5))
+    plantings = made_up(dict.fromkeys(ATTRIBUTIONS, [0.1] * 5))
     panel = charts(compare(plantings, ("mlp",), (0.1,)), plantings)[0].panels[0]
     assert all(series.x == [pytest.approx(0.05)] for series in panel.series)
 
 
 def test_a_level_passed_over_is_told_and_not_scored():
-    plantings = made_up(dict.fromkeys(METHODS, [0.1] * 5))
+    plantings = made_up(dict.fromkeys(ATTRIBUTIONS, [0.1] * 5))
     first = next(i for i, one in enumerate(plantings) if one.answer.level is not None)
-    jumped = dataclasses.replace(plantings[first].answer, level=0.2, outcome="passed over", retain_nll=None, found={})
+    jumped = dataclasses.replace(
+        plantings[first].answer, level=0.2, outcome="passed over", retain_nll=None, found={}, other={}, magnitude=None
+    )
     plantings.append(dataclasses.replace(plantings[first], answer=jumped))
     compared = compare(plantings, ("mlp",), (0.2, 0.1))
     assert {(one.level, one.seeds, one.nll is None) for one in compared} == {(0.2, 0, True), (0.1, 5, False)}
@@ -250,13 +311,5 @@ def test_a_level_passed_over_is_told_and_not_scored():
 
 
 def test_none_finds_them_is_a_result():
-    low = [0.02, 0.021, 0.019, 0.02, 0.02]
-    plantings = made_up(dict.fromkeys(METHODS, low))
+    plantings = made_up(dict.fromkeys(ATTRIBUTIONS, LOW))
     assert sentences(compare(plantings, ("mlp",), (0.1,)), plantings)[0].startswith("None of the attributions finds any plant")
-
-
-def test_more_than_random_is_not_enough():
-    """What the unplanted model says of these weights, too, is no find."""
-    same = [0.5, 0.51, 0.49, 0.5, 0.5]
-    plantings = made_up(dict.fromkeys(METHODS, same), null=0.5)
-    assert not any(one.finds for one in compare(plantings, ("mlp",), (0.1,)))

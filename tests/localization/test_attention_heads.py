@@ -9,9 +9,7 @@ from scipy.stats import entropy, kendalltau
 from memunlearn.errors import UserError
 from memunlearn.localization.attention_heads import (
     HeadAttention,
-    all_attention,
     attention_heads,
-    attention_of_head,
     eager_attention,
     frequency_of_text,
     frequency_ranks,
@@ -45,23 +43,25 @@ def test_every_number_is_that_of_a_naive_version(family):
     for layer, start in enumerate(first):
         for head in range(tiny.HEADS):
             for row in range(6):
-                there = attention[row, layer, head, start:]
-                tau = kendalltau(there, occurrences[row, start:]).statistic
+                there = attention[row, layer, head, start : P - 1]  # not the last token's to itself
+                np.testing.assert_allclose(found.attention[row, layer, head, start : P - 1].numpy(), there, rtol=1e-5)
+                assert found.attention[row, layer, head, [*range(start), P - 1]].isnan().all()
+                tau = kendalltau(there, occurrences[row, start : P - 1]).statistic
                 assert found.tau[row, layer, head].item() == pytest.approx(tau)
                 assert found.entropy[row, layer, head].item() == pytest.approx(entropy(attention[row, layer, head]), abs=1e-6)
         for row in range(6):
-            of_row = np.corrcoef(attention[row, layer, :, start:])
+            of_row = np.corrcoef(attention[row, layer, :, start : P - 1])
             others = (of_row.sum(1) - 1) / (tiny.HEADS - 1)
             np.testing.assert_allclose(found.with_others[row, layer].numpy(), others, rtol=1e-4, atol=1e-6)
         for sets in ([0], [1], [0, 1, 2]):
             member = np.isin(SETS.numpy(), sets)
-            values = attention[member, layer, :, start:]
+            values = attention[member, layer, :, start : P - 1]
             centred = (values - values.mean(-1, keepdims=True)).transpose(1, 0, 2).reshape(tiny.HEADS, -1)
             np.testing.assert_allclose(found.head_correlation(sets)[layer].numpy(), np.corrcoef(centred), rtol=1e-4, atol=1e-6)
             by_rank = {}
             for row in np.flatnonzero(member):
                 distinct = sorted(set(occurrences[row].tolist()))
-                for position in range(start, P):
+                for position in range(start, P - 1):
                     rank = distinct.index(occurrences[row, position])
                     by_rank.setdefault(rank, []).append(attention[row, layer, :, position])
             for rank in range(P):
@@ -72,23 +72,36 @@ def test_every_number_is_that_of_a_naive_version(family):
 def test_a_window_is_seen_in_the_attention_and_in_the_config():
     model = tiny.tiny_model("gpt_neo")
     assert model.config.attention_layers == ["global", "local"] and model.config.window_size == 4
-    attention = all_attention(model, prefixes())
-    assert attention[:, 1, :, : P - 4].isnan().all() and not attention[:, 1, :, P - 4 :].isnan().any()
-    assert not attention[:, 0].isnan().any()
+    attention = attention_heads(model, prefixes(), FREQUENCY, SETS).attention
+    assert attention[:, 1, :, : P - 4].isnan().all() and not attention[:, 1, :, P - 4 : P - 1].isnan().any()
+    assert not attention[:, 0, :, : P - 1].isnan().any()
 
 
 def test_ties_share_a_rank():
     assert frequency_ranks(torch.tensor([[5.0, 1, 5, 9, 1], [2, 2, 2, 2, 2]])).tolist() == [[1, 0, 1, 2, 0], [0] * 5]
 
 
-def test_one_head_and_the_others():
+def test_what_the_last_token_keeps_for_itself_does_not_count():
+    model, ids = tiny.tiny_model("gpt2"), prefixes()
+    plain = attention_heads(model, ids, FREQUENCY, SETS)
+    other = FREQUENCY.clone()
+    last = ids[:, -1].tolist()
+    elsewhere = set(ids[:, :-1].flatten().tolist())
+    assert any(token not in elsewhere for token in last)
+    other[[token for token in last if token not in elsewhere]] += 1000
+    assert torch.equal(attention_heads(model, ids, other, SETS).tau, plain.tau)
+    one = attention_heads(model, ids[:1, -1:], FREQUENCY, SETS[:1])
+    assert one.tau.isnan().all() and one.entropy.abs().max() < 1e-6 and one.rank_counts.sum() == 0
+
+
+def test_rows_weigh_as_they_are_told():
     model, ids = tiny.tiny_model("gpt_neo"), prefixes()
-    attention = plain_attention(model, ids)
-    own, others = attention_of_head(model, ids, 0, 2, batch_size=4)
-    np.testing.assert_allclose(own.numpy(), attention[:, 0, 2], rtol=1e-6)
-    np.testing.assert_allclose(others.numpy(), attention[:, 0, [0, 1, 3]].mean(1), rtol=1e-6)
-    own, others = attention_of_head(model, ids, 1, 0)
-    assert own[:, : P - 4].isnan().all() and others[:, : P - 4].isnan().all() and not own[:, P - 4 :].isnan().any()
+    twice = torch.cat([ids, ids[:1]])
+    sets = torch.cat([SETS, SETS[:1]])
+    weights = torch.tensor([0.5, 1, 1, 1, 1, 1, 0.5])
+    once, shared = attention_heads(model, ids, FREQUENCY, SETS), attention_heads(model, twice, FREQUENCY, sets, 4, weights)
+    for name in ("rank_sums", "rank_counts", "co_sums"):
+        torch.testing.assert_close(getattr(once, name), getattr(shared, name), rtol=1e-5, atol=1e-7)
 
 
 def test_the_model_is_as_it_was():
@@ -120,7 +133,7 @@ def test_doubles_are_made_on_the_cpu(monkeypatch):
         return plain_cpu(tensor)
 
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
-    assert all_attention(tiny.tiny_model("gpt2"), prefixes()).dtype == torch.float64
+    assert attention_heads(tiny.tiny_model("gpt2"), prefixes(), FREQUENCY, SETS).tau.dtype == torch.float64
     assert moved and torch.float64 not in moved
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memunlearn.paragraphs.clusters import cluster_rows
+from memunlearn.paragraphs.clusters import cluster_rows, cluster_shares
 
 
 def naive_clusters(ids: torch.Tensor, shingle: int) -> list[int]:
@@ -72,3 +72,10 @@ def test_three_thousand_rows_are_quick():
     start = time.perf_counter()
     assert len(cluster_rows(ids).unique()) == 3000
     assert time.perf_counter() - start < 10
+
+
+def test_every_cluster_of_a_set_weighs_once():
+    clusters, sets = [7, 7, 7, 2, 2, 5], [0, 0, 1, 1, 1, 0]
+    assert cluster_shares(clusters).tolist() == pytest.approx([1 / 3] * 3 + [1 / 2] * 2 + [1])
+    assert cluster_shares(clusters, sets).tolist() == pytest.approx([1 / 2, 1 / 2, 1, 1 / 2, 1 / 2, 1])
+    assert len(cluster_shares([])) == 0

@@ -51,3 +51,12 @@ def test_what_is_no_file_of_counts(tmp_path, name, says):
     (tmp_path / "counts.txt").write_text("4 0 17")
     with pytest.raises(UserError, match=says):
         read_token_counts(tmp_path / name, 5)
+
+
+def test_a_cluster_counts_once_with_the_mean_over_its_rows():
+    ids = torch.tensor([[0, 1, 1, 2]] * 48 + [[0, 1, 3, 2]] + [[4, 2, 2, 2]])
+    clusters = torch.tensor([5] * 49 + [9])
+    found = count_tokens(ids, 6, clusters)
+    assert found.tolist() == pytest.approx([1, 1 + 48 / 49, 1 + 3, 1 / 49, 1, 0], abs=1e-6)
+    assert found[0] == found[4] == 1  # equal counts stay equal
+    assert torch.equal(count_tokens(ids, 6, torch.arange(50)), count_tokens(ids, 6).double())

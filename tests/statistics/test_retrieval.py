@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_average_precision
 
-from memunlearn.statistics.retrieval import Ranking
+from memunlearn.statistics.retrieval import Ranking, auprc_by_chance
 
 
 def naive_auprc(scores, truth):
@@ -39,7 +39,7 @@ def test_agrees_with_the_definitions(seed, levels):
     found = Ranking(scores).find(truth)
     assert found.auprc == pytest.approx(naive_auprc(scores, truth))
     assert found.recall_at_k == pytest.approx(naive_recall(scores, truth))
-    assert (found.k, found.of, found.chance) == (len(truth), 7, len(truth) / 7)
+    assert (found.k, found.of, found.recall_by_chance) == (len(truth), 7, len(truth) / 7)
 
 
 @pytest.mark.parametrize("levels", [5, 10**6])
@@ -76,10 +76,25 @@ def test_the_truth_itself_scores_1_and_its_opposite_almost_nothing():
 def test_equal_scores_and_random_scores_are_at_chance():
     truth = np.arange(0, 20_000, 40)
     equal = Ranking(np.full(20_000, -2.5)).find(truth)
-    assert equal.auprc == pytest.approx(equal.chance) and equal.recall_at_k == pytest.approx(equal.chance)
+    assert equal.auprc == pytest.approx(500 / 20_000) and equal.recall_at_k == pytest.approx(500 / 20_000)
     found = [Ranking(np.random.default_rng(seed).random(20_000)).find(truth) for seed in range(20)]
-    assert np.mean([one.auprc for one in found]) == pytest.approx(equal.chance, rel=0.15)
-    assert np.mean([one.recall_at_k for one in found]) == pytest.approx(equal.chance, rel=0.2)
+    assert np.mean([one.auprc for one in found]) == pytest.approx(equal.auprc_by_chance, rel=0.05)
+    assert np.mean([one.recall_at_k for one in found]) == pytest.approx(equal.recall_by_chance, rel=0.2)
+
+
+@pytest.mark.parametrize("of", [1, 2, 5, 7])
+def test_chance_is_the_mean_over_all_rankings(of):
+    for k in range(1, of + 1):
+        every = [Ranking(np.arange(of)).find(truth).auprc for truth in itertools.combinations(range(of), k)]
+        assert auprc_by_chance(k, of) == pytest.approx(np.mean(every))
+
+
+def test_chance_of_few_items_is_far_above_their_share():
+    draw = np.random.default_rng(3)
+    for k in (1, 3):
+        found = [Ranking(draw.random(2000)).find(np.arange(k)) for _ in range(3000)]
+        mean = np.mean([one.auprc for one in found])
+        assert mean == pytest.approx(found[0].auprc_by_chance, rel=0.15) and mean > 1.5 * k / 2000
 
 
 def test_one_ranking_serves_several_truths():
