@@ -250,7 +250,7 @@ def _prepare(
         if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, alternative_em=length), length):
             print(
                 "warning: this edit is not likely to meet the stop rule: with every alternative recited, mean EM would be "
-                f"{mean:.1f} and its 95th percentile {p95} of {length} tokens: alternatives are missing or begin like the "
+                f"{mean:.1f} and its 95th percentile {p95:g} of {length} tokens: alternatives are missing or begin like the "
                 "originals; raise objective.replacements, or use objective=unlearn"
             )
     below = int((preparation.baselines["forget"].scores.em < length).sum())

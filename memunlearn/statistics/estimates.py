@@ -54,8 +54,8 @@ def means_with_intervals(
     """Mean over rows of every cell and its 95 % interval over clusters: `intervals.mean_with_interval` of many cells.
 
     values: [N, *cells] within limits, NaN where a row has no value (it then counts in no mean of that cell). clusters: [N]
-    labels. Resamples are of whole clusters, the same ones for every cell. sizes: [N, *cells], where each value is itself a mean,
-    of so many: the mean is then over all of those. Raises ValueError if values and clusters differ in length.
+    labels. Resamples are of whole clusters, the same ones for every cell. sizes: [N, *cells], where each value is itself a
+    mean, of so many: the mean is then over all of those. Raises ValueError if values and clusters differ in length.
     """
     rows = np.asarray(values, dtype=np.float64)
     labels = np.asarray(clusters)

@@ -85,7 +85,9 @@ def cluster_weights(kinds: np.ndarray, draws: np.random.Generator, resamples: in
         weights = np.zeros((size, len(kinds)))
         for kind in np.unique(kinds):
             of_kind = np.flatnonzero(kinds == kind)
-            weights[:, of_kind] = draws.multinomial(len(of_kind), np.full(len(of_kind), 1 / len(of_kind)), size=size)
+            # Many times faster than a multinomial draw, and the same distribution.
+            drawn = draws.integers(len(of_kind), size=(size, len(of_kind))) + len(of_kind) * np.arange(size)[:, None]
+            weights[:, of_kind] = np.bincount(drawn.ravel(), minlength=size * len(of_kind)).reshape(size, len(of_kind))
         parts.append(weights)
     return parts
 

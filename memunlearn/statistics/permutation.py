@@ -11,6 +11,10 @@ from memunlearn.statistics.intervals import ROUNDING, too_few_clusters
 
 # Permuted statistics at a time: the largest array is [permutations at once, cells].
 NUMBERS_AT_ONCE = 4_000_000
+UNEQUAL_SPREADS = (
+    "The test keeps its level where one group scatters more than the other, and where both are skewed alike, but not where "
+    "groups are skewed and scatter unequally: a small p can then stand for the unequal spread."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +116,8 @@ def exchanged_and_flipped(
 
 
 def _standardized(sums: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each cell's sums with mean 0 over rows and spread 1 over clusters' means, and its spread; 0 where but for rounding constant."""
+    """Each cell's sums with mean 0 over rows and spread 1 over clusters' means, and its spread; a cell that is constant but for
+    rounding is 0."""
     means = sums / sizes[:, None]
     spread = means.std(0)
     constant = spread <= ROUNDING * np.abs(means).max(0, initial=0)

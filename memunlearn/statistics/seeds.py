@@ -24,10 +24,10 @@ def two_level_interval(
     """Mean over seeds of each seed's mean over rows, and its 95 % interval: the wider of two on either side.
 
     seeds: for each the values [N] of its rows and their cluster labels [N]. The two: Student's t over the seeds' means
-    (`mean_interval`), which with few seeds is the one that covers; and the percentiles of a two-level bootstrap, in which as many
-    seeds as there are are drawn with replacement, and within each of them as many of its clusters as it has, each with all of
-    its rows (the nested bootstrap of Davison and Hinkley 1997, section 3.8), which sees clusters that differ where the seeds'
-    means happen not to. Seeds weigh the same, however many rows they have. None where all seeds have the same mean.
+    (`mean_interval`), which with few seeds is the one that covers; and the percentiles of a two-level bootstrap, which sees
+    clusters that differ where the seeds' means happen not to. It draws as many seeds as there are, with replacement, and within
+    each of them as many of its clusters as it has, each with all of its rows (the nested bootstrap of Davison and Hinkley 1997,
+    section 3.8). Seeds weigh the same, however many rows they have. None where all seeds have the same mean.
 
     Raises ValueError where there are fewer than SEEDS_AT_LEAST seeds, or one has no rows.
     """

@@ -49,9 +49,10 @@ def mean_difference(
 ) -> Comparison:
     """Mean of the first group minus mean of the second, both over rows; rows whose value is NaN are left out.
 
-    values: [N] within limits; first: [N] bool, the rest is the second group; clusters: [N] labels. The interval is made of those
-    of the two means (Zou and Donner 2008), so it is as skewed as they are; clusters with rows of both groups can only widen it.
-    None where one of those is. p_value: as in `permutation.max_t`, of the means over rows. Both None without FEWEST_CLUSTERS
+    values: [N] within limits; first: [N] bool, the rest is the second group; clusters: [N] labels. The interval is made of
+    those of the two means (Zou and Donner 2008), so it is as skewed as they are; clusters with rows of both groups can only
+    widen it. None where one of those is. p_value: as in `permutation.max_t`, of the means over rows; where groups are skewed
+    and scatter unequally it is too small, so a direction needs an interval without 0 as well. Both None without FEWEST_CLUSTERS
     clusters of each. All None where a group is empty.
     """
     rows, is_first, labels = np.asarray(values, dtype=np.float64), np.asarray(first, dtype=bool), np.asarray(clusters)
@@ -77,10 +78,11 @@ def mean_difference(
 def auroc(scores: ArrayLike, first: ArrayLike, clusters: ArrayLike) -> Comparison:
     """Probability that a row of the first group scores higher than one of the second, a tie counting half (AUROC).
 
-    scores: [N], finite; first: [N] bool; clusters: [N] labels. The interval is Clopper and Pearson's for so many trials as would
-    have the AUROC's variance, that of DeLong et al. (1988) summed over clusters (Obuchowski 1997), for Student's t instead of
-    the normal distribution; and for no more of them than where the groups do not differ and clusters are alike within: so there
-    is one where the groups do not overlap in the sample. All None where a group is empty. No p_value.
+    scores: [N], finite; first: [N] bool; clusters: [N] labels. The interval is Clopper and Pearson's for as many trials as
+    would have the AUROC's variance, that of DeLong et al. (1988) summed over clusters (Obuchowski 1997), with Student's t in
+    place of the normal distribution; and for no more of them than where the groups do not differ and clusters are alike within, so that
+    there is an interval where the groups do not overlap in the sample. None without FEWEST_CLUSTERS clusters of each. All None
+    where a group is empty. No p_value.
     """
     rows, is_first, labels = np.asarray(scores, dtype=np.float64), np.asarray(first, dtype=bool), np.asarray(clusters)
     if not is_first.any() or is_first.all():

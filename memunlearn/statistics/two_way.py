@@ -30,10 +30,10 @@ def mean_over_units(
     """`mean_with_interval`, over the clusters of rows and those of trials where there are trials.
 
     values: [N]; clusters: [N] labels of the rows; trials: [N] the cluster of the row that each one's trial was about, or None.
-    What the interval over clusters alone and that over trials alone add to the mean on either side are added in squares, as
-    variances are (no covariance of the noise is taken off, as the two-way estimate of Cameron, Gelbach and Miller 2011 does: it
-    can be negative, and costs coverage with few units); where a cluster is both, with the correlation of what it adds in its two
-    roles, if that is positive. None where either has fewer than FEWEST_CLUSTERS, or neither differs.
+    What the interval over clusters alone and that over trials alone reach to either side of the mean is added in squares, as
+    variances are. (Unlike Cameron, Gelbach and Miller 2011 nothing is taken off for the noise that both hold: the difference
+    can be negative, and costs coverage with few units.) Where a cluster is both, the correlation of what it adds in its two
+    roles counts if it is positive. None where either has fewer than FEWEST_CLUSTERS, or neither differs.
     """
     rows = np.asarray(values, dtype=np.float64)
     mean, over_clusters = mean_with_interval(rows, clusters, seed, limits=limits)
