@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from memunlearn.commands.paragraph_table import paragraph_rows
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.trajectory import write_trajectory
-from memunlearn.evaluation.suite import summarize, summarize_alternatives
+from memunlearn.evaluation.suite import summarize, summarize_alternatives, with_alternatives
 from memunlearn.models.baking import save_baked
 from memunlearn.models.components import WeightTensor, count_per_component
 from memunlearn.models.loading import LoadedModel
@@ -45,8 +45,8 @@ def result_of(
     if outcome.alternatives is not None:
         alternatives = outcome.alternatives
         clusters = outcome.sets["forget"].after.clusters[alternatives.rows]
-        before["forget"] |= summarize_alternatives(alternatives.before, clusters, seed)
-        after["forget"] |= summarize_alternatives(alternatives.after, clusters, seed)
+        for sets, scores in ((before, alternatives.before), (after, alternatives.after)):
+            sets["forget"] = with_alternatives(sets["forget"], summarize_alternatives(scores, clusters, seed))
     result = {
         "schema": 1,
         "config": config,

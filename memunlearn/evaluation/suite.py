@@ -159,16 +159,23 @@ def summarize(measurement: Measurement, seed: int = 0) -> dict[str, Any] | None:
 def summarize_alternatives(scores: ParagraphScores, clusters: Tensor, seed: int = 0) -> dict[str, Any]:
     """alternative_em and alternative_nll of an edit: EM and NLL of the alternatives given the original prefixes."""
     summary: dict[str, Any] = {"alternatives": len(scores.em)}
-    length = scores.token_nll.shape[1]
+    length, labels = scores.token_nll.shape[1], clusters.numpy()
+    missing: dict[str, str] = {}
     for name, values, limits in (
         ("alternative_em", scores.em, (0.0, float(length))),
         ("alternative_nll", scores.nll, (0.0, np.inf)),
     ):
         summary[name] = None
         if len(values):
-            summary[name], interval = mean_over_units(values.double().numpy(), clusters.numpy(), None, seed, limits)
-            summary[f"{name}_ci"] = None if interval is None else list(interval)
-    return summary
+            summary[name], interval = mean_over_units(values.double().numpy(), labels, None, seed, limits)
+            _add_interval(summary, name, interval, missing, values, labels, None)
+    return summary | _interval_note(missing)
+
+
+def with_alternatives(summary: dict[str, Any], alternatives: dict[str, Any]) -> dict[str, Any]:
+    """The forget set's entry with what `summarize_alternatives` says; both notes on intervals."""
+    notes = [one["interval_note"] for one in (summary, alternatives) if "interval_note" in one]
+    return summary | alternatives | ({"interval_note": "; ".join(notes)} if notes else {})
 
 
 def _add_interval(

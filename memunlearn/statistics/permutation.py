@@ -100,13 +100,13 @@ def exchanged_and_flipped(
     sides = np.stack([in_group, ~in_group]).astype(np.float64)
     difference, t = (numbers[0] for numbers in _welch(centred, sizes, sides[:, None]))
     distances = centred - sizes[:, None] * _common_mean(centred, sizes, sides)
-    draw = np.random.default_rng(seed)
+    exchange, flip = np.random.default_rng(seed).spawn(2)
     reached = np.zeros((2, len(t)), dtype=np.int64)
     at_once = max(1, NUMBERS_AT_ONCE // max(1, len(t)))
     for start in range(0, permutations, at_once):
         count = min(at_once, permutations - start)
-        exchanged = draw.permuted(np.tile(in_group, (count, 1)), axis=1)
-        flips = 2.0 * draw.integers(2, size=(count, len(sizes))) - 1
+        exchanged = exchange.permuted(np.tile(in_group, (count, 1)), axis=1)
+        flips = np.where(flip.random((count, len(sizes))) < 0.5, -1.0, 1.0)
         exchanged_t = _welch(centred, sizes, np.stack([exchanged, ~exchanged]).astype(np.float64))[1]
         for place, statistics in enumerate((exchanged_t, _flipped(distances, sizes, sides, flips))):
             highest = np.abs(statistics).max(1, initial=0)

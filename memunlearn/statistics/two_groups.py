@@ -79,10 +79,10 @@ def auroc(scores: ArrayLike, first: ArrayLike, clusters: ArrayLike) -> Compariso
     """Probability that a row of the first group scores higher than one of the second, a tie counting half (AUROC).
 
     scores: [N], finite; first: [N] bool; clusters: [N] labels. The interval is Clopper and Pearson's for as many trials as
-    would have the AUROC's variance, that of DeLong et al. (1988) summed over clusters (Obuchowski 1997), with Student's t in
-    place of the normal distribution; and for no more of them than where the groups do not differ and clusters are alike within, so that
-    there is an interval where the groups do not overlap in the sample. None without FEWEST_CLUSTERS clusters of each. All None
-    where a group is empty. No p_value.
+    would have the AUROC's variance: that of DeLong et al. (1988) summed over clusters (Obuchowski 1997), with Student's t in
+    place of the normal distribution. They are at most as many as where the groups do not differ and clusters are alike within,
+    so there is an interval where the groups do not overlap in the sample. None without FEWEST_CLUSTERS clusters of each. All
+    None where a group is empty. No p_value.
     """
     rows, is_first, labels = np.asarray(scores, dtype=np.float64), np.asarray(first, dtype=bool), np.asarray(clusters)
     if not is_first.any() or is_first.all():
