@@ -1,7 +1,7 @@
 """How often the intervals cover what they are of, by simulation: at least .92, or there is none.
 
-Clusters of 1 to 10 rows; values that are normal, lognormal or like EM (most 0, some C), by whole clusters or by row within them.
-Of the draws that have an interval: a set whose clusters are all the same has none, and says so.
+Clusters of 1 to 10 rows; values that are normal, lognormal or like EM (most 0, some C), by whole clusters or by row within
+them. Of the draws that have an interval: a set whose clusters are all the same has none, and says so.
 """
 
 from collections.abc import Callable
