@@ -14,6 +14,7 @@ from memunlearn.localization.activation_gradients import component_cells
 from memunlearn.localization.activations import Cell
 from memunlearn.models.architectures import KINDS
 from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, Chart, Heat, Lines, Series
+from memunlearn.statistics.intervals import FEWEST_CLUSTERS
 
 COLOURS = {"memorized": MEMORIZED, "non-memorized": NON_MEMORIZED}
 SHARE = "% of the gradient"
@@ -37,7 +38,7 @@ def _lower_half(numbers: Mapping[str, Any]) -> str:
 def _comparison(numbers: Mapping[str, Any]) -> str:
     best = numbers["tests"]["heads"]
     if best is None:
-        return "Memorized and non-memorized text cannot be compared: that takes two clusters of each."
+        return f"Memorized and non-memorized text cannot be compared: that takes {FEWEST_CLUSTERS} clusters of each."
     cell = _name(best["layer"], best["component"], best["head"])
     shares = (
         f"{_percent(best['share']['memorized'])} of a paragraph's gradient against "
@@ -192,7 +193,7 @@ def _positions(table: Columns, prefix_length: int, numbers: Mapping[str, Any]) -
             [table[name][i] if name == "position" or table[name][i] is None else 100 * table[name][i] for i in at]
             for name in ("position", "share", "low", "high")
         )
-        known = low[0] is not None
+        known = any(value is not None for value in low)
         series.append(
             Series(
                 _label(label, numbers), position, share, colour, low if known else None, high if known else None, marker="none"

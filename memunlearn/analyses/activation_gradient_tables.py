@@ -65,11 +65,11 @@ def _heads(cells: tuple[Cell, ...]) -> Tensor:
 
 
 def _interval(values: np.ndarray, clusters: np.ndarray, seed: int) -> tuple[float | None, float | None, float | None]:
-    """(mean, low, high): no interval over one cluster; nothing where there are no rows."""
+    """(mean, low, high) of shares or distances, which are not below 0; nothing where there are no rows."""
     if not len(values):
         return None, None, None
-    mean, (low, high) = mean_with_interval(values, clusters, seed)
-    return (mean, low, high) if len(np.unique(clusters)) > 1 else (mean, None, None)
+    mean, interval = mean_with_interval(values, clusters, seed, limits=(0.0, np.inf))
+    return (mean, None, None) if interval is None else (mean, *interval)
 
 
 def _named(values: np.ndarray, clusters: np.ndarray, seed: int) -> dict[str, float | None]:

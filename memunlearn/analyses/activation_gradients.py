@@ -15,6 +15,8 @@ from memunlearn.errors import UserError
 from memunlearn.localization.activation_gradients import GradientDistances, activation_gradients, gradient_distances
 from memunlearn.localization.twins import twins_of
 from memunlearn.reporting.finding import Finding
+from memunlearn.statistics.intervals import FEWEST_CLUSTERS
+from memunlearn.statistics.permutation import UNEQUAL_SPREADS
 
 PERMUTATIONS_AT_LEAST = 20
 
@@ -109,7 +111,9 @@ def _notes(chosen: dict[str, Tensor], with_twin: int, tested: dict[str, Tested])
     ]
     notes += [f"There are no {label} paragraphs: nothing is compared." for label, rows in chosen.items() if not len(rows)]
     if all(len(rows) for rows in chosen.values()) and any(family.result is None for family in tested.values()):
-        notes.append("A group with fewer than two clusters cannot be tested: there are no p-values.")
+        notes.append(f"A group with fewer than {FEWEST_CLUSTERS} clusters cannot be tested: there are no p-values.")
+    elif all(family.result is not None for family in tested.values()):
+        notes.append(UNEQUAL_SPREADS)
     n = len(chosen["memorized"])
     if with_twin < n:
         notes.append(

@@ -18,7 +18,8 @@ from memunlearn.models.architectures import KINDS
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.charts import Chart, Heat
 from memunlearn.reporting.finding import Finding
-from memunlearn.statistics.intervals import mean_with_interval
+from memunlearn.statistics.estimates import means_with_intervals, number_or_none
+from memunlearn.statistics.intervals import too_few_clusters
 
 Row = dict[str, Any]
 # Smaller effects are those of fp32, as where a cell cannot matter at a position.
@@ -115,12 +116,11 @@ def _outside(found: PatchingEffects) -> float:
 def _means(found: PatchingEffects, clusters: np.ndarray, seed: int) -> list[Row]:
     """One row a position, direction and cell: the mean effect over the kept rows, its interval over clusters."""
     effects = found.effects[found.kept].numpy()
-    several = len(np.unique(clusters)) > 1
+    of_cells = means_with_intervals(effects, clusters, seed)
     table: list[Row] = []
     for j, position in enumerate(POSITIONS):
         for i, direction in enumerate(DIRECTIONS):
             for k, cell in enumerate(found.cells):
-                mean, (low, high) = mean_with_interval(effects[:, i, j, k], clusters, seed)
                 table.append(
                     {
                         "position": position,
@@ -128,9 +128,9 @@ def _means(found: PatchingEffects, clusters: np.ndarray, seed: int) -> list[Row]
                         "layer": cell.layer,
                         "component": cell.kind,
                         "head": cell.head,
-                        "effect": mean,
-                        "low": low if several else None,
-                        "high": high if several else None,
+                        "effect": float(of_cells.value[i, j, k]),
+                        "low": number_or_none(of_cells.low[i, j, k]),
+                        "high": number_or_none(of_cells.high[i, j, k]),
                         "rows": len(effects),
                     }
                 )
@@ -158,7 +158,7 @@ def _percent(value: float) -> str:
 
 def _interval(row: Row) -> str:
     if row["low"] is None:
-        return "one cluster: no interval"
+        return "no interval"
     return f"95 % interval {_percent(row['low'])} to {_percent(row['high'])}"
 
 
@@ -183,7 +183,7 @@ def _sentence(position: str, best: dict[str, Row]) -> str:
 
 
 def _sure(row: Row) -> bool:
-    return row["low"] is None or row["low"] > 0
+    return row["low"] is not None and row["low"] > 0
 
 
 def _undone(into_original: Row, into_twin: Row) -> str:
@@ -280,6 +280,6 @@ def _notes(counts: dict[str, int], min_difference: float, outside: float) -> tup
             f"{left_out} of {counts['with_twin']} twins are left out: they raise the NLL of the impact token by less than "
             f"{min_difference} nats."
         )
-    if counts["clusters"] == 1:
-        notes.append("All rows are of one cluster: there are no intervals.")
+    if few := too_few_clusters(counts["clusters"]):
+        notes.append(f"No intervals, and nothing is said to be above chance: {few}.")
     return tuple(notes)

@@ -47,14 +47,16 @@ class EMNLL:
         members = {label: material.in_bin(label).numpy() for label in bins}
         numbers: dict[str, Any] = {"n": len(em), "clusters": len(np.unique(clusters)), "bins": {}}
         for label, member in members.items():
-            estimates = means_with_intervals(np.stack([em, nll], 1)[member], clusters[member], material.seed)
-            numbers["bins"][label] = {"n": int(member.sum()), "em": estimates.numbers((0,)), "nll": estimates.numbers((1,))}
+            numbers["bins"][label] = {"n": int(member.sum())} | {
+                name: means_with_intervals(values[member], clusters[member], material.seed, limits=(0.0, most)).numbers()
+                for name, values, most in (("em", em, material.paragraphs.continuation_length), ("nll", nll, np.inf))
+            }
         memorized, non_memorized = material.memorized.numpy(), material.non_memorized.numpy()
         compared = memorized | non_memorized
-        area = auroc(-nll[compared], memorized[compared], clusters[compared], material.seed)
+        area = auroc(-nll[compared], memorized[compared], clusters[compared])
         by_definition = _made_by_em(material)
         prefix_nll = _prefix_nll(material, compared)
-        before = auroc(-prefix_nll, memorized[compared], clusters[compared], material.seed) if len(prefix_nll) else NOTHING
+        before = auroc(-prefix_nll, memorized[compared], clusters[compared]) if len(prefix_nll) else NOTHING
         numbers |= {
             "auroc": area.numbers(),
             "auroc_by_definition": by_definition,
@@ -70,8 +72,6 @@ class EMNLL:
             charts.append(_roc(-nll[compared], memorized[compared], told_apart))
         missing = [name for name, group in (("memorized", memorized), ("non-memorized", non_memorized)) if not group.any()]
         notes = [f"No row is {name}: there is no AUROC." for name in missing]
-        if area.low is not None and area.value in (0.0, 1.0):
-            notes.append("The groups do not overlap at all here: resampling these rows cannot show how far they might.")
         return Finding(
             name="em_nll",
             title="EM and NLL of all paragraphs",

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memunlearn.statistics.intervals import too_few_clusters
+from memunlearn.statistics.intervals import FEWEST_CLUSTERS, too_few_clusters
 from memunlearn.statistics.two_groups import Comparison
 
-TOO_FEW = "too few clusters for an interval, so chance is not ruled out"
+TOO_FEW = (
+    f"there is no interval (fewer than {FEWEST_CLUSTERS} clusters, or the same in all of them), so chance is not ruled out"
+)
 SIGNIFICANT = 0.05
 
 

@@ -85,15 +85,19 @@ def _layers(bins: Sequence[BinRows], layer_rows: Sequence[Mapping[str, Any]]) ->
         for one in bins:
             rows = [row for row in layer_rows if row["bin"] == one.label]
             y, low, high = ([row[f"{name}{end}"] for row in rows] for end in ("", "_low", "_high"))
-            has_interval = None not in low
+            has_interval = any(value is not None for value in low)
+            # A log axis has no place for 0: an interval that reaches it is drawn down to a third of its mean.
+            floors = [value / 3 if scale == 1 else 0.0 for value in y]
+            lows = [None if end is None else scale * max(end, floor) for end, floor in zip(low, floors, strict=True)]
+            highs = [None if end is None else scale * end for end in high]
             series.append(
                 Series(
                     f"EM {one.label}",
                     [row["layer"] for row in rows],
                     [scale * value for value in y],
                     one.colour,
-                    [scale * value for value in low] if has_interval else None,
-                    [scale * value for value in high] if has_interval else None,
+                    lows if has_interval else None,
+                    highs if has_interval else None,
                 )
             )
         panels.append(Lines(title, "layer", unit, tuple(series), log_y=scale == 1))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from memunlearn.localization.parameter_gradients import Cell, PooledGradients, shares
-from memunlearn.statistics.intervals import mean_with_interval
+from memunlearn.statistics.estimates import means_with_intervals, number_or_none
 from memunlearn.statistics.permutation import MaxT
 
 LEVEL = 0.05
@@ -37,7 +37,7 @@ class Comparison:
     memorized, non_memorized: [cells] shares of the paragraph's sum over cells of `top_mean`; test: of their difference, None
     with too few clusters. lower, upper: the layers of the lower and upper third; ends: (memorized, non-memorized), each the
     shares [2] of the gradient (sum of magnitudes) that lie there; ends_test: of their difference.
-    ratio: of the geometric means of the whole gradient's sum of magnitudes.
+    ratio: of the geometric means of the whole gradient's sum of magnitudes; ratio_test: of its logarithm.
     """
 
     cells: tuple[Cell, ...]
@@ -49,6 +49,7 @@ class Comparison:
     ends: tuple[np.ndarray, np.ndarray]
     ends_test: MaxT | None
     ratio: float
+    ratio_test: MaxT | None
 
     @property
     def difference(self) -> np.ndarray:
@@ -91,7 +92,7 @@ def _cell_rows(bins: Sequence[BinRows]) -> list[dict[str, Any]]:
 
 
 def rows_of_layers(bins: Sequence[BinRows], seed: int) -> list[dict[str, Any]]:
-    """A row a bin and layer: means over its paragraphs with 95 % intervals over clusters (None where there is one cluster)."""
+    """A row a bin and layer: means over its paragraphs with 95 % intervals over clusters (None: see `Estimates`)."""
     rows = []
     for one in bins:
         g = one.gradients
@@ -101,15 +102,17 @@ def rows_of_layers(bins: Sequence[BinRows], seed: int) -> list[dict[str, Any]]:
             "variance": g.layer_variance(),
             "variance_over_cells": g.layer_spread(),
         }
+        estimates = {
+            name: means_with_intervals(values.numpy(), one.clusters, seed, limits=(0.0, 1.0 if name == "sum_share" else np.inf))
+            for name, values in quantities.items()
+        }
         for i, layer in enumerate(g.layers):
             row = {"bin": one.label, "layer": layer, "paragraphs": len(g.total), "clusters": one.cluster_count}
-            for name, values in quantities.items():
-                mean, (low, high) = mean_with_interval(values[:, i].numpy(), one.clusters, seed)
-                has_interval = one.cluster_count > 1
+            for name, found in estimates.items():
                 row |= {
-                    name: mean,
-                    f"{name}_low": low if has_interval else None,
-                    f"{name}_high": high if has_interval else None,
+                    name: float(found.value[i]),
+                    f"{name}_low": number_or_none(found.low[i]),
+                    f"{name}_high": number_or_none(found.high[i]),
                 }
             rows.append(row | {"sum_over_paragraphs": float(quantities["sum"][:, i].sum())})
     return rows

@@ -18,7 +18,8 @@ from memunlearn.localization.parameter_gradients import PooledGradients, paramet
 from memunlearn.paragraphs.bins import em_bins
 from memunlearn.reporting.charts import BIN_COLOURS, NEUTRAL
 from memunlearn.reporting.finding import Finding
-from memunlearn.statistics.permutation import MaxT, max_t, mean_over_clusters
+from memunlearn.statistics.intervals import FEWEST_CLUSTERS, too_few_clusters
+from memunlearn.statistics.permutation import UNEQUAL_SPREADS, MaxT, max_t, mean_over_clusters
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class ParameterGradients:
             sides(ends),
             None if layers.shape[1] < 2 else test(ends),
             float(np.exp(np.subtract(*sides(sizes))[0])),
+            test(sizes),
         )
 
 
@@ -145,6 +147,7 @@ def _numbers(bins: Sequence[BinRows], comparison: Comparison | None, pooled: Poo
         "significant_less": len(less) if has_test else None,
         "smallest_p": float(comparison.test.p.min()) if comparison.test is not None else None,
         "gradient_ratio": comparison.ratio,
+        "gradient_ratio_p": None if comparison.ratio_test is None else float(comparison.ratio_test.p[0]),
     }
     if len(pooled.layers) > 1:
         for i, name in enumerate(("lower_third", "upper_third")):
@@ -163,12 +166,21 @@ def _sentences(comparison: Comparison | None, pooled: PooledGradients, bins: int
         return (f"{read}; memorized and non-memorized ones cannot be compared, since one of the two groups is empty.",)
     sentences = [] if len(pooled.layers) < 2 else [_ends_sentence(comparison)]
     sentences.append(_cells_sentence(comparison))
-    larger = comparison.ratio >= 1
-    sentences.append(
-        f"In size the whole gradient of a memorized paragraph is {comparison.ratio if larger else 1 / comparison.ratio:.2g} "
-        f"times {'larger' if larger else 'smaller'} than that of a non-memorized one (geometric means over clusters)."
-    )
+    sentences.append(_size_sentence(comparison))
     return tuple(sentences)
+
+
+def _size_sentence(comparison: Comparison) -> str:
+    ratio, test = comparison.ratio, comparison.ratio_test
+    if test is None:
+        return f"In size the whole gradients of the two groups have a ratio of {ratio:.2g}; too few clusters for more."
+    told = f"geometric means over clusters, p = {test.p[0]:.2g}"
+    if test.p[0] >= LEVEL:
+        return f"In size no difference is seen between the whole gradients of the two groups (ratio {ratio:.2g}; {told})."
+    return (
+        f"In size the whole gradient of a memorized paragraph is {max(ratio, 1 / ratio):.2g} times "
+        f"{'larger' if ratio >= 1 else 'smaller'} than that of a non-memorized one ({told})."
+    )
 
 
 def _ends_sentence(comparison: Comparison) -> str:
@@ -221,11 +233,13 @@ def _notes(
     for name, size in zip(("memorized", "non-memorized"), sizes, strict=True):
         if not size:
             notes.append(f"There is no {name} paragraph: nothing is compared.")
-    single = [one.label for one in bins if one.cluster_count == 1]
-    if single:
-        notes.append(f"No interval for EM {', '.join(single)}: all rows are in one cluster.")
+    few = [one.label for one in bins if too_few_clusters(one.cluster_count)]
+    if few:
+        notes.append(f"No interval for EM {', '.join(few)}: fewer than {FEWEST_CLUSTERS} clusters.")
     if comparison is not None and comparison.test is None:
-        notes.append("No test: memorized or non-memorized paragraphs form fewer than two clusters.")
+        notes.append(f"No test: memorized or non-memorized paragraphs form fewer than {FEWEST_CLUSTERS} clusters.")
+    if comparison is not None and comparison.test is not None:
+        notes.append(UNEQUAL_SPREADS)
     if material.self_generated:
         notes.append(
             "Continuations appear to be the model's own output: their NLL is low also where the true text is not known."

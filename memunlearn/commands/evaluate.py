@@ -35,7 +35,7 @@ from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION
 from memunlearn.errors import UserError
-from memunlearn.evaluation.suite import Measurement, measure, summarize, summarize_alternatives
+from memunlearn.evaluation.suite import Measurement, combined, measure, summarize, summarize_alternatives
 from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
@@ -125,7 +125,8 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     if chosen.alternatives is not None:
         alternatives, of_rows = chosen.alternatives
         scores = score(model, alternatives, cfg.batch_size, description="scoring alternatives")
-        sets["forget"] = {**(sets["forget"] or {}), **summarize_alternatives(scores, chosen.clusters[of_rows], cfg.seed)}
+        of_alternatives = summarize_alternatives(scores, chosen.clusters[of_rows], cfg.seed)
+        sets["forget"] = combined(sets["forget"] or {}, of_alternatives)
     result = {
         "schema": 1,
         "config": shown(cfg),

@@ -14,7 +14,7 @@ from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.paragraph_table import paragraph_rows
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.trajectory import write_trajectory
-from memunlearn.evaluation.suite import summarize, summarize_alternatives, summarize_common_runs
+from memunlearn.evaluation.suite import combined, summarize, summarize_alternatives, summarize_common_runs
 from memunlearn.models.baking import save_baked
 from memunlearn.models.components import WeightTensor, count_per_component
 from memunlearn.models.loading import LoadedModel
@@ -43,14 +43,16 @@ def result_of(
     for name, outcomes in outcome.sets.items():
         before[name], after[name] = summarize(outcomes.before, seed), summarize(outcomes.after, seed)
         if (said := outcomes.said) is not None:
-            clusters = outcomes.after.clusters[said.rows]
-            before[name] |= summarize_common_runs(said.run_before, clusters, seed)
-            after[name] |= summarize_common_runs(said.run_after, clusters, seed)
+            clusters, trials = outcomes.after.clusters[said.rows], outcomes.after.trials
+            of_trials = None if trials is None else trials[said.rows]
+            length = outcomes.paragraphs.continuation_length
+            for sets, runs in ((before, said.run_before), (after, said.run_after)):
+                sets[name] = combined(sets[name], summarize_common_runs(runs, clusters, length, of_trials, seed))
     if outcome.alternatives is not None:
         alternatives = outcome.alternatives
         clusters = outcome.sets["forget"].after.clusters[alternatives.rows]
-        before["forget"] |= summarize_alternatives(alternatives.before, clusters, seed)
-        after["forget"] |= summarize_alternatives(alternatives.after, clusters, seed)
+        for sets, scores in ((before, alternatives.before), (after, alternatives.after)):
+            sets["forget"] = combined(sets["forget"], summarize_alternatives(scores, clusters, seed))
     result = {
         "schema": 1,
         "config": config,

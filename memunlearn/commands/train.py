@@ -304,7 +304,7 @@ def _prepare(
         if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, length, run), length):
             print(
                 "warning: this edit is not likely to meet the stop rule: with every alternative recited, mean EM would be "
-                f"{mean:.1f}, its 95th percentile {p95}, and the mean longest common run {run:.1f} of {length} tokens: "
+                f"{mean:.1f}, its 95th percentile {p95:g}, and the mean longest common run {run:.1f} of {length} tokens: "
                 "alternatives are missing or begin like the originals; raise objective.replacements, or use objective=unlearn"
             )
     if stop is not None and (why := rule_for(stop, preparation)[1]) is not None:

@@ -141,6 +141,10 @@ def _content_security_hash(script: str) -> str:
 
 def _set_table(name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
     rows, clusters = rows_and_clusters(after, before)
+    notes = {
+        when: note for when, stats in (("before", before), ("after", after)) if (note := (stats or {}).get("interval_note"))
+    }
+    note = next(iter(notes.values())) if len(set(notes.values())) == 1 and len(notes) == 2 else _by_moment(notes)
     lines = [
         {
             "label": metric.label,
@@ -154,7 +158,11 @@ def _set_table(name: str, before: Mapping[str, Any] | None, after: Mapping[str, 
         for metric in ALL_METRICS
         if metric.known(before, after)
     ]
-    return {"name": name, "rows": rows, "clusters": clusters, "lines": lines, "empty": not before and not after}
+    return {"name": name, "rows": rows, "clusters": clusters, "lines": lines, "empty": not before and not after, "note": note}
+
+
+def _by_moment(notes: Mapping[str, str]) -> str:
+    return "; ".join(f"{when}: {note}" for when, note in notes.items())
 
 
 def _figures(drawn: Collection[str], pictures: Sequence[Picture]) -> list[Figure]:

@@ -27,6 +27,7 @@ from memunlearn.reporting.sweep_tables import (
     memorized_after,
     setting_means,
 )
+from memunlearn.statistics.intervals import FEWEST_CLUSTERS
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST
 
 HOW = (
@@ -34,10 +35,12 @@ HOW = (
     "down to a level, linear between the checks around it; pairs with a run that never does are left out, and counted. The "
     "levels are half, a fifth and a tenth of the continuation.",
     "Differences are first minus second, over runs with the same seeds. Intervals are 95 %. "
-    f'"{SEEDS_AND_CLUSTERS}" (and "{SEEDS_AND_TRIALS}", one paragraph at a time): a two-level bootstrap that resamples seeds, '
-    'and clusters of near-duplicates (or trials) within each seed. "seeds": Student\'s t over one number a seed. '
-    '"conditional on this run": clusters (or trials) of one run are resampled, and another seed could give something else. '
-    f"Below {SEEDS_AT_LEAST} seeds the seeds' own numbers are shown and no interval across runs.",
+    f'"{SEEDS_AND_CLUSTERS}" (and "{SEEDS_AND_TRIALS}", one paragraph at a time): the wider of Student\'s t over the '
+    "seeds' means and of a two-level bootstrap that resamples seeds, and clusters of near-duplicates (or trials) within each "
+    'seed. "seeds": Student\'s t over one number a seed. "conditional on this run": over clusters of near-duplicates (and, one '
+    "paragraph at a time, trials) of one run, and another seed could give something else. "
+    f"Below {SEEDS_AT_LEAST} seeds the seeds' own numbers are shown and no interval across runs; below {FEWEST_CLUSTERS} "
+    "clusters none within a run. A setting is called higher or lower only where an interval over seeds does not hold 0.",
     "p-values are two-sided, from flipping the signs of the seeds' paired differences (exact up to 13 seeds; this tests the "
     "mean difference that is shown, which signed ranks would not). They are not corrected for how many there are.",
     "Seeds change the split into sets, the mask and the training; all runs start from the model that their config names, so "

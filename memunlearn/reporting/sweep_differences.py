@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memunlearn.statistics.intervals import mean_with_interval
+from memunlearn.statistics.intervals import too_few_clusters
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST, mean_interval, paired_p_value, two_level_interval
+from memunlearn.statistics.two_way import mean_over_units
 
 TOO_FEW = f"fewer than {SEEDS_AT_LEAST} seeds: no interval"
 SEEDS_AND_CLUSTERS = "seeds x clusters"
@@ -38,23 +39,36 @@ STEPS = Quantity("the number of steps", "steps", 1)
 @dataclass(frozen=True)
 class PairedRuns:
     """One seed's two runs, a and b, in one quantity. For a quantity per paragraph also the rows that both have: a - b of each,
-    and the cluster (or trial) that each belongs to; a and b are then the means over those rows."""
+    the cluster of each and, one paragraph at a time, that of its trial's paragraph; a and b are then the means over those rows.
+    """
 
     seed: str
     a: float
     b: float
     differences: tuple[float, ...] = ()
     clusters: tuple[int, ...] = ()
+    trials: tuple[int, ...] | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % over the clusters (or trials) of these two runs, conditional on them; None where there are no rows."""
-        return mean_with_interval(self.differences, self.clusters)[1] if self.differences else None
+        """95 % over the clusters (and trials) of these two runs, conditional on them; None where there are no rows, or too few
+        clusters."""
+        return mean_over_units(self.differences, self.clusters, self.trials)[1] if self.differences else None
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """What is resampled within a seed: the trials' clusters where there are trials, else the rows'."""
+        return self.clusters if self.trials is None else self.trials
+
+    @property
+    def over(self) -> str:
+        return "clusters" if self.trials is None or self.trials == self.clusters else "clusters and trials"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """a - b, mean over seeds. interval and p: None below SEEDS_AT_LEAST seeds. unit: what was resampled for the interval.
+    """a - b, mean over seeds. interval and p: None below SEEDS_AT_LEAST seeds; interval also where all seeds' differences are
+    the same. unit: what was resampled for the interval.
 
     p: two-sided, from flipping the signs of the seeds' differences. note: what else has to be said of it.
     """
@@ -89,7 +103,7 @@ def difference(
     mean, interval, p = sum(gaps) / len(gaps), None, None
     if len(pairs) >= SEEDS_AT_LEAST:
         interval = (
-            two_level_interval([(pair.differences, pair.clusters) for pair in pairs])[1] if by_row else mean_interval(gaps)[1]
+            two_level_interval([(pair.differences, pair.units) for pair in pairs])[1] if by_row else mean_interval(gaps)[1]
         )
         p = paired_p_value(gaps)
     mean_a, mean_b = (sum(values) / len(pairs) for values in ([pair.a for pair in pairs], [pair.b for pair in pairs]))
@@ -97,31 +111,52 @@ def difference(
 
 
 def sentence(found: Difference, a: str, b: str) -> str:
-    """Sign, size and interval in words; where one seed is all there is, the interval within its two runs."""
+    """Sign and size in words, the sign only where an interval bears it out; the means, and how certain they are."""
     quantity = found.quantity
     size = quantity.text(abs(found.mean))
     if float(size) == 0:
         said = f"{quantity.label} is on average the same with {a} as with {b} (to {quantity.digits} decimals)"
-    else:
+    elif bears_out(found):
         said = f"{quantity.label} is {size} {quantity.unit} {'higher' if found.mean > 0 else 'lower'} with {a} than with {b}"
+    else:
+        said = f"{quantity.label} with {a} cannot be told from that with {b}"
     means = f"{quantity.text(found.mean_a)} and {quantity.text(found.mean_b)}"
     when = f"{found.moment[0].upper()}{found.moment[1:]}" + (f" ({found.note})" if found.note else "")
     return f"{when}, {said} ({means}; {certainty(found)})."
+
+
+def bears_out(found: Difference) -> bool:
+    """Whether the direction of the difference is more than chance: there is an interval over seeds and it does not hold 0."""
+    return found.interval is not None and not found.interval[0] <= 0 <= found.interval[1]
 
 
 def certainty(found: Difference) -> str:
     """The interval with its unit, the p-value and the number of seeds, or why there is none."""
     quantity, seeds = found.quantity, len(found.pairs)
     counted = f"{seeds} seed{'' if seeds == 1 else 's'}"
-    if found.interval is None:
-        within = found.pairs[0].interval if seeds == 1 else None
-        if within is None:
+    if found.p is None:
+        if seeds > 1 or not found.pairs[0].differences:
             return f"{counted}; {TOO_FEW}"
-        unit = found.unit.rpartition(" ")[2]
-        return f"{counted}; 95 % {interval_text(quantity, within)} over {unit}, conditional on this run; {TOO_FEW} across runs"
-    holds = ", which holds 0" if found.interval[0] <= 0 <= found.interval[1] else ""
-    assert found.p is not None
+        pair = found.pairs[0]
+        if (within := pair.interval) is None:
+            return f"{counted}; {no_interval_within(pair)}; {TOO_FEW} across runs"
+        text = f"95 % interval {interval_text(quantity, within)} over {pair.over}, conditional on this run"
+        return f"{counted}; {text}; {TOO_FEW} across runs"
+    if found.interval is None:
+        return f"{no_interval(found)}; p {p_text(found.p)}; {counted}"
+    holds = "" if bears_out(found) else ", which holds 0"
     return f"95 % interval {interval_text(quantity, found.interval)}{holds}, {found.unit}; p {p_text(found.p)}; {counted}"
+
+
+def no_interval(found: Difference) -> str:
+    """Why there is no interval over seeds."""
+    return TOO_FEW if found.p is None else "the same difference in every seed: no interval"
+
+
+def no_interval_within(pair: PairedRuns) -> str:
+    units = min(len(set(pair.clusters)), len(set(pair.units)))
+    few = too_few_clusters(units)
+    return f"no interval within the run: {few or 'the same difference in every cluster'}"
 
 
 def interval_text(quantity: Quantity, interval: tuple[float, float]) -> str:

@@ -9,7 +9,7 @@ from memunlearn.reporting.sweep_content import HOW, JobRow, SweepContent, counte
 from memunlearn.reporting.sweep_differences import Difference, interval_text, p_text
 from memunlearn.reporting.sweep_tables import Mean
 
-OVER_CLUSTERS = "Intervals: over the clusters (or trials) of the run, conditional on it; of the share still memorized: exact."
+OVER_CLUSTERS = "Intervals: over the clusters (and trials) of the run, conditional on it; of the share still memorized: exact."
 JOB_NUMBERS = ("forget EM", "still memorized", "bystander EM", "retain KL", "kept step")
 
 
@@ -103,15 +103,18 @@ def _difference_row(found: Difference) -> list[str]:
 
 def _job_row(job: JobRow) -> list[str]:
     share = job.memorized
-    memorized = "-" if share is None else f"{share.hits} of {counted(share.n, share.unit[:-1])} ({share_text(share.interval)})"
+    memorized = "-"
+    if share is not None:
+        within = share_text(share.interval)
+        memorized = f"{share.hits} of {counted(share.n, share.unit[:-1])}" + (f" ({within})" if within else "")
     step = "-" if job.kept_step is None else f"{job.kept_step:,}"
     means = [mean_text(job.forget_em), memorized, mean_text(job.bystander_em), mean_text(job.retain_kl)]
     return [job.run.folder, job.label, job.seed, *means, step, job.stopped]
 
 
-def share_text(interval: tuple[float, float]) -> str:
-    """`0.0 to 10.9 %`."""
-    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
+def share_text(interval: tuple[float, float] | None) -> str:
+    """`0.0 to 10.9 %`; nothing where there is no interval."""
+    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from memunlearn.reporting.files import finite_or_null
 from memunlearn.reporting.page import FORBIDDEN_IN_HTML
 from memunlearn.reporting.sweep_content import HOW, JobRow, SweepContent, headline_sentences, points
-from memunlearn.reporting.sweep_differences import TOO_FEW, Difference, interval_text, p_text
+from memunlearn.reporting.sweep_differences import TOO_FEW, Difference, interval_text, no_interval, p_text
 from memunlearn.reporting.sweep_markdown import OVER_CLUSTERS, share_text
 from memunlearn.reporting.sweep_plots import plots_of
 from memunlearn.reporting.sweep_tables import Mean
@@ -57,6 +57,7 @@ def page(name: str, content: SweepContent) -> str:
         comparisons=[{"comparison": one, "sentences": headline_sentences(one)} for one in content.comparisons],
         jobs=[{"row": row, "href": _link(row)} for row in content.jobs],
         over_clusters=OVER_CLUSTERS,
+        no_interval=no_interval,
         too_few=TOO_FEW,
         value=_value,
         interval=_interval,

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from memunlearn.reporting.sweep_checks import Check, Crossing, at_level, at_step, checks_of, equal_step, rows_at_step
 from memunlearn.reporting.sweep_differences import PairedRuns
 from memunlearn.reporting.sweep_runs import Run
 from memunlearn.reporting.sweep_settings import Setting, seed_name
 
-Rows = dict[tuple[Any, ...], tuple[int, float]]
+
+class Row(NamedTuple):
+    """A paragraph's value, its cluster and, one paragraph at a time, the cluster of the paragraph that its trial was about."""
+
+    value: float
+    cluster: int
+    trial: int | None = None
+
+
+Rows = dict[tuple[Any, ...], Row]
 
 
 @dataclass(frozen=True)
@@ -96,32 +105,36 @@ def _by_row(pair: RunPair, a: Rows, b: Rows, name: str) -> PairedRuns | None:
     kept = [key for key in a if key in b and (name != "forget" or pair.forget_rows is None or key[1] in pair.forget_rows)]
     if not kept:
         return None
-    mean_a, mean_b = (sum(rows[key][1] for key in kept) / len(kept) for rows in (a, b))
-    gaps = tuple(a[key][1] - b[key][1] for key in kept)
-    return PairedRuns(pair.seed, mean_a, mean_b, gaps, tuple(a[key][0] for key in kept))
+    mean_a, mean_b = (sum(rows[key].value for key in kept) / len(kept) for rows in (a, b))
+    gaps = tuple(a[key].value - b[key].value for key in kept)
+    return PairedRuns(
+        pair.seed, mean_a, mean_b, gaps, tuple(a[key].cluster for key in kept), trials_of([a[key] for key in kept])
+    )
 
 
 def rows_of(run: Run, name: str, column: str) -> Rows:
-    """Rows by (forget row of the trial, index, origin): the unit that they belong to, and the value.
-
-    The unit is the cluster; one paragraph at a time it is the trial, named by its forget row.
-    """
-    trials = [row for row in run.paragraphs if row["set"] == "forget" and row.get("trial") is not None]
-    row_of_trial = {row["trial"]: row["index"] for row in trials}
+    """Rows by (forget row of the trial, index, origin)."""
+    trials = {row["trial"]: row for row in run.paragraphs if row["set"] == "forget" and row.get("trial") is not None}
     rows: Rows = {}
     for row in run.paragraphs:
         if row["set"] == name and row.get(column) is not None:
-            trial = row_of_trial.get(row.get("trial"))
-            unit = row["cluster"] if trial is None else trial
-            rows[(trial, row["index"], row.get("origin"))] = (unit, float(row[column]))
+            of_trial = trials.get(row.get("trial"), {})
+            key = (of_trial.get("index"), row["index"], row.get("origin"))
+            rows[key] = Row(float(row[column]), row["cluster"], of_trial.get("cluster"))
     return rows
+
+
+def trials_of(rows: Sequence[Row]) -> tuple[int, ...] | None:
+    """The clusters of the rows' trials; None where the rows are of no trials."""
+    trials = [row.trial for row in rows if row.trial is not None]
+    return tuple(trials) if rows and len(trials) == len(rows) else None
 
 
 def _trajectory_rows(run: Run, name: str, step: int) -> Rows:
     if run.trajectory is None:
         return {}
     rows = rows_at_step(run.trajectory, name, step)
-    return {(None, index): (cluster, kl if name == "retain_val" else em) for index, (cluster, em, kl) in rows.items()}
+    return {(None, index): Row(kl if name == "retain_val" else em, cluster) for index, (cluster, em, kl) in rows.items()}
 
 
 def _of_runs(pairs: Sequence[RunPair], number: Callable[[Run], Any]) -> list[PairedRuns]:

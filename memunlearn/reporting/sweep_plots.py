@@ -109,7 +109,7 @@ def _difference_plot(quantity: Quantity, rows: Sequence[DifferenceRow]) -> dict[
         {
             "type": "scatter",
             "mode": "markers",
-            "name": "mean and 95 % interval" if any(row.interval for row in rows) else "mean (fewer than 5 seeds: no interval)",
+            "name": "mean and 95 % interval" if any(row.interval for row in rows) else "mean (no interval)",
             "x": [short(row.mean) for row in rows],
             "y": labels,
             "marker": {"color": "#D55E00", "size": 9, "symbol": "diamond"},

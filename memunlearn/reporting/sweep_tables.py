@@ -17,12 +17,13 @@ from memunlearn.reporting.sweep_differences import (
     TOO_FEW,
     Quantity,
 )
-from memunlearn.reporting.sweep_pairs import rows_of
+from memunlearn.reporting.sweep_pairs import Row, rows_of, trials_of
 from memunlearn.reporting.sweep_runs import Run
-from memunlearn.reporting.sweep_settings import Setting, facts_of, seed_name, seeds_of, varying_keys
-from memunlearn.statistics.intervals import mean_with_interval
+from memunlearn.reporting.sweep_settings import Setting, continuation_length, facts_of, seed_name, seeds_of, varying_keys
+from memunlearn.statistics.intervals import Interval, Limits, too_few_clusters
 from memunlearn.statistics.proportions import share_with_interval
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST, mean_interval, two_level_interval
+from memunlearn.statistics.two_way import mean_over_units, why_no_interval
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Column:
 
 
 LONGEST_COMMON_RUN = Quantity("forget longest common run", "tokens", 2)
+SAME_IN_ALL = "no interval: the same in every seed"
 ALTERNATIVE_EM = Quantity("alternative EM", "tokens", 2)
 COLUMNS = (
     Column(FORGET_EM, "forget", "em_after", "em"),
@@ -55,17 +57,18 @@ class Mean:
 
     quantity: Quantity
     value: float | None
-    interval: tuple[float, float] | None
+    interval: Interval | None
     unit: str
 
 
 @dataclass(frozen=True)
 class MemorizedShare:
-    """How many forget clusters (trials) still hold a memorized paragraph, of how many; exact 95 % interval of the share."""
+    """How many forget clusters still hold a memorized paragraph, of how many; exact 95 % interval of the share, None where they
+    are too few."""
 
     hits: int
     n: int
-    interval: tuple[float, float]
+    interval: Interval | None
     unit: str
 
 
@@ -91,29 +94,35 @@ def setting_means(settings: Sequence[Setting]) -> list[tuple[Mean, ...]]:
 
 
 def memorized_after(run: Run, length: int | None) -> MemorizedShare | None:
-    """Forget paragraphs with EM = length after the run, by cluster (or trial): rows of a cluster are not independent."""
+    """Forget paragraphs with EM = length after the run, by cluster: rows of a cluster are not independent."""
     rows = rows_of(run, "forget", "em_after")
     if not rows or length is None:
         return None
     held: dict[int, bool] = {}
-    for unit, em in rows.values():
-        held[unit] = held.get(unit, False) or em >= length
-    return MemorizedShare(sum(held.values()), len(held), share_with_interval(sum(held.values()), len(held))[1], unit_of([run]))
+    for row in rows.values():
+        held[row.cluster] = held.get(row.cluster, False) or row.value >= length
+    hits, n = sum(held.values()), len(held)
+    return MemorizedShare(hits, n, None if too_few_clusters(n) else share_with_interval(hits, n)[1], "clusters")
 
 
 def mean_of_run(run: Run, column: Column) -> Mean:
-    """One run's mean with its interval over clusters (or trials), conditional on this run; the mean alone without its rows."""
-    rows = rows_of(run, column.set, column.column)
-    if rows:
-        units, values = zip(*rows.values(), strict=True)
-        value, interval = mean_with_interval(values, units)
-        return Mean(column.quantity, value, interval, f"{unit_of([run])}, conditional on this run")
-    return Mean(column.quantity, _mean_in_result(run, column), None, "no interval: the paragraphs' rows are missing")
+    """One run's mean with its interval over clusters (and trials), conditional on this run: that of the run's own result.json.
+    The mean alone without its rows."""
+    rows = list(rows_of(run, column.set, column.column).values())
+    if not rows:
+        return Mean(column.quantity, _mean_in_result(run, column), None, "no interval: the paragraphs' rows are missing")
+    values, clusters, trials = [row.value for row in rows], [row.cluster for row in rows], trials_of(rows)
+    value, interval = mean_over_units(values, clusters, trials, run.result.get("seed", 0), _limits(run, column))
+    if interval is None:
+        return Mean(column.quantity, value, None, f"no interval: {why_no_interval(values, clusters, trials)}")
+    over = "clusters" if trials is None or list(trials) == clusters else "clusters and trials"
+    return Mean(column.quantity, value, interval, f"{over}, conditional on this run")
 
 
-def unit_of(runs: Sequence[Run]) -> str:
-    """`trials` where a run took one paragraph at a time, else `clusters`."""
-    return "trials" if any(row.get("trial") is not None for run in runs for row in run.paragraphs[:1]) else "clusters"
+def _limits(run: Run, column: Column) -> Limits:
+    """What the number of a paragraph can be: 0..C tokens, or nats from 0."""
+    length = continuation_length(run) if column.quantity.unit == "tokens" else None
+    return 0.0, math.inf if length is None else float(length)
 
 
 def _mean(setting: Setting, column: Column) -> Mean:
@@ -127,13 +136,18 @@ def _mean(setting: Setting, column: Column) -> Mean:
         return Mean(column.quantity, math.fsum(values) / len(values), None, TOO_FEW)
     rows = [rows_of(run, column.set, column.column) for run in runs]
     if not all(rows):
-        return Mean(column.quantity, *mean_interval(values), SEEDS_ONLY)
-    seeds = [([value for _, value in one.values()], [unit for unit, _ in one.values()]) for one in rows]
-    return Mean(
-        column.quantity,
-        *two_level_interval(seeds),
-        SEEDS_AND_TRIALS if unit_of(runs) == "trials" else SEEDS_AND_CLUSTERS,
-    )
+        return _over_seeds(column.quantity, values)
+    units = [_units(list(one.values())) for one in rows]
+    mean, interval = two_level_interval([(values, labels) for values, labels, _ in units])
+    if interval is None:
+        return Mean(column.quantity, mean, None, SAME_IN_ALL)
+    return Mean(column.quantity, mean, interval, SEEDS_AND_TRIALS if units[0][2] else SEEDS_AND_CLUSTERS)
+
+
+def _units(rows: Sequence[Row]) -> tuple[list[float], Sequence[int], bool]:
+    """Values, what is resampled within a seed, and whether that is trials."""
+    trials = trials_of(rows)
+    return [row.value for row in rows], trials or [row.cluster for row in rows], trials is not None
 
 
 def _kept_step(setting: Setting) -> Mean:
@@ -143,7 +157,12 @@ def _kept_step(setting: Setting) -> Mean:
     if len(steps) < SEEDS_AT_LEAST:
         value = math.fsum(steps) / len(steps) if steps else None
         return Mean(quantity, value, None, TOO_FEW if len(steps) > 1 else "")
-    return Mean(quantity, *mean_interval(steps), SEEDS_ONLY)
+    return _over_seeds(quantity, steps)
+
+
+def _over_seeds(quantity: Quantity, values: Sequence[float]) -> Mean:
+    mean, interval = mean_interval(values)
+    return Mean(quantity, mean, interval, SEEDS_ONLY if interval else SAME_IN_ALL)
 
 
 def kept_step(run: Run) -> float | None:
@@ -192,7 +211,7 @@ def _job_row(run: Run, facts: Mapping[str, str | None], varying: Sequence[str]) 
 def _cells(name: str, value: Any) -> dict[str, float | None]:
     if isinstance(value, list) and len(value) == 2 and name.endswith("_ci"):
         return {f"{name[:-3]}_low": _number(value[0]), f"{name[:-3]}_high": _number(value[1])}
-    return {name: _number(value)}
+    return {} if isinstance(value, str) else {name: _number(value)}
 
 
 def _number(value: Any) -> float | None:

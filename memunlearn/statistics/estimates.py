@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from memunlearn.statistics.intervals import CONFIDENCE, RESAMPLES_AT_ONCE
+from memunlearn.statistics.intervals import ANY_NUMBER, FEWEST_CLUSTERS, Limits, cluster_weights, interval_of_means
 
 
 @dataclass(frozen=True, eq=False)
 class Estimates:
     """One estimate a cell, [*cells] each; NaN for what is not there.
 
-    value; low, high: its 95 % interval, NaN where there is none (fewer than two clusters). rows, clusters: what it rests on.
+    value; low, high: its 95 % interval, NaN where there is none (fewer than FEWEST_CLUSTERS clusters, or all have the same
+    mean). rows, clusters: what it rests on.
     """
 
     value: np.ndarray
@@ -43,15 +44,18 @@ def numbers_or_none(values: ArrayLike) -> list[Any]:
 
 
 def means_with_intervals(
-    values: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 2000, sizes: ArrayLike | None = None
+    values: ArrayLike,
+    clusters: ArrayLike,
+    seed: int = 0,
+    resamples: int = 2000,
+    sizes: ArrayLike | None = None,
+    limits: Limits = ANY_NUMBER,
 ) -> Estimates:
-    """Mean over rows of every cell and its 95 % percentile interval from a cluster bootstrap.
+    """Mean over rows of every cell and its 95 % interval over clusters: `intervals.mean_with_interval` of many cells.
 
-    values: [N, *cells], NaN where a row has no value (it then counts in no mean of that cell). clusters: [N] labels. A resample
-    draws as many clusters as there are, with replacement, each with all of its rows: the same ones for every cell. For one
-    cell without NaN this is `intervals.mean_with_interval`, but for the draws, and that it gives no interval for one cluster.
-    sizes: [N, *cells], where each value is itself a mean, of so many: the mean is then over all of those.
-    Raises ValueError if values and clusters differ in length.
+    values: [N, *cells] within limits, NaN where a row has no value (it then counts in no mean of that cell). clusters: [N]
+    labels. Resamples are of whole clusters, the same ones for every cell. sizes: [N, *cells], where each value is itself a
+    mean, of so many: the mean is then over all of those. Raises ValueError if values and clusters differ in length.
     """
     rows = np.asarray(values, dtype=np.float64)
     labels = np.asarray(clusters)
@@ -65,39 +69,13 @@ def means_with_intervals(
     sums, counts = np.zeros((2, len(distinct), rows.shape[1]))
     np.add.at(sums, cluster_of_row, np.where(there, rows, 0.0) * each)
     np.add.at(counts, cluster_of_row, each)
-    number = (counts > 0).sum(0)
-    value = _ratio(sums.sum(0), counts.sum(0))
     low, high = np.full((2, rows.shape[1]), np.nan)
-    enough = number > 1
-    if enough.any():
-        draws = np.random.default_rng(seed)
-        means = np.concatenate(
-            [
-                _ratio(weights @ sums[:, enough], weights @ counts[:, enough])
-                for weights in cluster_weights(np.zeros(len(distinct), dtype=np.int64), draws, resamples)
-            ]
-        )
-        tail = 100 * (1 - CONFIDENCE) / 2
-        low[enough], high[enough] = np.nanpercentile(means, [tail, 100 - tail], axis=0)
-        low, high = np.fmin(low, np.where(enough, value, np.nan)), np.fmax(high, np.where(enough, value, np.nan))
-    shaped = [array.reshape(cells) for array in (value, low, high, there.sum(0), number)]
+    if len(distinct) >= FEWEST_CLUSTERS:
+        weights = cluster_weights(np.zeros(len(distinct), dtype=np.int64), np.random.default_rng(seed), resamples)
+        low, high = interval_of_means(sums, counts, np.concatenate(weights), limits)
+    number = (counts > 0).sum(0)
+    shaped = [array.reshape(cells) for array in (_ratio(sums.sum(0), counts.sum(0)), low, high, there.sum(0), number)]
     return Estimates(*shaped)
-
-
-def cluster_weights(kinds: np.ndarray, draws: np.random.Generator, resamples: int) -> list[np.ndarray]:
-    """How often each cluster is in each resample: arrays [<= RESAMPLES_AT_ONCE, clusters] fp64, `resamples` rows in all.
-
-    kinds: [clusters] integers. Clusters are drawn with replacement among those of their kind: each kind keeps its number.
-    """
-    sizes = [min(RESAMPLES_AT_ONCE, resamples - start) for start in range(0, resamples, RESAMPLES_AT_ONCE)]
-    parts = []
-    for size in sizes:
-        weights = np.zeros((size, len(kinds)))
-        for kind in np.unique(kinds):
-            of_kind = np.flatnonzero(kinds == kind)
-            weights[:, of_kind] = draws.multinomial(len(of_kind), np.full(len(of_kind), 1 / len(of_kind)), size=size)
-        parts.append(weights)
-    return parts
 
 
 def _ratio(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:

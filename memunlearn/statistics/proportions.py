@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta
 
-from memunlearn.statistics.intervals import CONFIDENCE
+from memunlearn.statistics.intervals import CONFIDENCE, Interval, too_few_clusters
 
 
-def share_with_interval(hits: float, n: float) -> tuple[float, tuple[float, float]]:
+def share_with_interval(hits: float, n: float) -> tuple[float, Interval]:
     """hits / n and its exact 95 % interval (Clopper and Pearson 1934), for n independent trials: (share, (low, high)).
 
     0 of 32 allows up to 10.9 %. hits and n may be fractions (see `clustered_share`). Raises ValueError unless
@@ -23,16 +23,17 @@ def share_with_interval(hits: float, n: float) -> tuple[float, tuple[float, floa
     return hits / n, (low, high)
 
 
-def clustered_share(hits: ArrayLike, clusters: ArrayLike) -> tuple[float, tuple[float, float]]:
+def clustered_share(hits: ArrayLike, clusters: ArrayLike) -> tuple[float, Interval | None]:
     """Share of rows that are hits, and its 95 % interval: exact where each row is a cluster of its own.
 
     hits: [N] bool; clusters: [N] labels. Otherwise Clopper and Pearson's with an effective sample size (Korn and Graubard
-    1998), N^2 / (sum of squared cluster sizes): that of a mean over rows whose clusters are hit or missed whole. Raises
-    ValueError where there are no rows.
+    1998), N^2 / (sum of squared cluster sizes): that of a mean over rows whose clusters are hit or missed whole. There is
+    one where all rows are hits, or none is; None with fewer than FEWEST_CLUSTERS clusters. Raises ValueError where there are no
+    rows.
     """
     rows, labels = np.asarray(hits, dtype=bool), np.asarray(clusters)
     if not len(rows) or rows.shape != labels.shape:
         raise ValueError(f"hits and clusters must be equally long, with at least one row, not {rows.shape}, {labels.shape}")
     sizes = np.unique(labels, return_counts=True)[1].astype(np.float64)
     share, trials = float(rows.mean()), float(len(rows) ** 2 / np.square(sizes).sum())
-    return share, share_with_interval(share * trials, trials)[1]
+    return share, None if too_few_clusters(len(sizes)) else share_with_interval(share * trials, trials)[1]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import permutation_test, ttest_1samp
 
-from memunlearn.statistics.intervals import CONFIDENCE
+from memunlearn.statistics.intervals import CONFIDENCE, ROUNDING, Interval, sums_and_sizes
 
 # Below this an interval across seeds says more about the method that made it than about the seeds.
 SEEDS_AT_LEAST = 5
@@ -20,22 +20,26 @@ DRAWS_AT_ONCE = 2_000_000
 
 def two_level_interval(
     seeds: Sequence[tuple[ArrayLike, ArrayLike]], random_seed: int = 0, resamples: int = 2000
-) -> tuple[float, tuple[float, float]]:
-    """Mean over seeds of each seed's mean over rows, and its 95 % percentile interval from a two-level bootstrap.
+) -> tuple[float, Interval | None]:
+    """Mean over seeds of each seed's mean over rows, and its 95 % interval: the wider of two on either side.
 
-    seeds: for each the values [N] of its rows and their cluster labels [N]. A resample draws as many seeds as there are, with
-    replacement, and within each of them as many of its clusters as it has, with replacement, each with all of its rows (the
-    nested bootstrap of Davison and Hinkley 1997, section 3.8). Seeds weigh the same, however many rows they have.
+    seeds: for each the values [N] of its rows and their cluster labels [N]. The two: Student's t over the seeds' means
+    (`mean_interval`), which with few seeds is the one that covers; and the percentiles of a two-level bootstrap, which sees
+    clusters that differ where the seeds' means happen not to. It draws as many seeds as there are, with replacement, and within
+    each of them as many of its clusters as it has, each with all of its rows (the nested bootstrap of Davison and Hinkley 1997,
+    section 3.8). Seeds weigh the same, however many rows they have. None where all seeds have the same mean.
 
     Raises ValueError where there are fewer than SEEDS_AT_LEAST seeds, or one has no rows.
     """
     _check_number(len(seeds))
-    sums_and_sizes = [_sums_and_sizes(values, clusters) for values, clusters in seeds]
-    mean = float(np.mean([sums.sum() / sizes.sum() for sums, sizes in sums_and_sizes]))
+    of_seeds = [sums_and_sizes(values, clusters) for values, clusters in seeds]
+    mean, over_seeds = mean_interval([sums.sum() / sizes.sum() for sums, sizes in of_seeds])
+    if over_seeds is None:
+        return mean, None
     draw = np.random.default_rng(random_seed)
     chosen = draw.integers(len(seeds), size=(resamples, len(seeds)))
     means = np.empty(chosen.shape)
-    for seed, (sums, sizes) in enumerate(sums_and_sizes):
+    for seed, (sums, sizes) in enumerate(of_seeds):
         slots = np.flatnonzero(chosen.ravel() == seed)
         at_once = max(1, DRAWS_AT_ONCE // len(sums))
         for start in range(0, len(slots), at_once):
@@ -44,19 +48,20 @@ def two_level_interval(
             means.ravel()[part] = sums[clusters].sum(1) / sizes[clusters].sum(1)
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(means.mean(1), [tail, 100 - tail])
-    return mean, (min(float(low), mean), max(float(high), mean))
+    return mean, (min(float(low), over_seeds[0]), max(float(high), over_seeds[1]))
 
 
-def mean_interval(values: ArrayLike) -> tuple[float, tuple[float, float]]:
+def mean_interval(values: ArrayLike) -> tuple[float, Interval | None]:
     """Mean of one number a seed and its 95 % interval by Student's t: with few seeds a percentile bootstrap is too narrow.
 
-    values: [seeds]. Raises ValueError where there are fewer than SEEDS_AT_LEAST.
+    values: [seeds]. None where all are the same: that they would never differ is not known. Raises ValueError where there are
+    fewer than SEEDS_AT_LEAST.
     """
     numbers = np.asarray(values, dtype=np.float64)
     _check_number(len(numbers))
     mean = float(numbers.mean())
-    if np.ptp(numbers) == 0:
-        return mean, (mean, mean)
+    if not np.isfinite(mean) or np.ptp(numbers) <= ROUNDING * np.abs(numbers).max():
+        return mean, None
     interval = ttest_1samp(numbers, 0).confidence_interval(CONFIDENCE)
     return mean, (float(interval.low), float(interval.high))
 
@@ -87,15 +92,6 @@ def paired_p_value(differences: ArrayLike, random_seed: int = 0) -> float:
 
 def _mean_difference(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.mean(x - y, axis=axis)
-
-
-def _sums_and_sizes(values: ArrayLike, clusters: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.asarray(values, dtype=np.float64)
-    labels = np.asarray(clusters)
-    if not len(rows) or rows.shape != labels.shape:
-        raise ValueError(f"values and clusters must be equally long, with at least one row, not {rows.shape}, {labels.shape}")
-    _, cluster_of_row = np.unique(labels, return_inverse=True)
-    return np.bincount(cluster_of_row, weights=rows), np.bincount(cluster_of_row).astype(np.float64)
 
 
 def _check_number(seeds: int) -> None:

@@ -104,9 +104,10 @@ def measure_set(
     return SetOutcome(baseline.paragraphs, index, base_measurement(baseline), after, said)
 
 
-def pool_trials(trials: Sequence[tuple[int, SetOutcome]]) -> SetOutcome:
-    """One set's outcomes of several trials as one."""
+def pool_trials(trials: Sequence[tuple[int, SetOutcome]], trial_clusters: Tensor) -> SetOutcome:
+    """One set's outcomes of several trials as one. trial_clusters: the cluster of each trial's paragraph, by trial number."""
     outcomes = [outcome for _, outcome in trials]
+    about = [int(trial_clusters[trial]) for trial, _ in trials]
     starts = [0, *accumulate(len(outcome.index) for outcome in outcomes)]
     said = [(start, outcome.said) for start, outcome in zip(starts, outcomes, strict=False) if outcome.said is not None]
     pooled = None
@@ -118,8 +119,8 @@ def pool_trials(trials: Sequence[tuple[int, SetOutcome]]) -> SetOutcome:
     return SetOutcome(
         concatenate([o.paragraphs for o in outcomes]),
         torch.cat([o.index for o in outcomes]),
-        pool([o.before for o in outcomes]),
-        pool([o.after for o in outcomes]),
+        pool([o.before for o in outcomes], about),
+        pool([o.after for o in outcomes], about),
         pooled,
         torch.cat([torch.full((len(o.index),), trial) for trial, o in trials]),
     )

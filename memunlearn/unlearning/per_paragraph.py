@@ -65,7 +65,7 @@ class PerParagraph:
         for mask in runner.masks:
             per_component.update(count_per_component(mask.indices, given.weights))
         return Outcome(
-            {name: pool_trials(outcomes) for name, outcomes in runner.outcomes.items()},
+            {name: pool_trials(outcomes, runner.trial_clusters) for name, outcomes in runner.outcomes.items()},
             pool_alternatives(runner.alternatives),
             runner.patches,
             runner.masks[0].k,

@@ -41,7 +41,7 @@ class Check:
 
     step: int
     forget_em: float
-    forget_em_p95: int
+    forget_em_p95: float
     forget_longest_run: float
     retain_val_kl: float
     bystander_val_em: float | None

@@ -35,6 +35,7 @@ class TrialRunner(lightning.Callback):
         self.given = given
         self.plan = plan
         self.forget_rows = torch.tensor(preparation.loss_positions)[chosen]
+        self.trial_clusters = preparation.baselines["forget"].clusters[self.forget_rows]
         self.loss_rows = preparation.loss_rows.select(chosen)
         base = preparation.alternative_scores
         self.alternatives_before = None if base is None else base.select(chosen)

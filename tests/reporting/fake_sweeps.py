@@ -11,7 +11,7 @@ from typing import Any
 from memunlearn.reporting.files import write_parquet
 
 C = 20
-FORGET, BYSTANDER, RETAIN = 12, 8, 10
+FORGET, BYSTANDER, RETAIN = 24, 12, 10
 MASKS = {
     "all": {"_target_": "memunlearn.masks.AllWeights", "fraction": None, "lr": 4e-4},
     "gradient": {"_target_": "memunlearn.masks.TopAttribution", "fraction": 0.05, "selection": "global", "lr": 2e-3},

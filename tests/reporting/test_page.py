@@ -89,7 +89,7 @@ def test_figures_have_captions_and_pictures_alt_text(page):
 def test_numbers_have_units_intervals_rows_and_clusters(page):
     assert "Training stopped after 37 steps" in page.words
     assert "forget: 64 rows in 61 clusters" in page.words and "near: empty" in page.words
-    assert "95 % bootstrap interval" in page.words and "2.8 to 3.6" in page.words
+    assert "95 % interval over clusters" in page.words and "2.8 to 3.6" in page.words
     for unit in ("tokens", "nats per token", "% of rows"):
         assert unit in page.words
     assert "786 of 786,432 eligible weights (0.0999 %)" in page.words

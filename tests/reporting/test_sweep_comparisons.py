@@ -10,8 +10,10 @@ import pytest
 from fake_sweeps import config
 
 from memunlearn.reporting.sweep_comparisons import END, EQUAL_STEPS, comparisons_of
+from memunlearn.reporting.sweep_differences import sentence
 from memunlearn.reporting.sweep_runs import read_sweep
 from memunlearn.reporting.sweep_settings import settings_of
+from memunlearn.statistics.two_way import mean_over_units
 
 SEEDS = 6
 
@@ -204,7 +206,13 @@ def test_one_paragraph_at_a_time_resamples_trials(tmp_path):
     difference = found(comparison, END, "bystander EM")
     assert difference.unit == "seeds x trials"
     assert len(difference.pairs[0].differences) == fake_sweeps.FORGET * fake_sweeps.BYSTANDER
-    assert sorted(set(difference.pairs[0].clusters)) == list(range(fake_sweeps.FORGET))
+    (pair,) = difference.pairs
+    assert sorted(set(pair.trials)) == list(range(fake_sweeps.FORGET // 2))  # two forget rows a cluster
+    assert sorted(set(pair.clusters)) == [100 + i for i in range(fake_sweeps.BYSTANDER)]
+    assert pair.interval == mean_over_units(pair.differences, pair.clusters, pair.trials)[1] and pair.interval is not None
+    forget = found(comparison, END, "forget EM").pairs[0]
+    assert forget.trials == forget.clusters and forget.over == "clusters"
+    assert "over clusters and trials, conditional on this run" in sentence(difference, "a", "b")
 
 
 def test_missing_paragraphs_leave_the_means(tmp_path):

@@ -10,6 +10,7 @@ from memunlearn.reporting.sweep_differences import (
     SEEDS_AND_TRIALS,
     SEEDS_ONLY,
     PairedRuns,
+    bears_out,
     difference,
     p_text,
     sentence,
@@ -60,16 +61,48 @@ def test_four_seeds_have_points_and_no_interval():
 
 
 def test_one_seed_has_an_interval_over_its_clusters_only():
-    said = sentence(difference(FORGET_EM, "m", pairs(1, 1)), "a", "b")
+    said = sentence(difference(FORGET_EM, "m", pairs(1, 1, rows=24)), "a", "b")
     assert "over clusters, conditional on this run; fewer than 5 seeds: no interval across runs" in said
-    assert "over trials, conditional" in sentence(difference(FORGET_EM, "m", pairs(1, 1), trials=True), "a", "b")
+
+
+def test_few_clusters_have_no_interval_within_a_run():
+    said = sentence(difference(FORGET_EM, "m", pairs(1, 1)), "a", "b")
+    assert "no interval within the run: 3 clusters, and an interval needs 10; fewer than 5 seeds" in said
+    same = [PairedRuns("0", 3.0, 2.0, (1.0,) * 12, tuple(range(12)))]
+    assert "the same difference in every cluster" in sentence(difference(FORGET_EM, "m", same), "a", "b")
+
+
+@pytest.mark.parametrize(
+    "made", [pairs(1, 5.0, rows=24), pairs(4, 5.0), pairs(10, 0.0), [PairedRuns(str(i), 3.0, 2.0) for i in range(6)]]
+)
+def test_no_direction_without_an_interval_that_excludes_0(made):
+    """One seed, four seeds, chance, and seeds that all say the same."""
+    found = difference(FORGET_EM, "m", made)
+    said = sentence(found, "one", "other")
+    assert "forget EM with one cannot be told from that with other" in said and not bears_out(found)
+    assert "higher" not in said and "lower" not in said
+    assert f"{found.mean_a:.2f} and {found.mean_b:.2f}" in said
+
+
+def test_direction_under_the_null_is_claimed_as_rarely_as_it_says():
+    claims = sum(bears_out(difference(FORGET_EM, "m", _of_chance(seed))) for seed in range(400))
+    assert claims / 400 <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def _of_chance(random_seed):
+    draw = np.random.default_rng(random_seed)
+    made = []
+    for seed in range(5):
+        gaps = tuple(draw.normal() + draw.normal(size=8))
+        made.append(PairedRuns(str(seed), sum(gaps) / 8, 0.0, gaps, tuple(range(8))))
+    return made
 
 
 def test_equal_means_and_no_pairs():
     same = [PairedRuns(str(i), 2.0, 2.0) for i in range(6)]
     said = sentence(difference(FORGET_EM, "at equal steps", same, "step 4"), "a", "b")
     assert said.startswith("At equal steps (step 4), forget EM is on average the same with a as with b")
-    assert "p = 1.000" in said
+    assert "the same difference in every seed: no interval; p = 1.000" in said
     assert difference(FORGET_EM, "m", []) is None
     assert p_text(0.0004) == "< 0.001"
 

@@ -3,10 +3,13 @@ import random
 import fake_sweeps
 import numpy as np
 import pytest
+import torch
 
+from memunlearn.evaluation.suite import Measurement, summarize
 from memunlearn.reporting.sweep_runs import read_sweep
 from memunlearn.reporting.sweep_settings import settings_of
-from memunlearn.reporting.sweep_tables import job_rows, memorized_after, setting_means
+from memunlearn.reporting.sweep_tables import COLUMNS, job_rows, mean_of_run, memorized_after, setting_means
+from memunlearn.scoring.score import ParagraphScores
 from memunlearn.statistics.seeds import two_level_interval
 
 
@@ -75,7 +78,44 @@ def test_trials_are_the_unit_one_paragraph_at_a_time(tmp_path):
     _, found = means(write(tmp_path / "five", 5, trials=True))
     assert found["bystander EM"].unit == "seeds x trials"
     _, found = means(write(tmp_path / "one", 1, trials=True))
-    assert found["bystander EM"].unit == "trials, conditional on this run"
+    assert found["bystander EM"].unit == "clusters and trials, conditional on this run"
+    assert found["forget EM"].unit == "clusters, conditional on this run"
+
+
+def test_a_run_has_the_interval_of_its_own_result(tmp_path):
+    """Of one paragraph at a time: the page of the sweep and result.json say the same."""
+    fake_sweeps.write_run(tmp_path / "0", fake_sweeps.config(seed=7), 0.5, trials=True)
+    (run,) = read_sweep(tmp_path)
+    for column in COLUMNS[:3] + COLUMNS[3:4]:
+        rows = [row for row in run.paragraphs if row["set"] == column.set]
+        cluster_of = {row["trial"]: row["cluster"] for row in run.paragraphs if row["set"] == "forget"}
+        em = torch.tensor([round(row["em_after"]) for row in rows])
+        measured = Measurement(
+            torch.tensor([row["cluster"] for row in rows]),
+            ParagraphScores(
+                em,
+                torch.tensor([row["longest_run_after"] for row in rows]),
+                torch.tensor([[row["nll_after"]] * fake_sweeps.C for row in rows], dtype=torch.float64),
+            ),
+            None,
+            torch.tensor([cluster_of[row["trial"]] for row in rows]),
+        )
+        summary, shown = summarize(measured, seed=7), mean_of_run(run, column)
+        assert shown.value == pytest.approx(summary[column.key])
+        if column.key == "nll":  # the same in all of them
+            assert shown.interval is None and summary["nll_ci"] is None and "the same in every cluster" in shown.unit
+        else:
+            assert shown.interval == pytest.approx(summary[f"{column.key}_ci"])
+
+
+def test_few_clusters_have_no_interval_and_it_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(fake_sweeps, "FORGET", 10)
+    fake_sweeps.write_run(tmp_path / "0", fake_sweeps.config(), 0.5)
+    _, found = means(tmp_path)
+    assert found["forget EM"].interval is None
+    assert found["forget EM"].unit == "no interval: 5 clusters, and an interval needs 10"
+    (run,) = read_sweep(tmp_path)
+    assert memorized_after(run, fake_sweeps.C).interval is None
 
 
 def test_without_rows_the_interval_is_over_seeds(tmp_path):
@@ -89,8 +129,8 @@ def test_the_share_still_memorized_is_counted_by_cluster(tmp_path):
     fake_sweeps.write_run(tmp_path / "none", fake_sweeps.config(), speed=5)
     fake_sweeps.write_run(tmp_path / "all", fake_sweeps.config(seed=1), speed=0)
     everything, nothing = (memorized_after(run, fake_sweeps.C) for run in read_sweep(tmp_path))
-    assert (nothing.hits, nothing.n, everything.hits) == (0, 6, 6)
-    assert nothing.interval == pytest.approx((0, 1 - 0.025 ** (1 / 6)))
+    assert (nothing.hits, nothing.n, everything.hits) == (0, 12, 12)
+    assert nothing.interval == pytest.approx((0, 1 - 0.025 ** (1 / 12)))
     assert memorized_after(read_sweep(tmp_path)[0], None) is None
 
 

@@ -40,12 +40,20 @@ def test_scipy_says_the_same(n, data):
 
 
 def test_rows_that_are_their_own_clusters_are_so_many_trials():
-    assert clustered_share([True, False, False, True], [4, 2, 7, 9]) == share_with_interval(2, 4)
+    hits = [True, False, False, True] * 3
+    assert clustered_share(hits, [5 * i % 17 for i in range(12)]) == share_with_interval(6, 12)
+
+
+def test_all_or_none_of_enough_clusters_have_a_bound_and_few_clusters_none():
+    for hits in (0.0, 1.0):
+        share, (low, high) = clustered_share([hits] * 20, [i // 2 for i in range(20)])
+        assert (share, high - low) == (hits, pytest.approx(1 - 0.025 ** (1 / 10)))
+    assert clustered_share([True, False] * 9, [i // 2 for i in range(18)]) == (0.5, None)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=40))
 def test_near_duplicates_add_no_certainty(rows):
-    hits, clusters = zip(*rows, strict=True)
+    hits, clusters = zip(*(rows + [(bool(i % 3), 10 + i) for i in range(10)]), strict=True)
     share, (low, high) = clustered_share(hits, clusters)
     assert share == pytest.approx(sum(hits) / len(hits)) and 0 <= low <= share <= high <= 1
     repeated = clustered_share(hits * 5, clusters * 5)

@@ -1,19 +1,22 @@
-"""Differences and AUROC of two groups, against scipy, torchmetrics and the enumeration of all relabellings."""
-
-from itertools import combinations
+"""Differences and AUROC of two groups, against scipy, torchmetrics and loops."""
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import mannwhitneyu
+from scipy.stats import mannwhitneyu, norm
+from scipy.stats import t as student
 from torchmetrics.functional.classification import binary_auroc
 
 from memunlearn.statistics import two_groups
+from memunlearn.statistics.intervals import mean_with_interval
+from memunlearn.statistics.permutation import exchanged_and_flipped
+from memunlearn.statistics.proportions import share_with_interval
 from memunlearn.statistics.two_groups import NOTHING, auroc, mean_difference
 
 RNG = np.random.default_rng(0)
-CLUSTERS = np.repeat(np.arange(20), RNG.integers(1, 4, size=20))
-FIRST = CLUSTERS < 8
+CLUSTERS_IN_ALL, OF_FIRST = 25, 11
+CLUSTERS = np.repeat(np.arange(CLUSTERS_IN_ALL), RNG.integers(1, 4, size=CLUSTERS_IN_ALL))
+FIRST = CLUSTERS < OF_FIRST
 VALUES = np.round(RNG.normal(size=len(CLUSTERS)) + FIRST, 1)  # rounded: ties
 
 
@@ -25,95 +28,116 @@ def test_auroc_is_that_of_scipy_and_torchmetrics():
     assert found.low < found.value < found.high <= 1
 
 
-def naive_resamples(statistic, resamples=3000):
-    """Rows of clusters drawn within each group, repeated as often as drawn."""
-    draws = np.random.default_rng(5)
-    kinds = [np.unique(CLUSTERS[FIRST]), np.unique(CLUSTERS[~FIRST])]
-    found = []
-    for _ in range(resamples):
-        groups = [np.concatenate([VALUES[CLUSTERS == c] for c in draws.choice(kind, len(kind))]) for kind in kinds]
-        found.append(statistic(*groups))
-    return np.percentile(found, [2.5, 97.5])
+def naive_placements(values, first, clusters):
+    """What each row says of the AUROC, row by row."""
+    places = np.empty(len(values))
+    for i, value in enumerate(values):
+        others = values[first != first[i]]
+        wins = (others < value) if first[i] else (others > value)
+        places[i] = wins.mean() + (others == value).mean() / 2
+    return places
 
 
-def test_intervals_are_those_of_repeated_rows():
-    low, high = naive_resamples(lambda a, b: mannwhitneyu(a, b).statistic / (len(a) * len(b)))
-    found = auroc(VALUES, FIRST, CLUSTERS, resamples=3000)
-    assert found.low == pytest.approx(low, abs=0.02) and found.high == pytest.approx(high, abs=0.02)
-    low, high = naive_resamples(lambda a, b: a.mean() - b.mean())
-    found = mean_difference(VALUES, FIRST, CLUSTERS, resamples=3000)
-    assert found.low == pytest.approx(low, abs=0.06) and found.high == pytest.approx(high, abs=0.06)
-    assert found.value == pytest.approx(VALUES[FIRST].mean() - VALUES[~FIRST].mean())
-
-
-def naive_studentized(values, member, clusters):
-    """Difference of the means over rows, over its cluster-robust standard error, cluster by cluster."""
-    means = {side: values[member == side].mean() for side in (True, False)}
-    count = {side: len(np.unique(clusters[member == side])) for side in (True, False)}
+def test_auroc_interval_is_that_of_as_many_trials_as_have_its_variance():
+    found = auroc(VALUES, FIRST, CLUSTERS)
+    places, number, effective = naive_placements(VALUES, FIRST, CLUSTERS), [], []
+    for side in (FIRST, ~FIRST):
+        sizes = [(CLUSTERS[side] == c).sum() for c in np.unique(CLUSTERS[side])]
+        number.append(len(sizes))
+        effective.append(sum(sizes) ** 2 / sum(size**2 for size in sizes))
     variance = 0
-    for cluster in np.unique(clusters):
-        moved = 0
-        for side, sign in ((True, 1), (False, -1)):
-            rows = values[(member == side) & (clusters == cluster)]
-            moved += sign * (rows - means[side]).sum() / (member == side).sum() * np.sqrt(count[side] / (count[side] - 1))
-        variance += moved**2
-    return (means[True] - means[False]) / np.sqrt(variance)
+    for cluster in np.unique(CLUSTERS):
+        rows = CLUSTERS == cluster
+        parts = [
+            (places[rows & side] - found.value).sum() / side.sum() * np.sqrt(k / (k - 1))
+            for side, k in zip((FIRST, ~FIRST), number, strict=True)
+        ]
+        variance += sum(parts) ** 2
+    trials = found.value * (1 - found.value) / variance * (norm.ppf(0.975) / student.ppf(0.975, min(number) - 1)) ** 2
+    trials = min(trials, 3 * effective[0] * effective[1] / sum(effective))
+    assert (found.low, found.high) == pytest.approx(share_with_interval(found.value * trials, trials)[1])
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-def test_p_value_is_the_share_of_all_relabellings(mixed):
-    clusters = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5, 6, 7, 7, 7])
-    first = (clusters < 3) | (mixed & (np.arange(13) == 11))  # of cluster 7 one row is in the first group
-    values = np.random.default_rng(4).normal(size=13) + 0.3 * first
-    observed = naive_studentized(values, first, clusters)
-    moved = 7 if mixed else 8
-    every = [np.isin(clusters, chosen) | (first & (clusters >= moved)) for chosen in combinations(range(moved), 3)]
-    permuted = np.array([naive_studentized(values, member, clusters) for member in every])
-    reached = min((permuted >= observed - 1e-8).sum(), (permuted <= observed + 1e-8).sum())
-    assert 1 < reached < len(every) / 2
-    assert mean_difference(values, first, clusters).p_value == pytest.approx(2 * reached / len(every))
+def test_groups_that_do_not_overlap_still_might():
+    first = np.arange(24) < 12
+    found = auroc(np.arange(24.0), ~first, np.arange(24))
+    assert (found.value, found.high) == (1.0, 1.0) and found.low == pytest.approx(0.025 ** (1 / 18))
+    assert auroc(np.arange(24.0), first, np.arange(24)).high == pytest.approx(1 - found.low)
+
+
+def test_interval_of_a_difference_is_made_of_those_of_the_means():
+    found = mean_difference(VALUES, FIRST, CLUSTERS)
+    (one, (one_low, one_high)), (two, (two_low, two_high)) = (
+        mean_with_interval(VALUES[side], CLUSTERS[side]) for side in (FIRST, ~FIRST)
+    )
+    assert found.value == pytest.approx(one - two)
+    assert found.low == pytest.approx(one - two - np.hypot(one - one_low, two_high - two))
+    assert found.high == pytest.approx(one - two + np.hypot(one_high - one, two - two_low))
+
+
+def test_clusters_of_both_groups_can_only_widen_the_interval():
+    draws = np.random.default_rng(3)
+    clusters, first = np.tile(np.arange(12), 2), np.arange(24) < 12
+    shared = draws.normal(size=12)
+    widths = {}
+    for name, sign in (("alike", 1), ("opposite", -1)):
+        values = np.concatenate([shared, sign * shared]) + 0.1 * draws.normal(size=24)
+        strangers = mean_difference(values, first, np.arange(24))
+        found = mean_difference(values, first, clusters)
+        widths[name] = (found.high - found.low) / (strangers.high - strangers.low)
+    assert widths["alike"] == pytest.approx(1) and widths["opposite"] == pytest.approx(2**0.5, abs=0.05)
+
+
+def test_p_value_is_that_of_one_cell_over_rows():
+    found = mean_difference(VALUES, FIRST, CLUSTERS, seed=4)
+    sums = np.bincount(CLUSTERS, VALUES)[:, None]
+    sizes = np.bincount(CLUSTERS).astype(float)
+    expected = exchanged_and_flipped(sums, sizes, np.arange(CLUSTERS_IN_ALL) < OF_FIRST, two_groups.PERMUTATIONS, 4)
+    assert found.p_value == expected[2][0] and 0 < found.p_value < 1
+    assert found.value == pytest.approx(expected[0][0])
 
 
 def test_the_test_keeps_its_level_where_few_clusters_scatter_more(monkeypatch):
     """The unstudentized difference rejects in 25 % of such data sets."""
-    monkeypatch.setattr(two_groups, "PERMUTATIONS", 399)
+    monkeypatch.setattr(two_groups, "PERMUTATIONS", 199)
     draws = np.random.default_rng(6)
-    clusters = np.arange(220)
+    clusters = np.arange(70)
     p = [
-        mean_difference(draws.normal(size=220) * np.where(clusters < 20, 2, 1), clusters < 20, clusters, seed, 2).p_value
+        mean_difference(draws.normal(size=70) * np.where(clusters < 10, 4, 1), clusters < 10, clusters, seed, 2).p_value
         for seed in range(300)
     ]
-    level = np.mean(np.array(p) <= 0.05)
-    assert 0.01 <= level <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300) + 0.02  # exact only for many clusters
+    assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6 + 0.1])
 def test_constants_do_not_differ_and_separate_perfectly(value):
-    clusters = np.repeat(np.arange(9), 3)
-    first = clusters < 4
-    equal = mean_difference(np.full(27, value), first, clusters)
-    assert equal.p_value == 1 and equal.value == pytest.approx(0, abs=1e-6)
+    clusters = np.repeat(np.arange(21), 3)
+    first = clusters < 10
+    equal = mean_difference(np.full(63, value), first, clusters)
+    assert equal.p_value == 1 and equal.value == pytest.approx(0, abs=1e-6) and equal.low is None
     apart = mean_difference(value + first, first, clusters)
-    assert apart.p_value == pytest.approx(2 / 126)
+    assert apart.p_value < 0.001 and apart.low is None  # how much others would differ is not known
 
 
-def test_the_test_keeps_its_level_under_the_null():
+def test_the_test_keeps_its_level_under_the_null(monkeypatch):
+    monkeypatch.setattr(two_groups, "PERMUTATIONS", 199)
     draws = np.random.default_rng(2)
-    clusters = np.repeat(np.arange(14), 3)
-    first = clusters < 6
+    clusters = np.repeat(np.arange(24), 3)
+    first = clusters < 11
     small = []
-    for _ in range(60):
-        values = draws.normal(size=14)[clusters] + draws.normal(size=42) * 0.2  # rows of a cluster nearly agree
-        small.append(mean_difference(values, first, clusters, resamples=10).p_value <= 0.05)
-    assert np.mean(small) <= 0.15  # treating rows as independent rejects about a third of the time
+    for _ in range(300):
+        values = draws.normal(size=24)[clusters] + draws.normal(size=72) * 0.2  # rows of a cluster nearly agree
+        small.append(mean_difference(values, first, clusters, resamples=2).p_value <= 0.05)
+    assert np.mean(small) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)  # treating rows as independent rejects a third of the time
 
 
-def test_a_cluster_of_both_groups_stays_as_it_is():
-    clusters = np.array([0, 0, 1, 2, 3, 4])
-    first = np.array([True, False, True, True, False, False])
-    found = mean_difference([9.0, 0.0, 3.0, 3.0, 1.0, 0.5], first, clusters)
-    # The four other clusters in two and two: 6 ways, and none is further above 0.
-    assert found.value == pytest.approx(5 - 0.5) and found.p_value == pytest.approx(2 * 1 / 6)
+@pytest.mark.parametrize("few", [1, 2, 5, 9])
+def test_few_clusters_of_either_group_have_no_interval_and_no_p_value(few):
+    for first in (np.arange(40) < few, np.arange(40) >= few):
+        compared = mean_difference(np.arange(40.0) % 7, first, np.arange(40))
+        assert compared.value is not None and (compared.low, compared.high, compared.p_value) == (None, None, None)
+        area = auroc(np.arange(40.0), first, np.arange(40))
+        assert area.value in (0.0, 1.0) and (area.low, area.high) == (None, None)
 
 
 def test_too_few_rows():
