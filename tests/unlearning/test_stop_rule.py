@@ -379,9 +379,11 @@ def test_an_edit_whose_model_still_recites_has_not_reached_its_target(reciting, 
     assert mean(decoded[trained.kept_step].tolist()) == watcher.common_run[trained.kept_step]
 
 
-def test_unlearning_decodes_nothing_at_its_checks(reciting, sets, preparation, monkeypatch):
+def test_unlearning_decodes_nothing_at_its_checks(reciting, preparation, monkeypatch):
     monkeypatch.setattr("memunlearn.unlearning.stopping.greedy_continuations", None)
-    trained, _ = watched_run(reciting, bake(reciting), sets, preparation, RULES["forgotten"][0], RULES["forgotten"][1])
+    optimizer, objective = partial(torch.optim.SGD, lr=0.05, momentum=0.9), Unlearn(forget_weight=1.0, retain_weight=0.1)
+    rule = RULES["forgotten"][0]
+    trained = unlearn(reciting, some_mask(reciting), preparation, objective, optimizer, rule, quiet_trainer(), 8)
     assert trained.stopped_because == "forget_em" and trained.kept_check.forget_longest_common_run is None
     assert all("longest_common_run" not in seen.sets["forget"] for seen in trained.trajectory)
 
