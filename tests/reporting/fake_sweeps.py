@@ -11,7 +11,8 @@ from typing import Any
 from memunlearn.reporting.files import write_parquet
 
 C = 20
-FORGET, BYSTANDER, RETAIN = 24, 12, 10
+FORGET, BYSTANDER, RETAIN = 12, 12, 10
+ROWS_A_CLUSTER = 2  # of the forget set
 MASKS = {
     "all": {"_target_": "memunlearn.masks.AllWeights", "fraction": None, "lr": 4e-4},
     "gradient": {"_target_": "memunlearn.masks.TopAttribution", "fraction": 0.05, "selection": "global", "lr": 2e-3},
@@ -59,14 +60,16 @@ def write_run(folder: Path, made: dict[str, Any], speed=1.0, harm=1.0, trajector
     slow = {i: draw.uniform(0.7, 1.3) for i in range(FORGET)}
     rows = {
         step: [
-            *(("forget", i, i // 2, _whole(C - speed * slow[i] * 2 * step), None) for i in range(FORGET)),
+            *(("forget", i, i // ROWS_A_CLUSTER, _whole(C - speed * slow[i] * 2 * step), None) for i in range(FORGET)),
             *(("bystander_val", i, 50 + i, _whole(C - harm * (0.5 + i % 3) * 0.3 * step), None) for i in range(4)),
             *(("retain_val", i, 70 + i, 0, harm * 0.01 * step * (1 + 0.1 * i)) for i in range(6)),
         ]
         for step in checks
     }
     paragraphs = [
-        _paragraph("forget", i, i // 2, C, _whole(C - speed * slow[i] * 2 * last), 0.5, made, i if trials else None)
+        _paragraph(
+            "forget", i, i // ROWS_A_CLUSTER, C, _whole(C - speed * slow[i] * 2 * last), 0.5, made, i if trials else None
+        )
         for i in range(FORGET)
     ]
     for trial in range(FORGET) if trials else [None]:

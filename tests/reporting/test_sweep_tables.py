@@ -18,6 +18,11 @@ def means(folder):
     return setting, {mean.quantity.label: mean for mean in setting_means([setting])[0]}
 
 
+@pytest.fixture
+def one_row_a_cluster(monkeypatch):
+    monkeypatch.setattr(fake_sweeps, "ROWS_A_CLUSTER", 1)
+
+
 def write(folder, seeds, **more):
     for seed in range(seeds):
         fake_sweeps.write_run(folder / str(seed), fake_sweeps.config(seed=seed), 0.5, **more)
@@ -68,13 +73,13 @@ def test_four_seeds_have_means_only(tmp_path):
     assert all(mean.interval is None and mean.unit == "fewer than 5 seeds: no interval" for mean in found.values())
 
 
-def test_one_run_is_conditional_on_itself(tmp_path):
+def test_one_run_is_conditional_on_itself(tmp_path, one_row_a_cluster):
     _, found = means(write(tmp_path, 1))
     assert found["forget EM"].unit == "clusters, conditional on this run"
     assert found["forget EM"].interval[0] < found["forget EM"].value < found["forget EM"].interval[1]
 
 
-def test_trials_are_the_unit_one_paragraph_at_a_time(tmp_path):
+def test_trials_are_the_unit_one_paragraph_at_a_time(tmp_path, one_row_a_cluster):
     _, found = means(write(tmp_path / "five", 5, trials=True))
     assert found["bystander EM"].unit == "seeds x trials"
     _, found = means(write(tmp_path / "one", 1, trials=True))
@@ -82,7 +87,7 @@ def test_trials_are_the_unit_one_paragraph_at_a_time(tmp_path):
     assert found["forget EM"].unit == "clusters, conditional on this run"
 
 
-def test_a_run_has_the_interval_of_its_own_result(tmp_path):
+def test_a_run_has_the_interval_of_its_own_result(tmp_path, one_row_a_cluster):
     """Of one paragraph at a time: the page of the sweep and result.json say the same."""
     fake_sweeps.write_run(tmp_path / "0", fake_sweeps.config(seed=7), 0.5, trials=True)
     (run,) = read_sweep(tmp_path)
@@ -108,12 +113,11 @@ def test_a_run_has_the_interval_of_its_own_result(tmp_path):
             assert shown.interval == pytest.approx(summary[f"{column.key}_ci"])
 
 
-def test_few_clusters_have_no_interval_and_it_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(fake_sweeps, "FORGET", 10)
+def test_few_clusters_have_no_interval_and_it_says_why(tmp_path):
     fake_sweeps.write_run(tmp_path / "0", fake_sweeps.config(), 0.5)
     _, found = means(tmp_path)
     assert found["forget EM"].interval is None
-    assert found["forget EM"].unit == "no interval: 5 clusters, and an interval needs 10"
+    assert found["forget EM"].unit == "no interval: 6 clusters, and an interval needs 10"
     (run,) = read_sweep(tmp_path)
     assert memorized_after(run, fake_sweeps.C).interval is None
 
@@ -125,7 +129,8 @@ def test_without_rows_the_interval_is_over_seeds(tmp_path):
     assert found["forget EM"].unit == "seeds" and found["forget EM"].interval is not None
 
 
-def test_the_share_still_memorized_is_counted_by_cluster(tmp_path):
+def test_the_share_still_memorized_is_counted_by_cluster(tmp_path, monkeypatch):
+    monkeypatch.setattr(fake_sweeps, "FORGET", 24)
     fake_sweeps.write_run(tmp_path / "none", fake_sweeps.config(), speed=5)
     fake_sweeps.write_run(tmp_path / "all", fake_sweeps.config(seed=1), speed=0)
     everything, nothing = (memorized_after(run, fake_sweeps.C) for run in read_sweep(tmp_path))

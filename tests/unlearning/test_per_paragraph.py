@@ -115,6 +115,17 @@ def test_the_base_model_comes_back_bit_for_bit(reciting, ingredients):
     assert outcome.stopped_because == "max_steps" and outcome.kept_step is None
 
 
+def test_every_row_knows_the_cluster_that_its_trial_was_about(ingredients, preparation):
+    outcome = PROTOCOL.run(ingredients()[0])
+    about = preparation.baselines["forget"].clusters[outcome.sets["forget"].index].tolist()
+    assert len(about) == PROTOCOL.trials
+    for outcomes in outcome.sets.values():
+        for measured in (outcomes.before, outcomes.after):
+            assert measured.trials.tolist() == [about[trial] for trial in outcomes.trial.tolist()]
+    forget = outcome.sets["forget"].after
+    assert torch.equal(forget.trials, forget.clusters)
+
+
 def test_steps_count_on_and_the_trainer_takes_all_of_them(ingredients):
     given, recorder, made = ingredients()
     PROTOCOL.run(given)
