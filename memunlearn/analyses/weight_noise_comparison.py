@@ -130,8 +130,9 @@ def _matched(rises: Rises, place: int) -> tuple[float, np.ndarray] | None:
         return 0.0, control[0]
     found = []
     for before, after in itertools.pairwise(range(len(scales))):
-        if min(harms[before], harms[after]) <= harm <= max(harms[before], harms[after]):
-            share = (harm - harms[before]) / (harms[after] - harms[before]) if harms[after] != harms[before] else 1.0
+        low, high = sorted((harms[before], harms[after]))
+        if low <= harm <= high and low < high:
+            share = (harm - harms[before]) / (harms[after] - harms[before])
             scale = scales[before] + share * (scales[after] - scales[before])
             found.append((abs(scale - rises.scales[place]), float(scale), before, share))
     if not found:
