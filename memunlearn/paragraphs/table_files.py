@@ -60,8 +60,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except (csv.Error, UnicodeDecodeError) as error:
         if "field larger" in str(error):
             raise UserError(
-                f"{path}: after line {line} a field is longer than {LONGEST_LINE:,} characters: write one paragraph or document "
-                "a row, and close its quotes"
+                f"{path}: after line {line} a field is longer than {LONGEST_LINE:,} characters: write one paragraph or "
+                "document a row, and close its quotes"
             ) from error
         raise UserError(
             f"{path}: is not a csv file in UTF-8 (line {line + 1} or after: {error}): save it again, with a header line"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memunlearn.errors import UserError
+from memunlearn.paths import expanded
 from memunlearn.reporting.paper import write_paper
 from memunlearn.reporting.sweep_summary import write_summary
 
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--paper", action="store_true", help="it is the folder of `make paper`: write its page instead")
     options = parser.parse_args(arguments)
     try:
-        written = write_paper(options.folder) if options.paper else write_summary(options.folder)
+        folder = expanded(options.folder)
+        written = write_paper(folder) if options.paper else write_summary(folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memunlearn.errors import UserError
+from memunlearn.errors import UserError, is_out_of_memory
 from memunlearn.masks.selection import Mask
 from memunlearn.models.patches import Patch, capture_patch
 from memunlearn.models.sparse_delta import attach, write_deltas, zero_deltas
@@ -127,6 +127,10 @@ def checkpoint_mask(path: Path) -> Mapping[str, Tensor | None]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     except Exception as error:  # torch.load raises many kinds of error for a damaged file
+        if is_out_of_memory(error):
+            raise UserError(
+                f"out of memory: the checkpoint {path} does not fit: close other programs, or use more memory"
+            ) from error
         raise UserError(
             f"{path} is not a readable checkpoint ({type(error).__name__}): start the run anew in another folder"
         ) from error
