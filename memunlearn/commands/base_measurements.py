@@ -136,7 +136,11 @@ class BaseMeasurements:
         """See `scoring.find_alternatives`."""
         self._check(model)
         key = self._key(
-            "alternatives", VERSIONS["alternatives"], {"rows": _rows(paragraphs)}, replacements=replacements, seed=seed
+            "alternatives",
+            VERSIONS["alternatives"],
+            {"rows": _rows(paragraphs), "text_start": paragraphs.text_start},
+            replacements=replacements,
+            seed=seed,
         )
 
         def pack(found: Alternatives) -> dict[str, Tensor]:
@@ -231,7 +235,6 @@ def _rows(paragraphs: ParagraphSet) -> dict[str, Any]:
         "ids": tensor_digest(paragraphs.ids),
         "prefix_length": paragraphs.prefix_length,
         "continuation_length": paragraphs.continuation_length,
-        "text_start": paragraphs.text_start,
     }
 
 

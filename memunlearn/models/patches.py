@@ -89,7 +89,9 @@ def load_patch(path: str | Path) -> Patch:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (OSError, SafetensorError) as error:
         if is_out_of_memory(error):
-            raise
+            raise UserError(
+                f"out of memory: the patch {path} does not fit: close other programs, or use more memory"
+            ) from error
         raise UserError(f"{path} is not a readable safetensors file ({error}): copy it again from the run") from error
     deltas = {key.removesuffix(".delta"): tensor for key, tensor in tensors.items() if key.endswith(".delta")}
     indices = {name: tensors.get(f"{name}.indices") for name in deltas}

@@ -80,6 +80,8 @@ def _load_pt(file: Path, check: ShapeCheck) -> np.ndarray:
             "save one tensor of numbers with torch.save"
         ) from error
     except Exception as error:  # torch.load raises whatever the broken part of the file happens to hit
+        if is_out_of_memory(error):
+            raise _too_large(file) from error
         raise UserError(
             f"{file}: is not a torch file that can be read ({type(error).__name__}): save it again with torch.save"
         ) from error
@@ -171,5 +173,9 @@ def _read_header(opened: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
 
 def _no_array(file: Path, error: Exception) -> UserError:
     if is_out_of_memory(error):
-        return UserError(f"{file}: does not fit into memory: give a smaller file")
+        return _too_large(file)
     return UserError(f"{file}: is not a plain numpy array ({error}): save a numeric array with numpy.save")
+
+
+def _too_large(file: Path) -> UserError:
+    return UserError(f"{file}: does not fit into memory: give a smaller file")

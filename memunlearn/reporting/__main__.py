@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memunlearn.errors import UserError
+from memunlearn.paths import expanded
 from memunlearn.process import own_process
 
 
@@ -27,9 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from memunlearn.reporting.sweep_summary import write_summary
 
     try:
-        is_run = (options.folder / "result.json").is_file()
+        folder = expanded(options.folder)
+        is_run = (folder / "result.json").is_file()
         write = write_paper if options.paper else rewrite_run_page if is_run else write_summary
-        written = write(options.folder)
+        written = write(folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
-from memunlearn.errors import UserError
+from memunlearn.errors import UserError, is_out_of_memory
 from memunlearn.reporting.files import write_bytes
 
 # What Lightning and the module write, without which Lightning would start somewhere else rather than complain.
@@ -85,6 +85,8 @@ def checkpoint_mask(path: Path) -> dict[str, Tensor | None]:
 
 
 def not_readable(path: Path, error: Exception) -> UserError:
+    if is_out_of_memory(error):
+        return UserError(f"out of memory: the checkpoint {path} does not fit: close other programs, or use more memory")
     return UserError(f"{path} is not a readable checkpoint of this run ({type(error).__name__}): {ANEW}")
 
 

@@ -110,6 +110,7 @@ CHANGES = {
         ),
     ),
     "the seed": (("alternatives", "fisher"), lambda a: replace(a, seed=4)),
+    "what stands before the text": (("alternatives",), lambda a: replace(a, rows=replace(a.rows, text_start=1))),
     "replacements": (("alternatives",), lambda a: replace(a, replacements=1)),
     "own continuations": (("baseline",), lambda a: replace(a, with_own=False)),
     "the weights that are scored": (ATTRIBUTIONS, lambda a: replace(a, names=a.names[:-1])),
