@@ -163,7 +163,7 @@ def made_up(monkeypatch, em, nll, seeds=5):
     def fake(model, choices, paragraphs, unit, scales, seeds, batch_size, read):
         shape = (len(choices), len(scales), len(seeds), len(paragraphs))
         em_found, nll_found = torch.zeros(2, *shape, dtype=torch.float64)
-        wobble = torch.linspace(-0.05, 0.05, len(paragraphs))
+        wobble = 0.01 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         for c, choice in enumerate(choices):
             for s, scale in enumerate(scales):
                 for r in range(len(seeds)):
@@ -225,7 +225,7 @@ def test_a_difference_from_important_weights_is_found(monkeypatch, extra, says, 
     found = finding.numbers["against_control"]
     assert found["memorized_suffers"] == short
     for contrast in ("same_noise", "same_harm"):
-        assert found[contrast]["difference"]["value"] == pytest.approx(extra, abs=0.01)
+        assert found[contrast]["difference"]["value"] == pytest.approx(extra, abs=0.05)
     plain(finding)
 
 

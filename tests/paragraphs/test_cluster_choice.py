@@ -67,3 +67,14 @@ def test_what_is_held_out_or_chosen_first_depends_on_the_seed_for_large_clusters
         held_out += np.isin(names[:3], clusters[out])
         chosen += np.isin(names[:3], clusters[first])
     assert (np.abs(held_out / 200 - 0.25) < 0.1).all() and ((chosen > 60) & (chosen < 190)).all()
+
+
+def test_what_fits_nowhere_goes_where_most_is_lacking():
+    """A few clusters of all sizes: whatever the draw, no group is over its share by more than half of the largest."""
+    draws = np.random.default_rng(0)
+    for seed in range(600):
+        sizes = draws.integers(1, 8, size=draws.integers(3, 9))
+        rows = np.arange(sizes.sum())
+        groups = halves_and_quarters(rows, np.repeat(np.arange(len(sizes)), sizes), np.random.default_rng(seed))
+        lengths = np.array([len(group) for group in groups])
+        assert lengths.min() > 0 and (lengths - SHARES * len(rows)).max() <= max(sizes) / 2, (seed, sizes)
