@@ -15,6 +15,8 @@ OLD = {
     "model/config.json": "{}",
 }
 
+GONE = ("result.json", "evaluation.json")  # they say that the folder is complete
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -33,7 +35,7 @@ def folder(tmp_path):
 def test_a_run_that_is_refused_leaves_no_stale_result_and_all_other_files(folder, mistake):
     assert command_runs.train("overwrite=true", *mistake, directory=folder).code == 2
     assert not (folder / "result.json").exists()
-    kept = {name: (folder / name).read_text() for name in OLD if name not in ("result.json", "metrics.csv")}
+    kept = {name: (folder / name).read_text() for name in OLD if name not in (*GONE, "metrics.csv")}
     assert kept == {name: content for name, content in OLD.items() if name in kept}
 
 
@@ -84,7 +86,7 @@ def test_a_complete_run_replaces_what_an_earlier_one_left(folder):
 def test_evaluate_in_place_of_a_run_leaves_no_stale_result_and_all_other_files(folder):
     assert command_runs.evaluate("overwrite=true", "patch=nowhere", directory=folder).code == 2
     assert not (folder / "evaluation.json").exists() and not (folder / "result.json").exists()
-    kept = {name: (folder / name).read_text() for name in OLD if name not in ("result.json", "evaluation.json")}
+    kept = {name: (folder / name).read_text() for name in OLD if name not in GONE}
     assert kept == {name: content for name, content in OLD.items() if name in kept}
 
 
