@@ -43,6 +43,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             _to_disk(temporary)
             os.replace(temporary, target)
             _to_disk(target.parent)
+        except OSError as error:
+            if error.filename is None:  # a full disk is noticed by a write, which does not know the name
+                error.filename = str(target)
+            raise
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -152,7 +152,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path, monke
 
     with monkeypatch.context() as patched:
         patched.setattr("pathlib.Path.write_bytes", full)
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="last.ckpt"):
             io.save_checkpoint({"a": torch.arange(4)}, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
     io.save_checkpoint({"a": torch.arange(4)}, path)
