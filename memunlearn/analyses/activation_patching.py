@@ -165,6 +165,11 @@ def _interval(row: Row) -> str:
 def _sentence(position: str, best: dict[str, Row]) -> str:
     token = "token" if position == "intervention" else "token's prediction"
     into_original, into_twin = (best[direction] for direction in DIRECTIONS)
+    if into_original["low"] is None:
+        return (
+            f"At the {position} {token} the largest mean effect is that of the twin's {_name(into_original)} patched into the "
+            f"original, {_percent(into_original['effect'])} of the damage; there is no interval, so chance is not ruled out."
+        )
     if not _sure(into_original):
         undone = f"; {_undone(into_original, into_twin)}" if _sure(into_twin) else ""
         return (
@@ -281,5 +286,5 @@ def _notes(counts: dict[str, int], min_difference: float, outside: float) -> tup
             f"{min_difference} nats."
         )
     if few := too_few_clusters(counts["clusters"]):
-        notes.append(f"No intervals, and nothing is said to be above chance: {few}.")
+        notes.append(f"There are no intervals, and nothing is said to be above chance: {few}.")
     return tuple(notes)

@@ -10,7 +10,7 @@ from memunlearn.statistics.intervals import FEWEST_CLUSTERS, too_few_clusters
 from memunlearn.statistics.two_groups import Comparison
 
 TOO_FEW = (
-    f"there is no interval (fewer than {FEWEST_CLUSTERS} clusters, or the same in all of them), so chance is not ruled out"
+    f"too few clusters for an interval (fewer than {FEWEST_CLUSTERS}, or all of them the same), so chance is not ruled out"
 )
 SIGNIFICANT = 0.05
 

@@ -184,7 +184,7 @@ def _mean(values: Sequence[float], limits: tuple[float, float] = (-1, 1)) -> Mea
     if len(values) < SEEDS_AT_LEAST:
         return Mean(float(np.mean(values)), None)
     mean, interval = mean_interval(values)
-    return Mean(mean, None if interval is None else (max(limits[0], interval[0]), min(limits[1], interval[1])))
+    return Mean(mean, interval and (max(limits[0], interval[0]), min(limits[1], interval[1])))
 
 
 def numbers_of(compared: Sequence[Compared], plantings: Sequence[Planting]) -> dict[str, Any]:

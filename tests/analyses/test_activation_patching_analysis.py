@@ -28,14 +28,14 @@ def cells_of(finding, **where):
 
 
 def test_tables_numbers_and_charts_say_what_the_computation_found():
-    material = tiny_material()
+    material = tiny_material(memorized=14)
     finding = ActivationPatching(**SMALL)(material)
-    memorized = material.paragraphs.select(torch.arange(4))
+    memorized = material.paragraphs.select(torch.arange(14))
     twins = twins_of(memorized, material.alternatives(memorized, 1))
     found = activation_patching(material.model, material.weights, twins, False, 1e-6)
     effects = found.effects[found.kept].numpy()
     clusters = material.clusters[twins.rows[found.kept]].numpy()
-    assert len(effects) >= 3 and finding.numbers["rows"] == len(effects)
+    assert len(effects) >= 10 and finding.numbers["rows"] == len(effects)
     for i, direction in enumerate(("twin into original", "original into twin")):
         for j, position in enumerate(("intervention", "impact")):
             rows = cells_of(finding, position=position, direction=direction)
@@ -49,7 +49,7 @@ def test_tables_numbers_and_charts_say_what_the_computation_found():
             _, interval = mean_with_interval(effects[:, i, j, [r["effect"] for r in rows].index(best["effect"])], clusters)
             assert [best["low"], best["high"]] == pytest.approx(interval, rel=1e-3, abs=1e-4)
     per_row = finding.tables["activation_patching_rows"]
-    assert len(per_row["origin"]) == 4 and sum(kept is True for kept in per_row["kept"]) == len(effects)
+    assert len(per_row["origin"]) == 14 and sum(kept is True for kept in per_row["kept"]) == len(effects)
     assert all(
         f"layer {best['twin into original']['layer']}" in s
         for s, best in zip(finding.sentences, finding.numbers["strongest"].values(), strict=True)
@@ -107,7 +107,9 @@ def test_one_row_has_no_interval_and_all_memorized_is_no_trouble():
     finding = ActivationPatching(**SMALL)(tiny_material(memorized=1, others=0))
     assert all(row["low"] is None and row["high"] is None for row in cells_of(finding))
     assert any("no intervals" in note for note in finding.notes)
-    assert "no interval" in finding.sentences[0]
+    assert all("there is no interval, so chance is not ruled out" in sentence for sentence in finding.sentences)
+    nine = ActivationPatching(**SMALL)(tiny_material(memorized=9, others=0))
+    assert all(row["low"] is None for row in cells_of(nine)) and "and an interval needs 10" in " ".join(nine.notes)
     assert ActivationPatching(**SMALL)(tiny_material(memorized=4, others=0)).numbers["memorized"] == 4
 
 

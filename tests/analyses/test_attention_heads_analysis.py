@@ -37,7 +37,7 @@ def sets_of(material):
     [("gpt_neo", 0, 0), ("gpt_neo", 0, 2), ("gpt_neo", 0, 3), ("gpt2", 0, 1), ("gpt2", 1, 3)],
 )
 def test_the_head_that_attends_to_rare_tokens_is_named(family, layer, head):
-    material = rare_material(family, {(layer, head): 6.0}, memorized=5, others=8)
+    material = rare_material(family, {(layer, head): 6.0}, memorized=11, others=12)
     finding = AttentionHeads()(material)
     named = finding.numbers["rare_token_head"]
     assert (named["layer"], named["head"]) == (layer, head)
@@ -137,7 +137,7 @@ def test_tables_are_those_of_a_naive_version(family):
 
 
 def test_curves_by_rank_are_those_of_the_table():
-    material = rare_material("gpt_neo", {(0, 1): 6.0}, memorized=4, others=5)
+    material = rare_material("gpt_neo", {(0, 1): 6.0}, memorized=11, others=12)
     finding = AttentionHeads()(material)
     table = finding.tables["attention_heads_ranks"]
     chart = next(chart for chart in finding.charts if chart.name == "attention_heads_ranks")

@@ -52,7 +52,9 @@ def test_tables_are_the_means_of_the_bins(family):
     np.testing.assert_allclose(np.array(layers["sum_over_paragraphs"])[picked], result.layer_total()[of_bin].sum(0))
 
 
-def test_the_difference_is_of_shares_and_tested(material, finding):
+def test_the_difference_is_of_shares_and_tested():
+    material = tiny_material(memorized=11, others=12)
+    finding = QUICK(material)
     result = parameter_gradients(material.model, material.weights, material.paragraphs)
     table = finding.tables["parameter_gradients_difference"]
     by_share = shares(result.top_mean)
@@ -84,7 +86,7 @@ def planted(material, layer, factor):
 
 @pytest.mark.parametrize("layer, verdict", [(0, "concentrated in lower layers"), (1, "concentrated in higher layers")])
 def test_the_sentence_says_where_memorized_gradients_lie(monkeypatch, layer, verdict):
-    material = tiny_material(memorized=6, others=9)
+    material = tiny_material(memorized=11, others=12)
     monkeypatch.setattr("memunlearn.analyses.parameter_gradients.parameter_gradients", planted(material, layer, 50.0))
     finding = ParameterGradients(permutations=999)(material)
     assert verdict in finding.sentences[0]
@@ -98,11 +100,27 @@ def test_the_sentence_says_where_memorized_gradients_lie(monkeypatch, layer, ver
 
 def test_no_difference_is_said_to_be_none(material):
     generator = torch.Generator().manual_seed(0)
-    material = tiny_material(memorized=0, others=12)
-    groups = torch.randperm(12, generator=generator) < 6
+    material = tiny_material(memorized=0, others=24)
+    groups = torch.randperm(24, generator=generator) < 12
     finding = QUICK(with_groups(material, memorized=groups, non_memorized=~groups))
     assert finding.sentences[0].startswith("No difference is seen")
     assert finding.sentences[1].startswith("None of ")
+    assert "no difference is seen between the whole gradients" in finding.sentences[2]
+    assert "larger" not in finding.sentences[2] and "smaller" not in finding.sentences[2]
+
+
+def test_size_is_compared_where_a_test_bears_it_out(monkeypatch):
+    material = tiny_material(memorized=11, others=12)
+    for factor, said in ((50.0, "times larger"), (0.001, "times smaller")):
+        for layer in (0, 1):
+            fake = planted(material, layer, factor)
+        monkeypatch.setattr("memunlearn.analyses.parameter_gradients.parameter_gradients", fake)
+        finding = QUICK(material)
+        told = finding.numbers["gradient_ratio_p"] < 0.05
+        assert (said in finding.sentences[2]) == told and ("no difference" in finding.sentences[2]) != told
+    few = QUICK(tiny_material(memorized=9, others=12))
+    assert few.numbers["gradient_ratio_p"] is None and "too few clusters for more" in few.sentences[2]
+    assert "larger" not in few.sentences[2] and "smaller" not in few.sentences[2]
 
 
 @pytest.mark.parametrize("missing", ["memorized", "non_memorized"])

@@ -18,7 +18,7 @@ from memunlearn.scoring.score import score
 
 @pytest.fixture(scope="module")
 def material():
-    return tiny_material("gpt_neo", memorized=4, others=6)
+    return tiny_material("gpt_neo", memorized=11, others=12)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def finding(material):
 
 def test_every_drop_is_that_of_explicitly_perturbed_ids(material, finding):
     table = finding.tables["token_perturbation"]
-    assert len(table["row"]) == 10 * P and set(map(len, table.values())) == {10 * P}
-    for place in range(0, 10 * P, 3):
+    assert len(table["row"]) == 23 * P and set(map(len, table.values())) == {23 * P}
+    for place in range(0, 23 * P, 3):
         row, position = table["row"][place], table["position"][place]
         ids = material.paragraphs.ids[row : row + 1].clone()
         if table["set"][place] == "non-memorized":
@@ -153,7 +153,7 @@ def test_a_number_that_is_not_finite_is_unknown(value):
 
 def test_rows_within_positions_are_limited_with_the_seed(material):
     whole, few = TokenPerturbation()(material), TokenPerturbation(within_rows=3)(material)
-    assert [whole.numbers["sets"][name]["within_rows"] for name in ("memorized", "non-memorized")] == [4, 6]
+    assert [whole.numbers["sets"][name]["within_rows"] for name in ("memorized", "non-memorized")] == [11, 12]
     table = {key: np.array(column) for key, column in few.tables["token_perturbation"].items()}
     for name, group in (("memorized", material.memorized), ("non-memorized", material.non_memorized)):
         drawn = material.rows(group, 3).tolist()

@@ -50,14 +50,23 @@ def test_result_json_has_every_key(gradient_run):
     assert result["before"]["near"] is None and result["after"]["near"] is None
 
 
-def test_every_mean_lies_in_its_interval(gradient_run):
-    checked = 0
+def test_every_mean_lies_in_its_interval_or_it_is_said_why_it_has_none(gradient_run):
+    there = missing = 0
     for _, _, stats in reported(command_runs.read_result(gradient_run)):
         for key in MEANS:
-            low, high = stats[f"{key}_ci"]
-            assert low <= stats[key] <= high
-            checked += low < high
-    assert checked > 10  # most intervals are not a point
+            if stats[f"{key}_ci"] is None:
+                missing += 1
+                note = next(
+                    part
+                    for part in stats["interval_note"].split("; ")
+                    if key in part.partition(":")[0].split("for ")[1].split(", ")
+                )
+                assert f"{stats['clusters']} cluster" in note if stats["clusters"] < 10 else "the same in every cluster" in note
+            else:
+                low, high = stats[f"{key}_ci"]
+                assert low <= stats[key] <= high and low < high and stats["clusters"] >= 10
+                there += 1
+    assert there >= 5 and missing > 10  # the tiny demo has few memorized paragraphs
 
 
 def test_before_training_the_model_is_its_own_base(gradient_run):

@@ -73,8 +73,7 @@ def test_an_edit_learns_its_alternatives(finished_run):
     before, after = result["before"]["forget"], result["after"]["forget"]
     assert after["alternative_nll"] < before["alternative_nll"] - 0.3
     assert after["alternative_em"] > before["alternative_em"] or after["nll"] > before["nll"]
-    low, high = after["alternative_em_ci"]
-    assert low <= after["alternative_em"] <= high
+    assert after["alternative_em_ci"] is None and "no interval for alternative_em" in after["interval_note"]  # of few rows
     assert "alternative_em" not in (result["after"]["retain"] or {})
     with_alternative = [row for row in rows if row["alternative"]]
     assert len(with_alternative) == before["alternatives"] == before["n"] - result["without_alternative"] > 0
