@@ -19,6 +19,7 @@ from memunlearn.localization.token_perturbation import decode_alternatives, pert
 from memunlearn.paragraphs.paragraph_set import concatenate
 from memunlearn.reporting.finding import Finding
 from memunlearn.statistics.estimates import Estimates, means_with_intervals
+from memunlearn.statistics.intervals import too_few_clusters
 from memunlearn.statistics.kendall import tau_b
 from memunlearn.statistics.two_groups import Comparison, mean_difference
 
@@ -161,8 +162,8 @@ class TokenPerturbation:
                 notes.append(f"No {name} row was perturbed: there is no comparison.")
             elif used < available:
                 notes.append(f"{rows(used)} of {available:,} {name} rows were drawn with the seed.")
-            elif len(np.unique(perturbed.clusters[perturbed.of(name)])) == 1:
-                notes.append(f"The {name} rows are one cluster: there is no interval for them.")
+            if used and (few := too_few_clusters(len(np.unique(perturbed.clusters[perturbed.of(name)])))):
+                notes.append(f"There is no interval for {name} rows: {few}.")
             if used > self.within_rows:
                 notes.append(f"Within positions {self.within_rows} of {used:,} {name} rows, drawn with the seed, are compared.")
         if without := int((perturbed.alternative < 0).sum()):

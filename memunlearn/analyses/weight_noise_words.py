@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memunlearn.analyses.in_words import with_interval
+from memunlearn.analyses.in_words import TOO_FEW, with_interval
 from memunlearn.analyses.material import Material
 from memunlearn.analyses.weight_noise_comparison import Contrast, Specificity
 from memunlearn.analyses.weight_noise_curves import CONTROL, TOP, NoiseCurves
@@ -108,8 +108,7 @@ def _specific(found: Specificity | None, seeds: int) -> str:
         )
     )
     if not found.enough:
-        lacking = "seeds" if seeds < SEEDS_AT_LEAST else "clusters"
-        said = f"too few {lacking} to tell this from chance"
+        said = "too few seeds to tell this from chance" if seeds < SEEDS_AT_LEAST else TOO_FEW
     elif found.sign:
         said = f"these weights matter {'more' if found.sign > 0 else 'less'} to memorized text than weights that merely matter"
     else:

@@ -36,7 +36,7 @@ class HeadAttention:
     with_others: [N, L, H], mean over the other heads of the layer of the Pearson correlation with them over the occurrences in
         a prefix; NaN where there is none.
     co_sums: [S, L, H, H], weighted sums over occurrences of the products of two heads' attentions, less each row's mean.
-    visible: [L] int64, how many of the P positions a layer can see.
+    visible: [L] int64, how many of the P positions a layer can see, text or not, the last one included.
     """
 
     attention: Tensor
@@ -107,8 +107,8 @@ def attention_heads(
     """One pass over the prefixes [N, P]. frequency: [V], how often each token occurs in a corpus; sets: [N] int64, 0 .. S - 1.
 
     weights: [N], what each row counts in the sums (default: 1). text_start: so many tokens in front are no text (BOS);
-    attention to them counts as what a layer cannot see, in all but the entropy. Raises UserError if there is no prefix, or no
-    attention.
+    attention to them counts as what a layer cannot see, in all but the entropy and `visible`. Raises UserError if there is no
+    prefix, or no attention.
     """
     if not len(prefixes):
         raise UserError("there is no paragraph whose attention could be read")

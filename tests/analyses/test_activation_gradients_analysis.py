@@ -127,6 +127,17 @@ def test_one_row_of_each_has_no_intervals_and_no_test():
     assert all(series.low is None for series in lines.series)
 
 
+def test_nine_clusters_of_a_group_have_no_interval_and_no_test():
+    finding = QUICK(tiny_material(memorized=9, others=10))
+    assert "cannot be compared: that takes 10 clusters of each" in finding.sentences[0]
+    assert any("fewer than 10 clusters cannot be tested" in note for note in finding.notes)
+    assert finding.numbers["tests"] == {"components": None, "heads": None}
+    for label, has_interval in (("memorized", False), ("non-memorized", True)):
+        assert (finding.numbers["groups"][label]["prefix_share"]["low"] is not None) == has_interval
+        rows = records(finding, "activation_gradients_positions", set=label)
+        assert {row["low"] is not None for row in rows} == {has_interval}
+
+
 def test_nothing_to_analyse_is_said_in_one_line():
     material = tiny_material()
     nobody = torch.zeros(len(material.paragraphs), dtype=torch.bool)

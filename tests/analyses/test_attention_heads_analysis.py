@@ -16,7 +16,7 @@ from memunlearn.analyses.attention_heads import AttentionHeads
 from memunlearn.analyses.attention_heads_sentences import _between_sets
 from memunlearn.analyses.frequency_of_heads import HeadTaus
 from memunlearn.analyses.heads_by_group import group_rows
-from memunlearn.analyses.in_words import linked
+from memunlearn.analyses.in_words import TOO_FEW, linked
 from memunlearn.errors import UserError
 from memunlearn.localization.attention_heads import HeadAttention
 from memunlearn.statistics.intervals import FEWEST_CLUSTERS
@@ -158,6 +158,16 @@ def test_layers_that_do_not_see_the_whole_prefix_are_named():
     assert any(f"1 (4 of {P})" in note for note in finding.notes)
 
 
+def test_what_stands_before_the_text_is_seen_by_every_layer():
+    """BOS is no token of the text, but no layer is blind for leaving it out."""
+    material = tiny_material("gpt2")
+    ids = torch.cat([torch.zeros(len(material.paragraphs), 1, dtype=torch.int64), material.paragraphs.ids], 1)
+    paragraphs = replace(material.paragraphs, ids=ids, prefix_length=P + 1, text_start=1)
+    finding = AttentionHeads()(replace(material, paragraphs=paragraphs))
+    assert finding.numbers["visible_positions"] == [P + 1] * tiny.LAYERS
+    assert not any("cannot see" in note for note in finding.notes)
+
+
 @pytest.mark.parametrize(("memorized", "others"), [(3, 0), (0, 3), (1, 0), (0, 1), (1, 1)])
 def test_few_rows_and_missing_groups(memorized, others):
     finding = AttentionHeads()(tiny_material("gpt2", memorized=memorized, others=others))
@@ -171,6 +181,19 @@ def test_few_rows_and_missing_groups(memorized, others):
         assert head["tau"] == {"value": None, "p_value": None} and head["tested_on"] == {"rows": 0, "clusters": 0}
         assert "nothing to compare" in finding.sentences[0]
     assert "prefers" not in finding.sentences[0]
+
+
+def test_too_few_clusters_claim_no_preference():
+    """A head that follows rarity without exception, in nine clusters."""
+    finding = AttentionHeads()(rare_material("gpt2", {(0, 1): 6.0}, memorized=5, others=4))
+    named = finding.numbers["rare_token_head"]
+    assert (named["layer"], named["head"]) == (0, 1) and named["groups"]["all"]["tau"]["p_value"] < 0.05
+    assert finding.sentences[0].count(TOO_FEW) == 2 and "prefers" not in finding.sentences[0]
+    assert f"fewer than {FEWEST_CLUSTERS}" in TOO_FEW
+    for group in named["groups"].values():
+        assert group["correlation_with_others"]["low"] is None and group["entropy"]["low"] is None
+    assert not any(finding.numbers["anti_correlated_heads"].values()) and TOO_FEW in finding.sentences[1]
+    assert named["difference"]["p_value_over_clusters"] is None and TOO_FEW in finding.sentences[3]
 
 
 def test_equal_frequencies_have_no_correlation():
@@ -229,7 +252,7 @@ def test_memory_does_not_grow_with_rows_times_ranks(monkeypatch):
         (Comparison(-0.2, -0.3, -0.1, 0.01), 0.01, "it prefers rare tokens more in memorized text"),
         (Comparison(-0.2, -0.3, -0.1, 0.01), 0.2, "no clear difference between the sets"),
         (Comparison(-0.2, -0.3, -0.1, 0.082), 0.01, "no clear difference between the sets"),
-        (Comparison(-0.2, None, None, None), 0.01, "too few clusters"),
+        (Comparison(-0.2, None, None, None), 0.01, TOO_FEW),
     ],
 )
 def test_a_difference_between_sets_needs_clusters_and_token_types(over_clusters, over_types, claimed):
@@ -246,8 +269,8 @@ def test_a_difference_between_sets_needs_clusters_and_token_types(over_clusters,
         (0.01, 0.01, 30, "so it prefers rare tokens"),
         (0.01, 0.06, 30, "no preference"),
         (0.06, 0.01, 30, "no preference"),
-        (0.01, 0.01, FEWEST_CLUSTERS - 1, "too few clusters"),
-        (None, 0.01, 30, "too few clusters"),
+        (0.01, 0.01, FEWEST_CLUSTERS - 1, TOO_FEW),
+        (None, 0.01, 30, TOO_FEW),
     ],
 )
 def test_a_head_is_claimed_where_the_other_half_and_the_correction_agree(p, corrected, clusters, claimed):

@@ -9,6 +9,7 @@ from scipy.stats import mannwhitneyu
 from tiny_material import C, P, tiny_material
 
 from memunlearn.analyses.em_nll import EMNLL
+from memunlearn.analyses.in_words import TOO_FEW
 from memunlearn.errors import UserError
 from memunlearn.reporting.charts import BIN_COLOURS, MEMORIZED, NON_MEMORIZED
 
@@ -98,6 +99,17 @@ def test_few_rows_and_missing_groups_are_said(memorized, others):
     else:
         assert finding.numbers["auroc"]["value"] is None and finding.notes and len(finding.charts) == 1
     json.dumps(finding.numbers)
+
+
+def test_nine_clusters_of_a_group_tell_nothing_apart():
+    material = tiny_material(memorized=9, others=12)
+    given = replace(material, memorized=material.non_memorized, non_memorized=material.memorized)  # sets by name
+    finding = EMNLL()(given)
+    assert finding.numbers["auroc"]["value"] < 0.2
+    for area, sentence in zip(("auroc", "prefix_auroc"), finding.sentences, strict=False):
+        assert finding.numbers[area]["low"] is None and finding.numbers[area]["high"] is None
+        assert TOO_FEW in sentence and "apart" not in sentence and "it is the higher one" not in sentence
+    assert finding.numbers["bins"][str(C)]["nll"]["low"] is None
 
 
 def test_no_paragraph_is_a_clear_error():

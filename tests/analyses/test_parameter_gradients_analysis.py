@@ -71,13 +71,13 @@ def test_finding_is_plain_and_repeatable(material, finding):
 
 
 def planted(material, layer, factor):
-    """The same material, with gradients of memorized rows made larger in one layer."""
+    """The same material, with gradients of memorized rows made larger in one layer (None: in all)."""
 
     def fake(model, weights, paragraphs, top_share):
         result = parameter_gradients(model, weights, paragraphs, top_share)
         ids = {tuple(row.tolist()) for row in material.paragraphs.ids[material.memorized]}
         rows = torch.tensor([tuple(row.tolist()) in ids for row in paragraphs.ids])
-        cells = torch.tensor([cell.layer == layer for cell in result.cells])
+        cells = torch.tensor([layer in (cell.layer, None) for cell in result.cells])
         scale = torch.where(rows[:, None] & cells[None], factor, 1.0)
         return dataclasses.replace(result, top_mean=result.top_mean * scale, total=result.total * scale)
 
@@ -112,15 +112,25 @@ def test_no_difference_is_said_to_be_none(material):
 def test_size_is_compared_where_a_test_bears_it_out(monkeypatch):
     material = tiny_material(memorized=11, others=12)
     for factor, said in ((50.0, "times larger"), (0.001, "times smaller")):
-        for layer in (0, 1):
-            fake = planted(material, layer, factor)
+        fake = planted(material, None, factor)
         monkeypatch.setattr("memunlearn.analyses.parameter_gradients.parameter_gradients", fake)
         finding = QUICK(material)
-        told = finding.numbers["gradient_ratio_p"] < 0.05
-        assert (said in finding.sentences[2]) == told and ("no difference" in finding.sentences[2]) != told
-    few = QUICK(tiny_material(memorized=9, others=12))
-    assert few.numbers["gradient_ratio_p"] is None and "too few clusters for more" in few.sentences[2]
-    assert "larger" not in few.sentences[2] and "smaller" not in few.sentences[2]
+        assert finding.numbers["gradient_ratio_p"] < 0.05
+        assert said in finding.sentences[2] and "no difference" not in finding.sentences[2]
+
+
+def test_nine_clusters_of_a_group_are_not_compared(monkeypatch):
+    """However much larger the gradients of memorized rows are."""
+    material = tiny_material(memorized=9, others=12)
+    monkeypatch.setattr("memunlearn.analyses.parameter_gradients.parameter_gradients", planted(material, 0, 50.0))
+    few = QUICK(material)
+    assert few.numbers["gradient_ratio_p"] is None and few.numbers["lower_third"]["p"] is None
+    assert few.numbers["smallest_p"] is None and few.numbers["significant_more"] is None
+    for sentence, why in zip(few.sentences, ("to tell whether", "to test single cells", "for more"), strict=True):
+        assert f"oo few clusters {why}" in sentence
+    assert not any(word in " ".join(few.sentences) for word in ("concentrated", "larger", "smaller"))
+    assert any("No test" in note and "fewer than 10 clusters" in note for note in few.notes)
+    assert any("No interval for EM 9" in note for note in few.notes)
 
 
 @pytest.mark.parametrize("missing", ["memorized", "non_memorized"])

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from scipy.stats import kendalltau
 from tiny_material import C, P, tiny_material
 
+from memunlearn.analyses.in_words import TOO_FEW
 from memunlearn.analyses.token_perturbation import TokenPerturbation
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
@@ -116,8 +117,20 @@ def test_rows_are_limited_with_the_seed(material):
     finding = TokenPerturbation(second_likely=False, max_memorized=1, max_non_memorized=2)(material)
     assert [finding.numbers["sets"][name]["rows"] for name in ("memorized", "non-memorized")] == [1, 2]
     assert any("2 rows of" in note for note in finding.notes)
-    assert "too few clusters" in finding.sentences[0]
     json.dumps(finding.numbers)
+
+
+def test_nine_clusters_of_a_group_give_no_interval_and_no_direction(material):
+    finding = TokenPerturbation(second_likely=False, max_memorized=9)(material)
+    difference = finding.numbers["difference"]["em_drop"]
+    assert difference["value"] is not None and difference["low"] is difference["high"] is difference["p_value"] is None
+    assert TOO_FEW in finding.sentences[0] and "to corrupt" not in finding.sentences[0]
+    memorized = next(sentence for sentence in finding.sentences if sentence.startswith("In memorized rows"))
+    assert memorized.endswith(f"{TOO_FEW}.") and "corrupts more" not in memorized
+    assert finding.numbers["sets"]["memorized"]["em_drop"]["low"] is None
+    assert finding.numbers["sets"]["non-memorized"]["em_drop"]["low"] is not None
+    assert "There is no interval for memorized rows: 9 clusters, and an interval needs 10." in finding.notes
+    assert not any("no interval for non-memorized" in note for note in finding.notes)
 
 
 @pytest.mark.parametrize(("memorized", "others", "missing"), [(3, 0, "non-memorized"), (0, 3, "memorized"), (1, 0, "non")])
@@ -140,7 +153,7 @@ def test_the_verdict_follows_the_interval():
         assert direction(Comparison(2 * sign, low, high, 0.082), "above", "below") == "no clear difference"
         assert direction(Comparison(2 * sign, low, high, 0.04), "above", "below") == ("above" if sign > 0 else "below")
     assert direction(Comparison(0.1, -1.0, 1.0, 0.01), "above", "below") == "no clear difference"
-    assert "too few" in direction(Comparison(5.0, None, None), "above", "below")
+    assert TOO_FEW == direction(Comparison(5.0, None, None), "above", "below")
     assert "nothing to compare" in direction(NOTHING, "above", "below")
 
 

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from tiny_material import tiny_material
 
+from memunlearn.analyses.in_words import TOO_FEW
 from memunlearn.analyses.weight_noise import WeightNoise
 from memunlearn.errors import UserError
 from memunlearn.localization import weight_noise as computation
@@ -157,7 +158,7 @@ def test_finding_is_plain_repeatable_and_leaves_the_model_alone(material, findin
     assert plain(finding) != plain(QUICK(dataclasses.replace(material, seed=1)))
 
 
-def made_up(monkeypatch, em, nll, seeds=5):
+def made_up(monkeypatch, em, nll, seeds=5, clusters=None):
     """The analysis of a made-up outcome: (choice, scale, seed, which rows) -> EM and NLL of every row."""
 
     def fake(model, choices, paragraphs, unit, scales, seeds, batch_size, read):
@@ -173,7 +174,10 @@ def made_up(monkeypatch, em, nll, seeds=5):
         return NoiseScores(tuple(choices), tuple(scales), unit, em_found, nll_found + wobble, read)
 
     monkeypatch.setattr("memunlearn.analyses.weight_noise.weight_noise", fake)
-    return dataclasses.replace(QUICK, seeds=seeds)(tiny_material(memorized=12, others=14))
+    material = tiny_material(memorized=12, others=14)
+    if clusters is not None:
+        material = dataclasses.replace(material, clusters=clusters)
+    return dataclasses.replace(QUICK, seeds=seeds)(material)
 
 
 def test_the_sentence_says_when_em_halves_and_what_is_worse(monkeypatch):
@@ -249,6 +253,20 @@ def test_too_few_seeds_tell_nothing(monkeypatch):
     assert "too few noise seeds to tell them apart (4 of 5)" in finding.sentences[1]
     assert "too few seeds to tell this from chance" in finding.sentences[2]
     assert finding.numbers["against_control"]["memorized_suffers"] is None
+
+
+def test_too_few_clusters_tell_nothing(monkeypatch):
+    """The difference that is found above, where twelve memorized rows are nine clusters."""
+    clusters = torch.cat([torch.arange(12) % 9, torch.arange(9, 23)])
+    finding = made_up(monkeypatch, lambda *_: 0, harmful(2.0), clusters=clusters)
+    assert TOO_FEW in finding.sentences[2] and "matter more" not in finding.sentences[2]
+    found = finding.numbers["against_control"]
+    assert found["memorized_suffers"] is None
+    for contrast in ("same_noise", "same_harm"):
+        difference = found[contrast]["difference"]
+        assert difference["value"] == pytest.approx(2, abs=0.05)
+        assert difference["low"] is difference["high"] is difference["p_value"] is None
+    plain(finding)
 
 
 def test_harm_that_the_control_never_does_is_not_compared(monkeypatch):

@@ -148,11 +148,13 @@ def test_no_attention_weights_is_a_clear_error(monkeypatch):
 
 
 def test_what_stands_before_the_text_is_no_token_of_it():
-    """Every number but the entropy is that of the attention on the text alone."""
+    """Every number but the entropy is that of the attention on the text alone, without the last token; and a layer sees what it
+    sees, text or not."""
     model, ids = tiny.tiny_model("gpt2"), prefixes()
-    attention, occurrences = plain_attention(model, ids)[..., 2:], FREQUENCY[ids][:, 2:].numpy()
+    attention, occurrences = plain_attention(model, ids)[..., 2:-1], FREQUENCY[ids][:, 2:].numpy()
     found = attention_heads(model, ids, FREQUENCY, SETS, batch_size=4, text_start=2)
-    assert found.visible.tolist() == [P - 2] * tiny.LAYERS
+    assert found.visible.tolist() == [P] * tiny.LAYERS
+    assert found.attention[..., :2].isnan().all() and found.attention[..., -1].isnan().all()
     assert torch.equal(found.entropy, attention_heads(model, ids, FREQUENCY, SETS).entropy)
     ranks = frequency_ranks(torch.from_numpy(occurrences).double())
     sums, counts = torch.zeros(3, tiny.LAYERS, tiny.HEADS, P), torch.zeros(3, P)
@@ -162,11 +164,11 @@ def test_what_stands_before_the_text_is_no_token_of_it():
             others = (of_row.sum(1) - 1) / (tiny.HEADS - 1)
             np.testing.assert_allclose(found.with_others[row, layer].numpy(), others, rtol=1e-4, atol=1e-6)
             for head in range(tiny.HEADS):
-                tau = kendalltau(attention[row, layer, head], occurrences[row]).statistic
+                tau = kendalltau(attention[row, layer, head], occurrences[row, :-1]).statistic
                 assert found.tau[row, layer, head].item() == pytest.approx(tau)
-                for place in range(P - 2):
+                for place in range(P - 3):
                     sums[SETS[row], layer, head, ranks[row, place]] += float(attention[row, layer, head, place])
-        for place in range(P - 2):
+        for place in range(P - 3):
             counts[SETS[row], ranks[row, place]] += 1
     torch.testing.assert_close(found.rank_sums.float(), sums)
     torch.testing.assert_close(found.rank_counts.float(), counts.unsqueeze(1).expand(-1, tiny.LAYERS, -1))
