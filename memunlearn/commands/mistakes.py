@@ -32,6 +32,8 @@ def mistake(error: BaseException) -> str | None:
         return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
     if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
         return " ".join(str(error).split())
+    if isinstance(error, BrokenPipeError):
+        return "what reads this command's output has ended: let it read on, or write the output to a file"
     if isinstance(error, OSError) and error.errno is not None:
         where = error.filename or "the output folder"
         return f"{where}: {os.strerror(error.errno)}: check the path, its permissions and the room on its disk"
