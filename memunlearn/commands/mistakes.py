@@ -36,6 +36,8 @@ def mistake(error: BaseException) -> str | None:
         return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
     if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
         return " ".join(str(error).split()) + _how_to_quote(error)
+    if isinstance(error, BrokenPipeError):
+        return "what reads this command's output has ended: let it read on, or write the output to a file"
     for cause in causes if _while_opening_the_log(error) else [error]:
         if isinstance(cause, OSError) and cause.errno is not None:
             where = cause.filename or "the output folder"

@@ -48,6 +48,13 @@ def test_a_stream_of_another_kind_is_left_alone():
         write_anything(stream)
 
 
+def test_output_that_nobody_reads_any_more_is_no_fault_of_the_folder():
+    from memunlearn.commands.mistakes import mistake
+
+    line = mistake(BrokenPipeError(32, "Broken pipe"))
+    assert "output" in line and "folder" not in line and "disk" not in line
+
+
 @pytest.mark.slow
 def test_every_command_runs_in_a_locale_of_ascii_and_a_folder_of_letters_beyond(tmp_path, tiny_folder):
     """Progress bars, tables, texts, pages and paths."""

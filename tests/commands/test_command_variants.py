@@ -228,7 +228,7 @@ def test_one_mask_for_all_trials_on_request(tmp_path):
 
 def test_patches_of_another_protocol_do_not_stay_behind(tmp_path):
     assert command_runs.train("protocol=per_paragraph", "protocol.trials=2", directory=tmp_path).code == 0
-    assert command_runs.train(*FEW, directory=tmp_path).code == 0
+    assert command_runs.train("overwrite=true", *FEW, directory=tmp_path).code == 0
     assert (tmp_path / "patch.safetensors").exists() and not (tmp_path / "patches").exists()
-    assert command_runs.train("protocol=per_paragraph", "protocol.trials=1", directory=tmp_path).code == 0
+    assert command_runs.train("protocol=per_paragraph", "protocol.trials=1", "overwrite=true", directory=tmp_path).code == 0
     assert not (tmp_path / "patch.safetensors").exists() and len(list((tmp_path / "patches").iterdir())) == 1
