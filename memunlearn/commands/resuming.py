@@ -28,16 +28,20 @@ CHECKPOINT = Path(CHECKPOINTS) / "last.ckpt"
 COMMAND = Path(CHECKPOINTS) / "command.txt"
 
 
-def remember(cfg: DictConfig, directory: Path) -> None:
-    """Keeps the run's config for resuming; a fresh run's folder also loses the checkpoint of an earlier run.
+def remember(cfg: DictConfig, directory: Path) -> str | None:
+    """Keeps what resuming needs, the config last: where that is, the rest is. A fresh run's folder loses what an earlier run
+    kept. Returns the command that makes this run again.
 
     Hydra overwrites .hydra/config.yaml before a job starts, so that one is of no use for resuming, and is set right here.
     """
     if not cfg.resume:
-        (directory / CHECKPOINT).unlink(missing_ok=True)
+        for kept in (CONFIG, CHECKPOINT):
+            (directory / kept).unlink(missing_ok=True)
+    command = starting_command(directory, cfg.resume)
     keep_config(cfg, directory / CONFIG)
     if (directory / ".hydra").is_dir():
         keep_config(cfg, directory / ".hydra" / "config.yaml")
+    return command
 
 
 def remembered(directory: Path, given: DictConfig, overrides: Sequence[str]) -> DictConfig:

@@ -30,7 +30,6 @@ from memunlearn.commands.resuming import (
     finished_result,
     remember,
     remembered,
-    starting_command,
 )
 from memunlearn.commands.run_folder import result_of, write_run
 from memunlearn.commands.search import check_search
@@ -105,8 +104,7 @@ def train(cfg: DictConfig) -> RunResult:
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 
-    remember(cfg, directory)
-    command = starting_command(directory, cfg.resume)
+    command = remember(cfg, directory)
     config = shown(cfg)
     loggers = [CurveFile(directory, curve_rows), *start_tracking(cfg, config, directory)]
     ReferenceStates.remove_files(directory / CHECKPOINTS)
