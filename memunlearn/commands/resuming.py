@@ -30,16 +30,21 @@ COMMAND = Path(CHECKPOINTS) / "command.txt"
 INPUTS = Path(CHECKPOINTS) / "inputs.json"
 
 
-def remember(cfg: DictConfig, directory: Path) -> None:
-    """Keeps the run's config for resuming; a fresh run's folder also loses the checkpoint of an earlier run.
+def remember(cfg: DictConfig, directory: Path, inputs: Mapping[str, str]) -> str | None:
+    """Keeps what resuming needs, the config last: where that is, the rest is. A fresh run's folder loses what an earlier run
+    kept. inputs: `input_digests` of the config. Returns the command that makes this run again.
 
     Hydra overwrites .hydra/config.yaml before a job starts, so that one is of no use for resuming, and is set right here.
     """
     if not cfg.resume:
-        (directory / CHECKPOINT).unlink(missing_ok=True)
+        for kept in (CONFIG, CHECKPOINT):
+            (directory / kept).unlink(missing_ok=True)
+        write_json(directory / INPUTS, dict(inputs))
+    command = starting_command(directory, cfg.resume)
     keep_config(cfg, directory / CONFIG)
     if (directory / ".hydra").is_dir():
         keep_config(cfg, directory / ".hydra" / "config.yaml")
+    return command
 
 
 def remembered(directory: Path, given: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -72,15 +77,11 @@ def remembered(directory: Path, given: DictConfig, overrides: Sequence[str]) -> 
     return cfg
 
 
-def same_inputs(directory: Path, inputs: Mapping[str, str], resumed: bool) -> None:
-    """Keeps `input_digests` of a fresh run, for resuming.
-
-    Raises UserError if those of a run that is resumed have changed: its checkpoint was trained on another model or other text.
-    """
+def same_inputs(directory: Path, inputs: Mapping[str, str]) -> None:
+    """Raises UserError if the `input_digests` of a run that is resumed have changed: its checkpoint was trained on another
+    model or other text."""
     kept = directory / INPUTS
-    if not resumed:
-        write_json(kept, inputs)
-    elif kept.is_file():
+    if kept.is_file():
         before = read_json(kept, "remove it, and the run is resumed without")
         if changed := sorted(name for name in before if name in inputs and inputs[name] != before[name]):
             raise UserError(

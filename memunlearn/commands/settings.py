@@ -73,7 +73,8 @@ def _unlike(value: Any, default: bool | int | float) -> str | None:
 
 def allowed_names(cfg: DictConfig) -> list[str]:
     """What the person at the keyboard allows a folder's config to name. Raises UserError if it is no list of names."""
-    allowed = OmegaConf.to_container(cfg.allow) if isinstance(cfg.get("allow"), ListConfig) else cfg.get("allow")
+    given = cfg.get("allow", [])
+    allowed = OmegaConf.to_container(given) if isinstance(given, ListConfig) else given
     if not isinstance(allowed, list) or not all(isinstance(name, str) for name in allowed):
         raise UserError(f"allow={allowed} must be a list of names, such as 'allow=[torch.optim.RMSprop]'")
     return allowed

@@ -37,7 +37,6 @@ from memunlearn.commands.resuming import (
     remember,
     remembered,
     same_inputs,
-    starting_command,
 )
 from memunlearn.commands.run_folder import result_of, write_run
 from memunlearn.commands.search import check_search
@@ -112,7 +111,8 @@ def train(cfg: DictConfig) -> RunResult:
     place = environment(device)
     lightning.seed_everything(cfg.seeds.training, workers=True, verbose=False)
     inputs = input_digests(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    same_inputs(directory, inputs, cfg.resume)
+    if cfg.resume:
+        same_inputs(directory, inputs)
     loaded, paragraphs = load_inputs(cfg)
     check_decodes(loaded.tokenizer, loaded.model.config.vocab_size)
     weights = _weights(cfg, loaded)
@@ -121,8 +121,7 @@ def train(cfg: DictConfig) -> RunResult:
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 
-    remember(cfg, directory)
-    command = starting_command(directory, cfg.resume)
+    command = remember(cfg, directory, inputs)
     config = shown(cfg)
     loggers = [CurveFile(directory, curve_rows), *start_tracking(cfg, config, directory)]
     ReferenceStates.remove_files(directory / CHECKPOINTS)

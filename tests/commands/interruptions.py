@@ -7,6 +7,8 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Checkpoint
 
 OVERRIDE = "+callbacks.interruption._target_=interruptions.Interruption"
+# A class that no config of the project offers.
+ALLOWED = "allow=[interruptions.Interruption]"
 
 
 class Interrupted(Exception):

@@ -155,3 +155,19 @@ def test_passwords_are_in_no_file_of_a_run(tmp_path):
 def test_passwords_are_in_no_message(tmp_path):
     ended = command_runs.train("model=local", "model.name_or_path=https://me:s3cret@host/x", directory=tmp_path)
     assert "https://me:***@host/x" in ended.the_error() and "s3cret" not in ended.err + ended.out
+
+
+def test_a_config_is_kept_only_once_the_rest_is(tmp_path, monkeypatch):
+    """A kill in between leaves a run that cannot be resumed, rather than one that does not know its command."""
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("memunlearn.commands.resuming.keep_config", killed)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / CONFIG).write_text("of an earlier run")
+    with pytest.raises(KeyboardInterrupt):
+        command_runs.train(directory=tmp_path)
+    assert not (tmp_path / CONFIG).exists() and (tmp_path / "checkpoints" / "command.txt").read_text().startswith(
+        "python train.py"
+    )

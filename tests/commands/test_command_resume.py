@@ -13,8 +13,6 @@ import torch
 
 # An epoch is 4 batches. A checkpoint every 2 steps.
 LONGER = ("batch_size=7", "stop.max_steps=8", "stop.forget_em=0", "objective.forget_weight=0.05", interruptions.OVERRIDE)
-# The interruption is a class that no config of the project offers.
-ALLOWED = "allow=[interruptions.Interruption]"
 
 
 def train(*overrides, directory):
@@ -22,7 +20,7 @@ def train(*overrides, directory):
 
 
 def resume(directory, *overrides):
-    return command_runs.run("train", "resume=true", ALLOWED, *overrides, directory=directory)
+    return command_runs.run("train", "resume=true", interruptions.ALLOWED, *overrides, directory=directory)
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_a_job_that_was_resumed_by_itself_is_finished_for_the_sweep(tmp_path, mo
         patch.setenv("INTERRUPT_AFTER", "1")
         assert sweep(tmp_path, "seed=4", interruptions.OVERRIDE).code == 1
     assert (tmp_path / "0" / "error.json").is_file()
-    assert command_runs.run("train", "resume=true", directory=tmp_path / "0").code == 0
+    assert command_runs.run("train", "resume=true", interruptions.ALLOWED, directory=tmp_path / "0").code == 0
     assert not (tmp_path / "0" / "error.json").exists()
     before = written(tmp_path / "0")
     again = sweep(tmp_path, "seed=4", interruptions.OVERRIDE)

@@ -134,7 +134,7 @@ def test_a_job_of_a_sweep_that_is_resumed_by_itself_goes_on_in_its_run(tmp_path,
     ended = command_runs.train("logger=wandb", interruptions.OVERRIDE, "seed=4", directory=tmp_path, where="sweep")
     assert ended.code == 1 and command_runs.read_result(tmp_path / "0", "error.json")["type"] == "Interrupted"
     monkeypatch.delenv("INTERRUPT_AFTER")
-    assert command_runs.run("train", "resume=true", directory=tmp_path / "0").code == 0
+    assert command_runs.run("train", "resume=true", interruptions.ALLOWED, directory=tmp_path / "0").code == 0
     interrupted, resumed = sorted(recorded(tmp_path / "0"), key=lambda run: run.exit_code == 0)
     assert interrupted.exit_code == 1 and resumed.exit_code == 0
     assert interrupted.id == resumed.id and interrupted.group == resumed.group != ""
