@@ -105,6 +105,12 @@ def memorized_after(run: Run, length: int | None) -> MemorizedShare | None:
     return MemorizedShare(hits, n, None if too_few_clusters(n) else share_with_interval(hits, n)[1], "clusters")
 
 
+def _seed(run: Run) -> int:
+    """That of the run's own intervals; 0 where its result is damaged."""
+    seed = run.result.get("seed")
+    return seed if isinstance(seed, int) and seed >= 0 else 0
+
+
 def mean_of_run(run: Run, column: Column) -> Mean:
     """One run's mean with its interval over clusters (and trials), conditional on this run: that of the run's own result.json.
     The mean alone without its rows."""
@@ -112,7 +118,7 @@ def mean_of_run(run: Run, column: Column) -> Mean:
     if not rows:
         return Mean(column.quantity, _mean_in_result(run, column), None, "no interval: the paragraphs' rows are missing")
     values, clusters, trials = [row.value for row in rows], [row.cluster for row in rows], trials_of(rows)
-    value, interval = mean_over_units(values, clusters, trials, run.result.get("seed", 0), _limits(run, column))
+    value, interval = mean_over_units(values, clusters, trials, _seed(run), _limits(run, column))
     if interval is None:
         return Mean(column.quantity, value, None, f"no interval: {why_no_interval(values, clusters, trials)}")
     over = "clusters" if trials is None or list(trials) == clusters else "clusters and trials"
