@@ -47,7 +47,7 @@ def test_one_job_fails_and_the_others_finish(tmp_path):
 def test_every_failed_job_says_why_at_once_and_again_at_the_end(tmp_path):
     ended = command_runs.train("mask.layers=[9],[0],[8]", "stop.max_steps=1", directory=tmp_path, where="sweep")
     lines = ended.err.splitlines()
-    why = {job: f"layers: {layer} does not exist in this model: choose from 0, 1" for job, layer in ((0, 9), (2, 8))}
+    why = {job: f"mask.layers: {layer} does not exist in this model: choose from 0, 1" for job, layer in ((0, 9), (2, 8))}
     assert [line for line in lines if line.startswith("job ")] == [f"job {job} failed: {said}" for job, said in why.items()]
     assert lines[-4:-1] == [
         "2 jobs of the sweep failed:",

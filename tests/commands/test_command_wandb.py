@@ -91,7 +91,7 @@ def test_a_run_holds_the_paragraphs_and_the_patch(sweep):
 
 
 def test_a_run_that_fails_is_finished_too_and_told_as_failed(tmp_path, offline):
-    ended = command_runs.train("logger=wandb", "mask.layers=[9],[1]", "stop.max_steps=1", directory=tmp_path, where="sweep")
+    ended = command_runs.train("logger=wandb", "mask.scope=trial,set", "stop.max_steps=1", directory=tmp_path, where="sweep")
     assert ended.code == 2
     failed, complete = (recorded(tmp_path / job)[0] for job in ("0", "1"))
     assert failed.id != complete.id and failed.group == complete.group
