@@ -16,6 +16,9 @@ from memunlearn.analyses.in_words import SIGNIFICANT
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST, mean_interval
 from memunlearn.statistics.two_groups import Comparison, mean_difference
 
+# Nats a token: where noise harms the model less than this, no noise at all on the control weights does the same.
+NO_HARM = 0.01
+
 
 @dataclass(frozen=True, eq=False)
 class Rises:
@@ -126,7 +129,7 @@ def _matched(rises: Rises, place: int) -> tuple[float, np.ndarray] | None:
     harms = np.array([_mean(values, rises.own, rises.read) for values in control])
     if not np.isfinite(np.stack([rises.top[place], rises.control[place]])[:, rises.read]).all():
         return None
-    if harm <= 0:
+    if harm <= NO_HARM:
         return 0.0, control[0]
     found = []
     for before, after in itertools.pairwise(range(len(scales))):

@@ -1,5 +1,6 @@
 """Top weights of memorized text against those of other text: what is compared, and how often nothing is taken for something."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -109,10 +110,10 @@ def test_fewer_than_five_seeds_or_one_cluster_are_not_enough():
     assert not specificity(one, 1, 0).enough and specificity(one, 1, 0).sign == 0
 
 
-def memorizing(material, ids, steps=60):
-    """The material, its model trained on these rows."""
+def memorizing(material, batches, steps=60):
+    """The material, its model trained on so many batches of rows."""
     optimizer = torch.optim.AdamW(material.model.parameters(), lr=1e-2)
-    for _ in range(steps):
+    for ids in itertools.islice(batches, steps):
         optimizer.zero_grad()
         material.model(ids, labels=ids).loss.backward()
         optimizer.step()
@@ -131,7 +132,7 @@ QUICK = WeightNoise(fraction=0.02, scales=[2, 4, 8])
 
 
 def says(finding):
-    return finding.numbers["against_control"]["memorized_suffers"]
+    return (finding.numbers["against_control"] or {}).get("memorized_suffers")
 
 
 @pytest.mark.slow
@@ -154,7 +155,8 @@ def test_fragile_text_is_not_taken_for_text_with_weights_of_its_own(monkeypatch)
     for seed in range(NULL_SEEDS):
         draws = np.random.default_rng(seed)
         material = labelled(seed)
-        said.append(says(QUICK(remeasured(memorizing(material, material.paragraphs.ids[material.memorized])))))
+        rows = material.paragraphs.ids[material.memorized]
+        said.append(says(QUICK(remeasured(memorizing(material, itertools.repeat(rows))))))
     assert sum(one in ("more", "less") for one in said) <= FALSE_AT_MOST, said
     assert said.count(None) < NULL_SEEDS / 2
 
@@ -177,7 +179,13 @@ def test_text_with_weights_of_its_own_is_found():
         material, generator = labelled(seed), torch.Generator().manual_seed(seed)
         ids = material.paragraphs.ids
         ids[:20], ids[20:] = 1 + ids[:20] % 30, 31 + ids[20:] % 30
-        others = 31 + torch.randint(30, ids[:20].shape, generator=generator)
-        memorizing(material, torch.cat([ids[:20], others]), steps=100)
-        said.append(says(replace(QUICK, fraction=0.01, scales=[0.5, 1, 2])(remeasured(material))))
+
+        batches = with_others(ids[:20], generator)
+        said.append(says(replace(QUICK, fraction=0.01, scales=[0.5, 1, 2])(remeasured(memorizing(material, batches, 100)))))
     assert said.count("more") >= 9, said
+
+
+def with_others(learned, generator):
+    """These rows, each time with other ones of the other words."""
+    while True:
+        yield torch.cat([learned, 31 + torch.randint(30, learned.shape, generator=generator)])
