@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 EDIT = (
     "objective=edit",
+    "objective.replacements=8",
     "objective.forget_weight=1",
     "objective.retain_weight=1",
     "mask=all",
@@ -79,7 +80,8 @@ def test_an_edit_with_bystanders_and_near_rows_after_the_folder_was_moved_and_th
     assert "forget, EM with the alternative: " in out
     after = command_runs.read_result(run)["after"]
     assert after["near"]["n"] == 1 and after["bystander"]["n"] == 3 and after["forget"]["alternative_em"] > 0
-    assert sets_of(tmp_path / "judged")["forget"]["alternatives"] == 4
+    told = sets_of(tmp_path / "judged")["forget"]["alternatives"]
+    assert told == after["forget"]["alternatives"] > 1
 
 
 def test_without_the_rows_beside_it_the_runs_own_files_are_read(edited, tmp_path):
@@ -269,7 +271,7 @@ def test_every_kind_of_run_for_three_seeds(tmp_path, tiny_folder, rows, kind, se
     local = ("model=local", f"model.name_or_path={tiny_folder}", "paragraphs=files")
     settings = {
         "demo": (),
-        "corpus": (*local, f"paragraphs.path={path}", "objective=edit"),
+        "corpus": (*local, f"paragraphs.path={path}", "objective=edit", "objective.replacements=8"),
         "named": (*local, *named_files(files, rows)),
         "all weights": ("mask=all", "optimizer.lr=0.001", "paragraphs.max_forget=3"),
         "own text": (*local, f"paragraphs.path={path}", "paragraphs.forget_text=own"),
