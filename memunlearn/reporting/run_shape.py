@@ -12,6 +12,16 @@ from pyarrow import types
 LARGEST = 1e12  # no EM, NLL, step or number of weights comes near it; sums of larger ones overflow
 GROUPS = ("objective", "mask", "attribution", "protocol", "paragraphs", "seeds")
 ROW_COLUMNS = {"set": types.is_string, "index": types.is_integer, "cluster": types.is_integer}
+MEASURED = ("em", "longest_run", "longest_common_run", "nll")
+# What the page of a sweep reads of a paragraph beside these: numbers, and what tells rows apart.
+NUMBERS = (
+    "trial",
+    "kl",
+    "self_em",
+    "alternative_em",
+    *(f"{name}_{when}" for name in MEASURED for when in ("before", "after")),
+)
+OTHERS = ("origin", "alternative")
 
 
 def check_result(result: Mapping[str, Any]) -> None:
@@ -42,15 +52,16 @@ def check_config(config: Any) -> None:
 
 
 def check_rows(table: pyarrow.Table) -> None:
-    """Raises ValueError where a column of paragraphs.parquet is of another type, or a number in it is out of range."""
+    """Raises ValueError where one of these columns of paragraphs.parquet is of another type, or a number in it is out of
+    range."""
     for name, is_right in ROW_COLUMNS.items():
         if name not in table.column_names:
             raise ValueError(f"it has no column {name}")
         if not is_right(table.schema.field(name).type) or table[name].null_count:
             raise ValueError(f"its column {name} is {table.schema.field(name).type}, or has nulls")
-    for name in table.column_names:
+    for name in (one for one in NUMBERS if one in table.column_names):
         kind = table.schema.field(name).type
-        if name not in (*ROW_COLUMNS, "origin", "alternative") and not _is_number(kind):
+        if not _is_number(kind):
             raise ValueError(f"its column {name} is {kind}")
         if types.is_floating(kind) and any(value is not None and abs(value) > LARGEST for value in table[name].to_pylist()):
             raise ValueError(f"its column {name} has a number beyond {LARGEST:g}")

@@ -14,13 +14,21 @@ from memunlearn.errors import UserError
 from memunlearn.reporting.curve import read_curve
 from memunlearn.reporting.passwords import hide_passwords
 from memunlearn.reporting.reading import read_json
-from memunlearn.reporting.run_shape import LARGEST, check_config, check_curve, check_result, check_rows
+from memunlearn.reporting.run_shape import (
+    LARGEST,
+    NUMBERS,
+    OTHERS,
+    ROW_COLUMNS,
+    check_config,
+    check_curve,
+    check_result,
+    check_rows,
+)
 
 State = Literal["finished", "failed", "unfinished"]
 # Any of these in a folder make it a run's folder.
 MARKS = ("result.json", "error.json", ".hydra", "metrics.csv", "checkpoints")
 DEPTH = 2
-TEXTS = ("prefix_end", "continuation", "continuation_before", "continuation_after")
 TRAJECTORY_COLUMNS = {"step": int, "set": str, "index": int, "cluster": int, "em": float, "kl": float}
 
 
@@ -151,7 +159,7 @@ def _paragraphs(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
     table = _table(path, problems)
     try:
         if table is not None:
-            table = table.select([name for name in table.column_names if name not in TEXTS])
+            table = table.select([name for name in (*ROW_COLUMNS, *NUMBERS, *OTHERS) if name in table.column_names])
             check_rows(table)
     except (ValueError, pyarrow.ArrowException) as error:
         problems.append(f"paragraphs.parquet: {error}")

@@ -115,6 +115,18 @@ def test_rows_of_another_type_are_not_used(sweep, column, odd):
     assert bool(runs[0].problems) == (unusual and not (column == "set" and odd == ["x"]))
 
 
+def test_texts_and_values_of_tokens_are_no_damage(sweep):
+    """As every run leaves them beside its numbers."""
+    path = sweep / "0" / "paragraphs.parquet"
+    table = pyarrow.parquet.read_table(path)
+    for name, value in (("prefix", "words"), ("token_texts", ["a", "b"]), ("token_nll_after", [0.5, 1e300])):
+        if name not in table.column_names:
+            table = table.append_column(name, pyarrow.array([value] * len(table)))
+    pyarrow.parquet.write_table(table, path)
+    runs, _ = told(sweep)
+    assert not runs[0].problems and len(runs[0].paragraphs) == len(table)
+
+
 def test_passwords_in_what_is_read_are_not_shown(sweep):
     path = sweep / "0" / "result.json"
     result = json.loads(path.read_text())
