@@ -53,7 +53,8 @@ def values(override):
 def test_what_is_to_be_typed_is_right_for_a_shell(page):
     typed = [block for block in BLOCK.findall(page.read_text("utf-8")) if any(one in block for one in SCRIPTS)]
     checked = [subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True).stderr for block in typed]
-    assert typed and not any(checked), checked
+    assert not any(checked), checked
+    assert typed or page.name == "intervals.md"  # which tells of numbers, and of no command
 
 
 @pytest.mark.parametrize("command", COMMANDS)
