@@ -44,7 +44,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(temporary, target)
             _to_disk(target.parent)
         except OSError as error:
-            if error.filename is None:  # a full disk is noticed by a write, which does not know the name
+            if (
+                error.filename is None and error.errno is not None
+            ):  # a full disk is noticed by a write, which does not know the name
                 error.filename = str(target)
             raise
         finally:
