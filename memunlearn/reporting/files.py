@@ -46,7 +46,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         except OSError as error:
             if (
                 error.filename is None and error.errno is not None
-            ):  # a full disk is noticed by a write, which does not know the name
+            ):  # of a full disk: a write does not know the name
                 error.filename = str(target)
             raise
         finally:
