@@ -44,9 +44,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(temporary, target)
             _to_disk(target.parent)
         except OSError as error:
-            if (
-                error.filename is None and error.errno is not None
-            ):  # of a full disk: a write does not know the name
+            if error.filename is None and error.errno is not None:  # of a full disk: a write does not know the name
                 error.filename = str(target)
             raise
         finally:

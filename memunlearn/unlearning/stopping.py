@@ -24,8 +24,8 @@ from memunlearn.unlearning.preparation import Preparation
 CHECKED = ("forget", "retain_val", "bystander_val")
 # Below, one paragraph more or less decides: bystander EM is reported then, and neither stops a run nor chooses its state.
 BYSTANDER_CLUSTERS_AT_LEAST = 5
-# One token of one paragraph moves EM by much, and an edit's first steps make it dip: one check under the limit ends no run.
-LOW_CHECKS_IN_A_ROW = 2
+# One token of one paragraph moves EM by much, and training makes it dip: so many checks under the limit in a row end a run.
+LOW_CHECKS_IN_A_ROW = 5
 
 MakeContext = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -68,7 +68,7 @@ class StopRule:
     model recites instead of them, so there the alternatives' mean EM must be >= C - C/5 and, in what the model says itself, the
     mean longest common run with the originals <= C/5.
     Hurt: KL on retain_val > max_kl, in nats per token, or mean EM of bystander_val < min_bystander_em, in tokens (None: 4/5 of
-    C; 0: no limit). A state that hurts is never kept; KL ends the run at once, bystander EM at the second check in a row.
+    C; 0: no limit). A state that hurts is never kept; KL ends the run at once, bystander EM at the fifth check in a row.
     Checked after step 1 and then every `every` steps.
     """
 

@@ -19,7 +19,7 @@ from memunlearn.paragraphs.paragraph_set import concatenate
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.unlearning.module import Unlearning
 from memunlearn.unlearning.preparation import prepare
-from memunlearn.unlearning.stopping import Check, StopAndKeep, StopRule, rule_for
+from memunlearn.unlearning.stopping import LOW_CHECKS_IN_A_ROW, Check, StopAndKeep, StopRule, rule_for
 from memunlearn.unlearning.training import unlearn
 
 
@@ -399,7 +399,9 @@ def test_a_run_that_hurts_bystanders_is_stopped_and_a_state_that_does_not_is_kep
     rule = StopRule(every=1, forget_em=0.0, max_kl=100.0, max_steps=30)
     trained, watcher = watched_run(reciting, base, wide, prepare(reciting, wide, batch_size=8), rule, 0.05)
     low = {step for step, check in watcher.checks.items() if check.bystander_val_em < 0.8 * C}
-    assert trained.stopped_because == "bystander_em" and trained.steps == min(step for step in low if step - 1 in low)
+    row = range(LOW_CHECKS_IN_A_ROW)
+    assert trained.stopped_because == "bystander_em"
+    assert trained.steps == min(step for step in low if all(step - back in low for back in row))
     left = {step: (check.forget_em, check.retain_val_kl) for step, check in watcher.checks.items() if step not in low}
     assert trained.kept_step == min(left, key=lambda step: left[step]) and same(
         deltas_of(reciting), watcher.deltas[trained.kept_step]
@@ -436,6 +438,7 @@ def test_a_base_model_that_is_below_the_limit_itself_is_not_hurt_by_training(rec
 GOOD, LOW = {"em": 4.0, "bystander": 9.0}, {"em": 3.0, "bystander": 3.0}
 DONE, DONE_LOW = {"em": 0.0, "bystander": 9.0}, {"em": 0.0, "bystander": 3.0}
 TOO_FAR = {"em": 0.0, "kl": 0.6, "bystander": 3.0}
+ROW = [LOW] * LOW_CHECKS_IN_A_ROW
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -444,15 +447,16 @@ TOO_FAR = {"em": 0.0, "kl": 0.6, "bystander": 3.0}
     [
         ([LOW, GOOD, DONE], "forget_em", 3),  # the first step of an edit may well do that
         ([GOOD, LOW, GOOD, LOW, DONE], "forget_em", 5),
-        ([GOOD, LOW, LOW], "bystander_em", 1),
+        ([GOOD, *ROW], "bystander_em", 1),
+        ([GOOD, *ROW[1:], GOOD, *ROW[1:], DONE], "forget_em", 2 * len(ROW) + 1),
         ([GOOD, DONE_LOW, DONE], "forget_em", 3),
-        ([GOOD, DONE_LOW, LOW], "bystander_em", 1),
-        ([LOW, LOW], "bystander_em", 0),
+        ([GOOD, DONE_LOW, *ROW[1:]], "bystander_em", 1),
+        (ROW, "bystander_em", 0),
         ([LOW, TOO_FAR], "max_kl", 0),
         ([GOOD, LOW], "max_steps", 1),
     ],
 )
-def test_one_check_below_the_limit_ends_no_run_but_is_never_kept(reciting, sets, monkeypatch, states, reason, kept, resumed):
+def test_few_checks_below_the_limit_end_no_run_but_are_never_kept(reciting, sets, monkeypatch, states, reason, kept, resumed):
     preparation = prepare(reciting, with_bystanders(sets, [0, 1, 2, 3, 4]), batch_size=8)
     retain = preparation.baselines["retain_train"]
     module = Unlearning(reciting, Unlearn(), torch.optim.SGD, preparation.loss_rows, retain.paragraphs, retain.states)
