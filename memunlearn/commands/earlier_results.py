@@ -12,29 +12,24 @@ from memunlearn.errors import UserError
 from memunlearn.reporting.reading import parse_json
 
 COMMANDS = {RESULT: "train.py", EVALUATION: "evaluate.py", LOCALIZATION: "localize.py"}
-# Settings of localize.py that decide how its findings are made, but not what they are; its analyses are compared one by one.
-NOT_FINDINGS = ("analysis", "batch_size", "accelerator", "logger")
 NAMED_AT_MOST = 3
 
 
-def check_earlier(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raises UserError if the folder holds a result of another command, or of this one with other settings or input files.
+def check_earlier(folder: Path, settings: Mapping[str, Any], running: str) -> None:
+    """Raises UserError if the folder holds a run of train.py with other settings or input files, or another command's result.
 
-    settings: the resolved config. The same once more loses nothing: train.py says that it is complete, evaluate.py measures
-    again, localize.py adds analyses.
+    settings: the resolved config. running: the command that runs now, such as "train.py". What evaluate.py and localize.py
+    found is cheap to have again: they replace, or go on with, what they left themselves.
     """
     for name, command in COMMANDS.items():
         path = folder / name
-        if not path.is_file():
+        if not path.is_file() or (command == running and name != RESULT):
             continue
         result = _read(path)
         if result is None:
             other = "which cannot be read"
         else:
-            old, new = content(result["config"]), content(settings)
-            if name == LOCALIZATION:
-                old, new = _findings(old, new)
-            names = sorted(set(_different(old, new)))
+            names = sorted(set(_different(content(result["config"]), content(settings))))
             changed = changed_inputs(result.get("inputs") or {}, settings)
             if not names and not changed:
                 continue
@@ -64,15 +59,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return result if isinstance(result, dict) and isinstance(result.get("config"), dict) else None
-
-
-def _findings(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both without what a finding does not depend on, and without the analyses that are in one of them only."""
-    kept = [{key: value for key, value in one.items() if key not in NOT_FINDINGS} for one in (old, new)]
-    analyses: list[dict[str, Any]] = [dict(one.get("analysis") or {}) for one in (old, new)]
-    for one, own, other in zip(kept, analyses, reversed(analyses), strict=True):
-        one["analysis"] = {name: value for name, value in own.items() if name in other}
-    return kept[0], kept[1]
 
 
 def _different(old: Any, new: Any, name: str = "") -> Iterator[str]:
