@@ -134,7 +134,8 @@ def test_a_sweep_does_a_job_again_whose_model_or_text_was_changed_in_place(tmp_p
     sweep = tmp_path / "sweep"
 
     def done():
-        ended = command_runs.train(*named, "seed=0", directory=sweep, where="sweep")
+        quick = "hydra.callbacks.watch_jobs.summary=false"
+        ended = command_runs.train(*named, "seed=0", quick, directory=sweep, where="sweep")
         assert ended.code == 0, ended.err
         return "skipped: this job is complete" not in ended.out
 
