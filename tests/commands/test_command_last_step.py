@@ -86,7 +86,7 @@ def test_versions_and_commit_are_asked_for_before_the_model_is_loaded(tmp_path, 
         pytest.param("memunlearn.commands.run_folder.write_parquet", marks=pytest.mark.slow),
         pytest.param("memunlearn.commands.run_folder.write_json", marks=pytest.mark.slow),
         pytest.param("memunlearn.commands.train.result_of", marks=pytest.mark.slow),
-        pytest.param("lightning.pytorch.loggers.CSVLogger.finalize", marks=pytest.mark.slow),
+        pytest.param("memunlearn.commands.curve_file.CurveFile.finalize", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("error", [FULL, RuntimeError("a fault")], ids=["full disk", "fault"])
