@@ -27,6 +27,7 @@ from memunlearn.commands.kept_config import damage_named, shown
 from memunlearn.commands.kept_patches import KeptPatches
 from memunlearn.commands.kept_rows import keep_rows
 from memunlearn.commands.paragraph_table import check_decodes
+from memunlearn.commands.prepared import prepare_run
 from memunlearn.commands.resuming import (
     CHECKPOINTS,
     CONFIG,
@@ -45,7 +46,6 @@ from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
-from memunlearn.evaluation.suite import em_p95
 from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
@@ -55,11 +55,8 @@ from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.reporting.files import remove_leftovers
 from memunlearn.scoring.forward import ReferenceStates
-from memunlearn.scoring.metrics import leading_run, longest_common_run
 from memunlearn.unlearning.checkpoints import WholeCheckpoints
 from memunlearn.unlearning.ingredients import Ingredients, KeepPatch
-from memunlearn.unlearning.preparation import Preparation, prepare
-from memunlearn.unlearning.stopping import Check, StopRule, rule_for
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
@@ -253,7 +250,7 @@ def _ingredients(
     return Ingredients(
         loaded.model,
         weights,
-        _prepare(cfg, measurements, sets, objective, stop, directory),
+        prepare_run(cfg, measurements, sets, objective, stop, directory),
         strategy,
         measurements.attribution(instantiate(cfg.attribution)),
         scope,
@@ -268,50 +265,6 @@ def _ingredients(
         resume_from,
         keep_patch,
     )
-
-
-def _prepare(
-    cfg: DictConfig,
-    measurements: BaseMeasurements,
-    sets: ParagraphSets,
-    objective: Objective,
-    stop: StopRule | None,
-    directory: Path,
-) -> Preparation:
-    rows_at_once = 2 * cfg.batch_size
-    alternatives = None
-    if objective.needs_alternatives:
-        alternatives = partial(
-            measurements.alternatives, replacements=cfg.objective.replacements, seed=cfg.seeds.split, batch_size=rows_at_once
-        )
-    preparation = prepare(measurements.model, sets, alternatives, rows_at_once, directory / CHECKPOINTS, measurements.baseline)
-    length = sets.forget.continuation_length
-    if preparation.alternatives is not None:
-        without = (~preparation.alternatives.found).nonzero().flatten().tolist()
-        if without:
-            print(
-                f"warning: {len(without)} of {len(sets.forget)} forget paragraphs have no alternative (whatever prefix token "
-                f"is replaced, the model still says more than {length / 5:g} tokens of the original in a row): they are "
-                f"reported, but not in the loss: {', '.join(f'forget {row} ({sets.forget.origin[row]})' for row in without)}"
-            )
-    if preparation.alternatives is not None and stop is not None:
-        # Of an edit that recites every alternative; C where there is none.
-        recited, original = preparation.alternatives.paragraphs.continuations, sets.forget.continuations
-        shared = leading_run(recited == original)
-        mean, p95 = float(shared.double().mean()), em_p95(shared)
-        run = float(longest_common_run(recited, original).double().mean())
-        if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, length, run), length):
-            print(
-                "warning: this edit is not likely to meet the stop rule: with every alternative recited, mean EM would be "
-                f"{mean:.1f}, its 95th percentile {p95:g}, and the mean longest common run {run:.1f} of {length} tokens: "
-                "alternatives are missing or begin like the originals; raise objective.replacements, or use objective=unlearn"
-            )
-    if stop is not None and (why := rule_for(stop, preparation)[1]) is not None:
-        print(f"note: bystander EM is reported, but neither stops this run nor chooses its state: {why}")
-    below = int((preparation.baselines["forget"].scores.em < length).sum())
-    if below:
-        print(f"warning: {below} of {len(sets.forget)} forget paragraphs are not memorized (EM < {length})")
-    return preparation
 
 
 def _make_trainer(

@@ -1,0 +1,62 @@
+"""What a run measures on the base model before it trains, and what it says of the rows then."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from memunlearn.commands.base_measurements import BaseMeasurements
+from memunlearn.commands.resuming import CHECKPOINTS
+from memunlearn.evaluation.suite import em_p95
+from memunlearn.objectives.contrastive import Objective
+from memunlearn.paragraphs.splits import ParagraphSets
+from memunlearn.scoring.metrics import leading_run, longest_common_run
+from memunlearn.unlearning.preparation import Preparation, prepare
+from memunlearn.unlearning.stopping import Check, StopRule, rule_for
+
+
+def prepare_run(
+    cfg: DictConfig,
+    measurements: BaseMeasurements,
+    sets: ParagraphSets,
+    objective: Objective,
+    stop: StopRule | None,
+    directory: Path,
+) -> Preparation:
+    """`prepare`, with a line for rows that cannot be edited, for an edit that cannot meet its rule, and the like."""
+    rows_at_once = 2 * cfg.batch_size
+    alternatives = None
+    if objective.needs_alternatives:
+        alternatives = partial(
+            measurements.alternatives, replacements=cfg.objective.replacements, seed=cfg.seeds.split, batch_size=rows_at_once
+        )
+    preparation = prepare(measurements.model, sets, alternatives, rows_at_once, directory / CHECKPOINTS, measurements.baseline)
+    length = sets.forget.continuation_length
+    if preparation.alternatives is not None:
+        without = (~preparation.alternatives.found).nonzero().flatten().tolist()
+        if without:
+            print(
+                f"warning: {len(without)} of {len(sets.forget)} forget paragraphs have no alternative (whatever prefix token "
+                f"is replaced, the model still says more than {length / 5:g} tokens of the original in a row): they are "
+                f"reported, but not in the loss: {', '.join(f'forget {row} ({sets.forget.origin[row]})' for row in without)}"
+            )
+    if preparation.alternatives is not None and stop is not None:
+        # Of an edit that recites every alternative; C where there is none.
+        recited, original = preparation.alternatives.paragraphs.continuations, sets.forget.continuations
+        shared = leading_run(recited == original)
+        mean, p95 = float(shared.double().mean()), em_p95(shared)
+        run = float(longest_common_run(recited, original).double().mean())
+        if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, length, run), length):
+            print(
+                "warning: this edit is not likely to meet the stop rule: with every alternative recited, mean EM would be "
+                f"{mean:.1f}, its 95th percentile {p95:g}, and the mean longest common run {run:.1f} of {length} tokens: "
+                "alternatives are missing or begin like the originals; raise objective.replacements, or use objective=unlearn"
+            )
+    if stop is not None and (why := rule_for(stop, preparation)[1]) is not None:
+        print(f"note: bystander EM is reported, but neither stops this run nor chooses its state: {why}")
+    below = int((preparation.baselines["forget"].scores.em < length).sum())
+    if below:
+        print(f"warning: {below} of {len(sets.forget)} forget paragraphs are not memorized (EM < {length})")
+    return preparation
