@@ -151,7 +151,7 @@ def test_the_comparison_is_a_sweep_without_m(tmp_path, summaries):
 def test_killed_in_the_middle_of_a_job_and_run_again_is_an_undisturbed_sweep(tmp_path):
     """Real processes and SIGKILL: after the third step of the third of four jobs."""
     broken, whole = tmp_path / "broken", tmp_path / "whole"
-    jobs = ("objective=unlearn,edit", "seed=0,1", "stop.max_steps=4", "mask=gradient", interruptions.OVERRIDE)
+    jobs = ("objective=unlearn,unlearn_unbounded", "seed=0,1", "stop.max_steps=4", "mask=gradient", interruptions.OVERRIDE)
 
     def process(directory, **variables):
         arguments = ["train.py", "-m", *command_runs.training(*jobs), f"hydra.sweep.dir={directory}"]
