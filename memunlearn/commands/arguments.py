@@ -45,6 +45,13 @@ def quoted(value: str) -> str:
     return QuotedString(text=value, quote=Quote.single).with_quotes()
 
 
+def override(key: str, path: str) -> str:
+    """KEY=PATH so that Hydra reads just this path: quoted where it is more than letters, digits and signs of plain paths."""
+    if re.fullmatch(r"/[A-Za-z0-9/._-]*", path):
+        return f"{key}={path}"
+    return f"{key}={quoted(path.replace('${', chr(92) + '${'))}"
+
+
 def _as_typed(argument: str, sweeps: bool) -> str:
     key, equals, value = argument.partition("=")
     if not equals or not _KEY.fullmatch(key) or key.startswith("-"):

@@ -14,6 +14,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from memunlearn.commands.arguments import override
 from memunlearn.commands.claims import hold, hold_when_free, let_go, new_folder
 from memunlearn.commands.earlier_results import check_earlier, is_complete, remove_earlier
 from memunlearn.commands.sweep_folder import RESULT
@@ -58,7 +59,7 @@ class ClaimFolders(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with _refusing(), _as_hydras(config):
             sweep = _own(config, "sweep").resolve()
-            where = shlex.quote(override("hydra.sweep.dir", sweep))
+            where = shlex.quote(override("hydra.sweep.dir", str(sweep)))
             go_on_by(lambda: f"{AGAIN} with `{where}`: finished jobs are skipped")
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -66,15 +67,6 @@ class ClaimFolders(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         let_go(Path(config.hydra.runtime.output_dir))
-
-
-def override(key: str, path: Path) -> str:
-    """KEY=VALUE so that Hydra reads just this path."""
-    value = str(path)
-    if value.startswith("/") and all(letter.isascii() and (letter.isalnum() or letter in "/._-") for letter in value):
-        return f"{key}={value}"
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
-    return f"{key}='{escaped}'"
 
 
 @contextmanager
@@ -107,7 +99,7 @@ def _own(config: DictConfig, mode: str) -> Path:
         with read_write(config.hydra):
             place.dir = str(made)
             # A sweep's jobs are composed anew, of the overrides.
-            config.hydra.overrides.hydra.append(override(f"hydra.{mode}.dir", made))
+            config.hydra.overrides.hydra.append(override(f"hydra.{mode}.dir", str(made)))
     return made
 
 
@@ -118,7 +110,7 @@ def _settings(config: DictConfig) -> dict[str, Any]:
 
 def _resuming(folder: Path, before: tuple[int, int] | None, resumed: bool) -> str:
     """How to go on with the run in this folder. before: its checkpoint's mark when this command began."""
-    where = shlex.quote(override("hydra.run.dir", folder.resolve()))
+    where = shlex.quote(override("hydra.run.dir", str(folder.resolve())))
     checkpoint = _mark(folder / CHECKPOINT)
     if (folder / RESULT).is_file():
         return f"the run is complete, in {folder}"

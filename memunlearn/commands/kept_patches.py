@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import tempfile
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from memunlearn.commands.arguments import override
 from memunlearn.commands.mistakes import mistake
 from memunlearn.errors import UserError
 from memunlearn.models.patches import Patch, save_patch
@@ -66,13 +66,6 @@ class KeptPatches:
         """Where the patches are, and how to measure them."""
         last = self.written[-1]
         what = f"is kept, whole, in {last}" if len(self.written) == 1 else f"is kept, a file a trial, in {last.parent}"
-        return f"what was trained {what}: measure it with `{shlex.join(['python', 'evaluate.py', override('patch', last)])}`"
-
-
-def override(key: str, path: Path) -> str:
-    """`key=path` as Hydra reads it: in quotes where the path has characters that its grammar does not take as they are."""
-    text = str(path)
-    if re.fullmatch(r"[A-Za-z0-9_/.+%@-]+", text):
-        return f"{key}={text}"
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return f"{key}='{escaped}'"
+        return (
+            f"what was trained {what}: measure it with `{shlex.join(['python', 'evaluate.py', override('patch', str(last))])}`"
+        )

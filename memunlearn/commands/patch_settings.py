@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from memunlearn.commands.offered import TARGET, check_offered
+from memunlearn.commands.settings import allowed_names
 from memunlearn.errors import UserError
 from memunlearn.models.patches import Patch
 
@@ -44,7 +46,7 @@ def with_settings_of(patch: Patch, cfg: DictConfig, given: Mapping[str, bool]) -
     run = _groups(patch)
     if run is None:  # saved in a notebook, without a config
         return cfg
-    _check(run)
+    _check(run, Path(str(cfg.patch)), allowed_names(cfg))
     composed: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     for name, value in _open(run["demo"], "demo", given):
         if name not in LENGTHS:  # those follow the paragraphs'
@@ -116,39 +118,19 @@ def _with_demo(group: Mapping[str, Any]) -> dict[str, Any]:
     return {**group, "demo": "${demo}"} if "demo" in group else dict(group)
 
 
-def _check(run: Mapping[str, Any]) -> None:
-    offered = _offered()
-    for name, value in _leaves(run):
-        key = name.rpartition(".")[2]
-        if key == "_target_" and value not in offered:
-            raise UserError(
-                f"the patch's config builds {name.removesuffix('._target_')} from {value!r}, which no config here offers, and "
-                "a patch may come from anyone: if you trust it, add a config that offers it (--config-dir)"
-            )
-        if key.startswith("_") and key not in ("_target_", "_convert_"):
-            raise UserError(f"the patch's config has {name}, which no run writes: copy the patch again from the run")
-        if isinstance(value, str) and "${" in value:
-            raise UserError(f"the patch's config has {name}={value!r}, which is no plain value: give {name} yourself")
+def _check(run: Mapping[str, Any], file: Path, allowed: Sequence[str]) -> None:
+    """Raises UserError where these settings, which may be anyone's, name what no config here offers, or what no run writes."""
+    check_offered(run, file, allowed)
+    for name in _keys(run):
+        if name.startswith("_") and name not in (TARGET, "_convert_"):
+            raise UserError(f"{file}: its config has {name}, which no run writes: copy the patch again from the run")
 
 
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _keys(node: Any) -> Iterator[str]:
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+            yield str(key)
+            yield from _keys(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _leaves(value, f"{prefix}.")
-    else:
-        yield prefix, node
-
-
-def _offered() -> set[str]:
-    """Every class that a config of these groups names: this project's, and those of folders given with --config-dir."""
-    offered = set()
-    for source in HydraConfig.get().runtime.config_sources:
-        if source.schema == "file":
-            for group in GROUPS:
-                for path in sorted((Path(source.path) / group).glob("*.yaml")):
-                    leaves = _leaves(OmegaConf.to_container(OmegaConf.load(path), resolve=False))
-                    offered |= {value for name, value in leaves if name.rpartition(".")[2] == "_target_"}
-    return offered
+            yield from _keys(value)

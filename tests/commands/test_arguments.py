@@ -8,8 +8,9 @@ import subprocess
 import command_runs
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
-from memunlearn.commands.arguments import FILES, FOLDERS, NAMES, as_typed
+from memunlearn.commands.arguments import FILES, FOLDERS, NAMES, as_typed, override
 from memunlearn.commands.mistakes import mistake
 
 ODD = (
@@ -89,3 +90,12 @@ def test_lists_and_tables_are_no_names(name, tmp_path, tiny_cache):
     groups = ["model=local", "paragraphs=files", "+experiment=odd"]
     done = command_runs.evaluate(*groups, f"hydra.searchpath=[file://{tmp_path}/conf]", directory=tmp_path / "out")
     assert name in NAMES | FILES and f"{name}=['a'] must be text" in done.the_error()
+
+
+@pytest.mark.parametrize("path", [*ODD, *NUMBERS, "/runs/a-1_b.2/p", "null", "end\\", "\\'both", "${oc.env:HOME}"])
+def test_a_path_that_is_told_is_read_as_just_this_path(path):
+    """By Hydra's parser and OmegaConf, after a shell has taken the line apart."""
+    (typed,) = shlex.split(shlex.join([override("patch", path)]))
+    (parsed,) = OverridesParser.create().parse_overrides([typed])
+    assert not parsed.is_sweep_override()
+    assert OmegaConf.create({parsed.key_or_group: parsed.value()}).patch == path
