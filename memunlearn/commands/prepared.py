@@ -13,8 +13,9 @@ from memunlearn.evaluation.suite import em_p95
 from memunlearn.objectives.contrastive import Objective
 from memunlearn.paragraphs.splits import ParagraphSets
 from memunlearn.scoring.metrics import leading_run, longest_common_run
+from memunlearn.unlearning.checks import Check
 from memunlearn.unlearning.preparation import Preparation, prepare
-from memunlearn.unlearning.stopping import Check, StopRule, rule_for
+from memunlearn.unlearning.stopping import StopRule, rule_for
 
 
 def prepare_run(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow
 
 from memunlearn.reporting.files import write_parquet
+from memunlearn.unlearning.checks import CheckedScores
 from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.preparation import Preparation
-from memunlearn.unlearning.stopping import CheckedScores
 
 TRAJECTORY = "trajectory.parquet"
 

@@ -59,13 +59,6 @@ class Perturbations:
         best = self.order()[:, 0]
         return best // len(self.kinds), best % len(self.kinds)
 
-    def perturbed_prefixes(self, prefixes: Tensor, position: Tensor, replacement: Tensor) -> Tensor:
-        """The prefixes [N, P], each with the replacement of this number [N] at this position [N]."""
-        rows = torch.arange(len(prefixes))
-        perturbed = prefixes.clone()
-        perturbed[rows, position] = self.tokens[rows, position, replacement]
-        return perturbed
-
 
 @torch.no_grad()
 def perturb_tokens(

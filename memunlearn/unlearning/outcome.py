@@ -16,7 +16,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.metrics import longest_common_run
 from memunlearn.scoring.score import ParagraphScores
-from memunlearn.unlearning.stopping import Check, CheckedScores
+from memunlearn.unlearning.checks import Check, CheckedScores
 
 TEXTS_AT_MOST = 200  # rows of each set but forget that a run decodes: they are there to be read, not counted
 

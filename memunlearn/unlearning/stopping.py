@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
-from memunlearn.evaluation.suite import em_p95
 from memunlearn.models.sparse_delta import delta_parameters
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.metrics import longest_common_run
-from memunlearn.scoring.score import ParagraphScores, score
+from memunlearn.scoring.score import score
+from memunlearn.unlearning.checks import Check, CheckedScores, check_of, columns_of
 from memunlearn.unlearning.module import Unlearning
 from memunlearn.unlearning.preparation import Preparation
 
@@ -28,35 +28,6 @@ BYSTANDER_CLUSTERS_AT_LEAST = 5
 LOW_CHECKS_IN_A_ROW = 5
 
 MakeContext = Callable[[], contextlib.AbstractContextManager[Any]]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One look at the model while it is trained: EM and runs in tokens, KL in nats per token; None for an empty set.
-
-    alternative_em: mean EM of the alternatives given the original prefixes, over the rows that have one; None unless editing.
-    forget_longest_common_run: mean longest common run of the forget rows' continuations with what the model says, decoded; None
-    unless editing, and where the rest of the rule does not hold yet, so that it need not be known.
-    """
-
-    step: int
-    forget_em: float
-    forget_em_p95: float
-    forget_longest_run: float
-    retain_val_kl: float
-    bystander_val_em: float | None
-    alternative_em: float | None = None
-    forget_longest_common_run: float | None = None
-
-
-@dataclass(frozen=True)
-class CheckedScores:
-    """Each paragraph's scores at one check; sets: by name "em", "longest_run" [N] int64, "nll" [N] fp32, and "kl" [N] fp32
-    for retain_val, "longest_common_run" [N] int64 for forget where it was decoded. Plain tensors, so that a checkpoint can
-    hold them."""
-
-    step: int
-    sets: Mapping[str, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -186,9 +157,9 @@ class StopAndKeep(lightning.Callback):
         self.alternatives = None if preparation.alternative_scores is None else preparation.loss_rows
         self.length = preparation.loss_rows.continuation_length
         scores = {name: preparation.baselines[name].scores for name in CHECKED}
-        self.best = _check(0, scores, 0.0, preparation.alternative_scores)
+        self.best = check_of(0, scores, 0.0, preparation.alternative_scores)
         self.best_deltas: dict[str, Tensor] = {}
-        base = {name: _columns(scores[name]) for name in CHECKED}
+        base = {name: columns_of(scores[name]) for name in CHECKED}
         base["retain_val"]["kl"] = torch.zeros_like(base["retain_val"]["nll"])
         own = self.baselines["forget"].own
         if self.alternatives is not None and own is not None:
@@ -212,10 +183,10 @@ class StopAndKeep(lightning.Callback):
                 alternatives = score(module.model, self.alternatives, self.batch_size)
         kl = scores["retain_val"].kl
         assert kl is not None
-        check = _check(step, scores, float(kl.double().mean()), alternatives)
+        check = check_of(step, scores, float(kl.double().mean()), alternatives)
         if kl.isnan().any():
             return check
-        columns = {name: _columns(scores[name]) for name in CHECKED}
+        columns = {name: columns_of(scores[name]) for name in CHECKED}
         unhurt = self.rule.hurt(check, self.length) is None
         if alternatives is not None and unhurt and self.rule.forgotten_if_nothing_is_said(check, self.length):
             prefixes = self.baselines["forget"].paragraphs.prefixes
@@ -286,23 +257,3 @@ class StopAndKeep(lightning.Callback):
         self.low_checks = state_dict.get("low_checks", 0)  # checkpoints of earlier versions have none
         self.stopped_because = state_dict["stopped_because"]
         self.trajectory = [CheckedScores(step, sets) for step, sets in state_dict["trajectory"]]
-
-
-def _check(
-    step: int, scores: Mapping[str, ParagraphScores], retain_val_kl: float, alternatives: ParagraphScores | None
-) -> Check:
-    forget, bystander = scores["forget"], scores["bystander_val"].em
-    return Check(
-        step,
-        float(forget.em.double().mean()),
-        em_p95(forget.em),
-        float(forget.longest_run.double().mean()),
-        retain_val_kl,
-        float(bystander.double().mean()) if len(bystander) else None,
-        None if alternatives is None else float(alternatives.em.double().mean()),
-    )
-
-
-def _columns(scores: ParagraphScores) -> dict[str, Tensor]:
-    columns = {"em": scores.em, "longest_run": scores.longest_run, "nll": scores.nll}
-    return columns if scores.kl is None else columns | {"kl": scores.kl}

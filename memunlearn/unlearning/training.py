@@ -21,11 +21,12 @@ from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import PairedEpochs
 from memunlearn.paragraphs.data_module import UnlearningData
 from memunlearn.unlearning.checkpoints import Restored, not_readable
+from memunlearn.unlearning.checks import Check, CheckedScores
 from memunlearn.unlearning.hand_over import HandOver
 from memunlearn.unlearning.module import MakeOptimizer, Unlearning
 from memunlearn.unlearning.precision import measured_in
 from memunlearn.unlearning.preparation import Preparation
-from memunlearn.unlearning.stopping import Check, CheckedScores, StopAndKeep, StopRule
+from memunlearn.unlearning.stopping import StopAndKeep, StopRule
 
 MakeTrainer = Callable[[Sequence[lightning.Callback], int | None], lightning.Trainer]
 """Given a protocol's callbacks and its number of steps (None: the trainer's own), makes the trainer."""

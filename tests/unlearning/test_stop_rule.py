@@ -17,9 +17,10 @@ from memunlearn.models import bake, write_deltas, zero_deltas
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.paragraphs.paragraph_set import concatenate
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
+from memunlearn.unlearning.checks import Check
 from memunlearn.unlearning.module import Unlearning
 from memunlearn.unlearning.preparation import prepare
-from memunlearn.unlearning.stopping import LOW_CHECKS_IN_A_ROW, Check, StopAndKeep, StopRule, rule_for
+from memunlearn.unlearning.stopping import LOW_CHECKS_IN_A_ROW, StopAndKeep, StopRule, rule_for
 from memunlearn.unlearning.training import unlearn
 
 
