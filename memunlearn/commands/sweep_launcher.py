@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from memunlearn.commands.sweep_folder import ERROR, EVALUATION, LOCALIZATION
 from memunlearn.commands.sweep_watch import Marks, marks
 from memunlearn.errors import UserError
 from memunlearn.process import end_if_told
+from memunlearn.reporting.reading import read_json
 
 log = logging.getLogger(__name__)
 
@@ -118,9 +118,13 @@ def _ended_elsewhere(job: Job, before: Marks) -> JobReturn | None:
     new = {path.name for path, mark in marks(job.folder.parent, job.folder.name).items() if before.get(path) != mark}
     ended = JobReturn(overrides=job.overrides)
     if ERROR in new:
-        said = json.loads((job.folder / ERROR).read_text("utf-8"))
         ended.status = JobStatus.FAILED
-        ended._return_value = UserError(said["error"]) if said["mistake"] else RuntimeError(said["error"])
+        try:
+            said = read_json(job.folder / ERROR, "see what the job has printed")
+            kind = UserError if said.get("mistake") else RuntimeError
+            ended._return_value = kind(str(said.get("error")))
+        except UserError as error:  # the job has failed, whatever has become of what it said
+            ended._return_value = error
     elif new & {EVALUATION, LOCALIZATION}:
         ended.status = JobStatus.COMPLETED
     else:
