@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import contextlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
 
@@ -49,7 +50,8 @@ def own_process() -> Iterator[None]:
     """Around all that a command does, its imports too.
 
     A signal of SIGNALS ends it with exit code 128 + the signal's number and one line on stderr that says how to go on, after
-    everything that is open was closed. A second one, later than a moment, ends it at once.
+    everything that is open was closed. A second one, later than a moment, ends it at once. One that comes while Python takes
+    itself down, when the command is over, changes nothing.
     A character that stdout or stderr has no code for is written as an escape.
     """
     global _first
@@ -59,6 +61,8 @@ def own_process() -> Iterator[None]:
     heeded = [number for number in SIGNALS if _by_default(number)]
     for number in heeded:
         signal.signal(number, _end)
+    # Registered first, so called last: from then on Python would let a signal end it without a word, though all is done.
+    atexit.register(_ignore, heeded)
     try:
         yield
     except Ended as ended:
@@ -69,7 +73,7 @@ def own_process() -> Iterator[None]:
         raise Ended(signal.SIGINT) from None
     finally:
         for number in heeded:  # what runs at exit would answer Ctrl-C with a traceback
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, _end_at_once)
 
 
 def end_if_told() -> None:
@@ -106,9 +110,18 @@ def _end(number: int, frame: FrameType | None) -> NoReturn | None:
         _first = (number, now)
         raise Ended(number)
     if now - _first[1] > SAME_REQUEST:
-        _tell(number)
-        os._exit(128 + number)
+        _end_at_once(number, frame)
     return None
+
+
+def _ignore(numbers: Sequence[signal.Signals]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    _tell(number)
+    os._exit(128 + number)
 
 
 def _tell(number: int) -> None:

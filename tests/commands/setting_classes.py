@@ -90,7 +90,7 @@ LOCALIZE = {
 EVALUATE = {
     **INPUTS,
     "model.tokenizer": Unkeyed("{}/other_tokenizer", "of text: here are ids, and the ids that text gives are keyed"),
-    "model.patterns": Unkeyed({}, "scoring changes no weight"),
+    "model.patterns": Unkeyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}, "scoring changes no weight"),
     "seed": Unkeyed(1, "decides which set a row is shown in: all rows are scored, whatever their set"),
     "patch": ByContent("kept are the base model's numbers only: those of a patch are computed every time"),
     "reference": Keyed("{}/other_model"),

@@ -90,6 +90,22 @@ def test_the_same_request_twice_is_one_and_a_later_one_ends_at_once(tmp_path):
     assert code == 130 and told(err) == "run the same command again"
 
 
+def test_a_signal_while_python_takes_itself_down_changes_nothing(tmp_path):
+    """torch takes a second for that; by default the signal would end a command that is over without a word."""
+    code = (
+        "import time; from memunlearn.process import own_process\n"
+        "class Slow:\n"
+        "    def __del__(self, say=print, sleep=time.sleep): say('down', flush=True); sleep(1)\n"
+        "slow = Slow()\n"
+        "with own_process(): pass\n"
+    )
+    process = live_commands.start("-c", code, cwd=tmp_path)
+    assert process.stdout.readline() == b"down\n"
+    process.send_signal(signal.SIGTERM)
+    code, _, err = live_commands.end(process)
+    assert code == 0 and not err
+
+
 def test_a_signal_that_was_lost_ends_a_sweep_before_its_next_job(tmp_path):
     """Python drops what is raised in a finalizer."""
     losing = (
