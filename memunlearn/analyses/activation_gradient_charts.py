@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from memunlearn.analyses.activation_gradient_tables import SIGNIFICANT, Columns, Groups, Tested, of_components
+from memunlearn.charts.description import MEMORIZED, NON_MEMORIZED, Chart, Heat, Lines, Series
 from memunlearn.localization.activation_gradients import component_cells
 from memunlearn.localization.activations import Cell
 from memunlearn.models.architectures import KINDS
-from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, Chart, Heat, Lines, Series
 from memunlearn.statistics.intervals import FEWEST_CLUSTERS
 
 COLOURS = {"memorized": MEMORIZED, "non-memorized": NON_MEMORIZED}

@@ -14,7 +14,7 @@ from memunlearn.analyses.material import OVER_CLUSTERS, Material
 from memunlearn.errors import UserError
 from memunlearn.localization.activation_gradients import GradientDistances, activation_gradients, gradient_distances
 from memunlearn.localization.twins import twins_of
-from memunlearn.reporting.finding import Finding
+from memunlearn.results.finding import Finding
 from memunlearn.statistics.intervals import FEWEST_CLUSTERS
 from memunlearn.statistics.permutation import UNEQUAL_SPREADS
 

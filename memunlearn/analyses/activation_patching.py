@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from memunlearn.analyses.material import OVER_CLUSTERS, Material
+from memunlearn.charts.description import Chart, Heat
 from memunlearn.errors import UserError
 from memunlearn.localization.activation_patching import DIRECTIONS, POSITIONS, PatchingEffects, activation_patching
 from memunlearn.localization.activations import Cell
 from memunlearn.localization.twins import Twins, twins_of
 from memunlearn.models.architectures import KINDS
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.charts import Chart, Heat
-from memunlearn.reporting.finding import Finding
+from memunlearn.results.finding import Finding
 from memunlearn.statistics.estimates import means_with_intervals, number_or_none
 from memunlearn.statistics.intervals import too_few_clusters
 

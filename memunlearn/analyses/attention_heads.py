@@ -14,14 +14,15 @@ from memunlearn.analyses.attention_heads_sentences import sentences_of
 from memunlearn.analyses.attention_heads_tables import make_tables
 from memunlearn.analyses.frequency_of_heads import HeadLinks, NamedHead, link_heads
 from memunlearn.analyses.heads_by_group import GroupOfRows, group_rows, means_of_clusters
-from memunlearn.analyses.in_words import SIGNIFICANT, rows
+from memunlearn.analyses.in_words import SIGNIFICANT
 from memunlearn.analyses.material import OVER_CLUSTERS, Material
 from memunlearn.errors import UserError
 from memunlearn.localization.attention_heads import HeadAttention, attention_heads, frequency_of_text, frequency_ranks
 from memunlearn.paragraphs.clusters import cluster_shares
-from memunlearn.reporting.finding import Finding
+from memunlearn.results.finding import Finding
 from memunlearn.statistics.estimates import Estimates, means_with_intervals, number_or_none
 from memunlearn.statistics.two_groups import NOTHING, Comparison, mean_difference
+from memunlearn.words import rows
 
 UNIT = f"{OVER_CLUSTERS}; p-values against frequency: token types, whose frequencies are shuffled"
 

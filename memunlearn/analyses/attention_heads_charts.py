@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from memunlearn.analyses.heads_by_group import GroupOfRows
-from memunlearn.analyses.in_words import number, p_value, rows
-from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, Chart, Heat, Lines, Series
+from memunlearn.charts.description import MEMORIZED, NON_MEMORIZED, Chart, Heat, Lines, Series
 from memunlearn.statistics.estimates import Estimates, numbers_or_none
+from memunlearn.words import number, p_value, rows
 
 COLOURS = {"memorized": MEMORIZED, "non-memorized": NON_MEMORIZED}
 Named = tuple[int, int]

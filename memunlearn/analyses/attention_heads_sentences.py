@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memunlearn.analyses.heads_by_group import GroupOfRows
-from memunlearn.analyses.in_words import direction, linked, number, p_value, rows, with_interval
+from memunlearn.analyses.in_words import direction, linked
 from memunlearn.statistics.two_groups import Comparison
+from memunlearn.words import number, p_value, rows, with_interval
 
 
 def sentences_of(numbers: Mapping[str, Any], groups: Mapping[str, GroupOfRows], difference: Comparison) -> tuple[str, ...]:

@@ -11,17 +11,18 @@ import torch
 from scipy.stats import rankdata
 from torchmetrics.functional.classification import binary_roc
 
-from memunlearn.analyses.in_words import TOO_FEW, number, rows, with_interval
+from memunlearn.analyses.in_words import TOO_FEW
 from memunlearn.analyses.material import OVER_CLUSTERS, Material
+from memunlearn.charts.colours import POINTS_AT_MOST
+from memunlearn.charts.description import BIN_COLOURS, NEUTRAL, Chart, Distributions, Group, Lines, Scatter, Series
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.bins import em_bins, is_memorized, is_non_memorized
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.charts import BIN_COLOURS, NEUTRAL, Chart, Distributions, Group, Lines, Scatter, Series
-from memunlearn.reporting.figure_data import POINTS_AT_MOST
-from memunlearn.reporting.finding import Finding
+from memunlearn.results.finding import Finding
 from memunlearn.scoring.score import score
 from memunlearn.statistics.estimates import means_with_intervals
 from memunlearn.statistics.two_groups import NOTHING, Comparison, auroc
+from memunlearn.words import number, rows, with_interval
 
 MARKERS: tuple[Literal["o", "s", "D", "^"], ...] = ("o", "s", "D", "^")
 ROC_POINTS = 200

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from memunlearn.statistics.intervals import FEWEST_CLUSTERS, too_few_clusters
 from memunlearn.statistics.two_groups import Comparison
@@ -13,25 +11,6 @@ TOO_FEW = (
     f"too few clusters for an interval (fewer than {FEWEST_CLUSTERS}, or all of them the same), so chance is not ruled out"
 )
 SIGNIFICANT = 0.05
-
-
-def number(value: float | None) -> str:
-    """Three significant digits, never in powers of ten: `0.042`, `12.3`, `1,250`; `unknown` if None or not finite."""
-    if value is None or not math.isfinite(value):
-        return "unknown"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    digits = 3 if value == 0 else max(0, 2 - int(f"{abs(value):e}".partition("e")[2]))
-    text = f"{value:.{min(digits, 8)}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def with_interval(numbers: Mapping[str, Any], unit: str = "") -> str:
-    """`3.2 tokens (95 % interval 2.9 to 3.5)`; numbers: `value`, `low` and `high`, None where there is no interval."""
-    said = f"{number(numbers['value'])} {unit}".strip()
-    if numbers["low"] is None:
-        return said
-    return f"{said} (95 % interval {number(numbers['low'])} to {number(numbers['high'])})"
 
 
 def direction(comparison: Comparison, above: str, below: str, level: str = "no clear difference") -> str:
@@ -64,14 +43,3 @@ def linked(
     if any(one is None or not one < SIGNIFICANT for one in p_values) or value == 0:
         return level
     return above if value > 0 else below
-
-
-def p_value(value: float | None) -> str:
-    """`p = 0.003`, `p < 0.001`, or nothing known."""
-    if value is None:
-        return "no p-value"
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

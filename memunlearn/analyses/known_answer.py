@@ -20,8 +20,8 @@ from memunlearn.localization.planting import Recipe
 from memunlearn.masks.plants import PLANTS, draw_plant
 from memunlearn.paragraphs.bins import is_non_memorized
 from memunlearn.paragraphs.cluster_choice import number_generator, thin
-from memunlearn.reporting.finding import Finding
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
+from memunlearn.results.finding import Finding
 from memunlearn.scoring.score import reference_states
 
 OPTION = "analysis.known_answer"

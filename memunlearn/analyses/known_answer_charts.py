@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from memunlearn.analyses.known_answer_comparison import ANOTHER, ATTRIBUTIONS, Compared, Measure, Planting
 from memunlearn.analyses.known_answer_report import IN_WORDS, capital, level_in_words, share
+from memunlearn.charts.description import NEUTRAL, OTHERS, Chart, Lines, Series
 from memunlearn.localization.known_answer import MAGNITUDE
-from memunlearn.reporting.charts import NEUTRAL, OTHERS, Chart, Lines, Series
 
 
 def charts(compared: Sequence[Compared], plantings: Sequence[Planting]) -> tuple[Chart, ...]:

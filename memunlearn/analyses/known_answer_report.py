@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memunlearn.analyses.in_words import p_value
 from memunlearn.analyses.known_answer_comparison import (
     ANOTHER,
     ATTRIBUTIONS,
@@ -16,6 +15,7 @@ from memunlearn.analyses.known_answer_comparison import (
 )
 from memunlearn.localization.known_answer import MAGNITUDE, RANDOM
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST
+from memunlearn.words import p_value
 
 IN_WORDS = {"scattered": "scattered weights", "mlp": "one layer's MLP", "head": "one attention head"}
 CONTROL_IN_WORDS = {

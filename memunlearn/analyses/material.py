@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from memunlearn.models.components import WeightTensor
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.finding import Finding
+from memunlearn.results.finding import Finding
 from memunlearn.scoring.alternatives import Alternatives
 from memunlearn.scoring.score import ParagraphScores
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from memunlearn.analyses.parameter_gradient_tables import LEVEL, BinRows, Comparison
+from memunlearn.charts.description import Chart, Heat, Lines, Series
 from memunlearn.localization.parameter_gradients import Cell, PooledGradients, shares
 from memunlearn.models.architectures import KINDS
-from memunlearn.reporting.charts import Chart, Heat, Lines, Series
 
 
 def percent(share: float) -> str:

@@ -13,11 +13,11 @@ from torch import Tensor
 from memunlearn.analyses.material import OVER_CLUSTERS, Material
 from memunlearn.analyses.parameter_gradient_charts import charts, named, percent
 from memunlearn.analyses.parameter_gradient_tables import LEVEL, BinRows, Comparison, rows_of_layers, tables
+from memunlearn.charts.description import BIN_COLOURS, NEUTRAL
 from memunlearn.errors import UserError
 from memunlearn.localization.parameter_gradients import PooledGradients, parameter_gradients, shares
 from memunlearn.paragraphs.bins import em_bins
-from memunlearn.reporting.charts import BIN_COLOURS, NEUTRAL
-from memunlearn.reporting.finding import Finding
+from memunlearn.results.finding import Finding
 from memunlearn.statistics.intervals import FEWEST_CLUSTERS, too_few_clusters
 from memunlearn.statistics.permutation import UNEQUAL_SPREADS, MaxT, max_t, mean_over_clusters
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from memunlearn.analyses.frequency_of_drops import link_drops
-from memunlearn.analyses.in_words import direction, linked, number, p_value, rows, with_interval
+from memunlearn.analyses.in_words import direction, linked
 from memunlearn.analyses.material import OVER_CLUSTERS, Material
 from memunlearn.analyses.perturbed_rows import SETS, PerturbedRows
 from memunlearn.analyses.token_perturbation_charts import describe_charts
@@ -17,11 +17,12 @@ from memunlearn.analyses.token_perturbation_tables import make_tables
 from memunlearn.errors import UserError
 from memunlearn.localization.token_perturbation import decode_alternatives, perturb_tokens
 from memunlearn.paragraphs.paragraph_set import concatenate
-from memunlearn.reporting.finding import Finding
+from memunlearn.results.finding import Finding
 from memunlearn.statistics.estimates import Estimates, means_with_intervals
 from memunlearn.statistics.intervals import too_few_clusters
 from memunlearn.statistics.kendall import tau_b
 from memunlearn.statistics.two_groups import Comparison, mean_difference
+from memunlearn.words import number, p_value, rows, with_interval
 
 
 @dataclass(frozen=True)

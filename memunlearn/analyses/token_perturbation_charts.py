@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from memunlearn.analyses.in_words import rows
 from memunlearn.analyses.perturbed_rows import SETS, PerturbedRows
-from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, Chart, Distributions, Group, Heat, Lines, Series
+from memunlearn.charts.description import MEMORIZED, NON_MEMORIZED, Chart, Distributions, Group, Heat, Lines, Series
 from memunlearn.statistics.estimates import Estimates, numbers_or_none
+from memunlearn.words import rows
 
 COLOURS = dict(zip(SETS, (MEMORIZED, NON_MEMORIZED), strict=True))
 MARKERS: dict[str, Literal["o", "s"]] = {SETS[0]: "o", SETS[1]: "s"}

@@ -20,7 +20,7 @@ from memunlearn.localization.weight_attribution import Attribution, Gradient
 from memunlearn.localization.weight_noise import NoiseScores, weight_noise, weight_spread
 from memunlearn.models.filters import Filter
 from memunlearn.paragraphs.paragraph_set import concatenate
-from memunlearn.reporting.finding import Finding
+from memunlearn.results.finding import Finding
 from memunlearn.scoring.score import ParagraphScores, score
 
 OVER_SEEDS = (

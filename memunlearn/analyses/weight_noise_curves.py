@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from memunlearn.charts.description import MEMORIZED, NEUTRAL, NON_MEMORIZED, OTHERS, Chart, Lines, Series
 from memunlearn.localization.weight_noise import NoiseScores
-from memunlearn.reporting.charts import MEMORIZED, NEUTRAL, NON_MEMORIZED, OTHERS, Chart, Lines, Series
 from memunlearn.scoring.score import ParagraphScores
 
 TOP, CONTROL, RANDOM, MATCHED = "top", "top of non-memorized", "random", "random matched"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memunlearn.analyses.in_words import TOO_FEW, with_interval
+from memunlearn.analyses.in_words import TOO_FEW
 from memunlearn.analyses.material import Material
 from memunlearn.analyses.weight_noise_comparison import Contrast, Specificity
 from memunlearn.analyses.weight_noise_curves import CONTROL, TOP, NoiseCurves
 from memunlearn.masks import Mask
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST
+from memunlearn.words import with_interval
 
 
 def compared_at(curves: NoiseCurves) -> int:

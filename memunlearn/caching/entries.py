@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from memunlearn.caching.keys import Key, canonical, digest
-from memunlearn.reporting.reading import parse_json
+from memunlearn.files.reading import parse_json
 
 # Raised whenever the files of an entry change, so that an older one is not taken for a damaged one.
 LAYOUT = 1

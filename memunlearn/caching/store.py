@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 
 from memunlearn.caching.entries import Damaged, Tensors, entry_name, read_entry, write_entry
 from memunlearn.caching.keys import Key
-from memunlearn.reporting.files import remove_folder, remove_leftovers, temporary_folder
+from memunlearn.files.writing import remove_folder, remove_leftovers, temporary_folder
 
 Value = TypeVar("Value")
 

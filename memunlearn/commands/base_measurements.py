@@ -21,11 +21,11 @@ from transformers import PreTrainedModel
 from memunlearn.caching.keys import Key, tensor_digest
 from memunlearn.caching.store import Store, cached
 from memunlearn.evaluation.suite import Baseline, measure_base
+from memunlearn.files.writing import remove_leftovers
 from memunlearn.localization.weight_attribution import Attribution, Names, Scores
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
 from memunlearn.paragraphs.download import cache_root
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.files import remove_leftovers
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations

@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from memunlearn.errors import UserError
-from memunlearn.reporting.curve import METRICS
-from memunlearn.reporting.files import write_text
+from memunlearn.files.writing import write_text
+from memunlearn.results.curve import METRICS
 
 CURVE = "curve"
 

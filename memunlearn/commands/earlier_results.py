@@ -9,7 +9,7 @@ from typing import Any
 from memunlearn.commands.input_files import changed_inputs
 from memunlearn.commands.sweep_folder import EVALUATION, LOCALIZATION, RESULT, content
 from memunlearn.errors import UserError
-from memunlearn.reporting.reading import parse_json
+from memunlearn.files.reading import parse_json
 
 COMMANDS = {RESULT: "train.py", EVALUATION: "evaluate.py", LOCALIZATION: "localize.py"}
 NAMED_AT_MOST = 3

@@ -36,6 +36,7 @@ from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, combined, measure, summarize, summarize_alternatives
+from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
 from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
@@ -45,7 +46,6 @@ from memunlearn.paragraphs.roles import UNKNOWN
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
 from memunlearn.paths import expanded
-from memunlearn.reporting.files import remove_leftovers, write_json, write_parquet
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.score import score
 from memunlearn.unlearning.preparation import REPORTED

@@ -17,8 +17,8 @@ from memunlearn.commands.arguments import as_typed
 from memunlearn.commands.claim_folders import Refused
 from memunlearn.commands.claims import let_all_go
 from memunlearn.commands.mistakes import mistake
+from memunlearn.passwords import without_passwords
 from memunlearn.process import go_on_by
-from memunlearn.reporting.passwords import without_passwords
 
 INSTEAD = {
     # Hydra takes no null for a group on the command line; the option that is empty means the same.

@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.offered import check_offered
 from memunlearn.errors import UserError
-from memunlearn.reporting.files import write_text
-from memunlearn.reporting.passwords import HIDDEN, hide_passwords
-from memunlearn.reporting.reading import DEEPEST, read_text
+from memunlearn.files.reading import DEEPEST, read_text
+from memunlearn.files.writing import write_text
+from memunlearn.passwords import HIDDEN, hide_passwords
 
 ANEW = "start the run anew in another folder"
 LARGEST = 1_000_000  # characters

@@ -12,8 +12,8 @@ from typing import Any
 from memunlearn.commands.arguments import override
 from memunlearn.commands.mistakes import mistake
 from memunlearn.errors import UserError
+from memunlearn.files.writing import remove_folder
 from memunlearn.models.patches import Patch, save_patch
-from memunlearn.reporting.files import remove_folder
 
 PATCH = "patch.safetensors"
 PATCHES = "patches"

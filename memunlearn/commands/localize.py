@@ -36,9 +36,9 @@ from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
-from memunlearn.reporting.files import remove_leftovers
-from memunlearn.reporting.finding_files import KeptFinding
+from memunlearn.files.writing import remove_leftovers
 from memunlearn.reporting.terminal import print_findings
+from memunlearn.results.finding_files import KeptFinding
 
 SELF_GENERATED = (
     "The continuations appear to be the model's own output, so EM on them compares the model with itself (self-EM)."

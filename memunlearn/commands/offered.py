@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from memunlearn.errors import UserError
-from memunlearn.reporting.passwords import without_passwords
+from memunlearn.passwords import without_passwords
 
 TARGET = "_target_"
 NOT_GROUPS = ("hydra", "experiment")

@@ -17,10 +17,10 @@ from memunlearn.commands.kept_config import damage_named, hidden_settings, keep_
 from memunlearn.commands.settings import allowed_names, check_settings
 from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another_result
 from memunlearn.errors import UserError
-from memunlearn.reporting.curve import METRICS, read_curve
-from memunlearn.reporting.files import write_json, write_text
-from memunlearn.reporting.passwords import without_passwords
-from memunlearn.reporting.reading import read_json, read_text
+from memunlearn.files.reading import read_json, read_text
+from memunlearn.files.writing import write_json, write_text
+from memunlearn.passwords import without_passwords
+from memunlearn.results.curve import METRICS, read_curve
 from memunlearn.unlearning.checkpoints import checkpoint_mask, read_checkpoint
 
 CHECKPOINTS = "checkpoints"

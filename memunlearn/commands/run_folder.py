@@ -15,14 +15,14 @@ from memunlearn.commands.paragraph_table import paragraph_rows
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.trajectory import write_trajectory
 from memunlearn.evaluation.suite import combined, summarize, summarize_alternatives, summarize_common_runs
+from memunlearn.files.writing import remove_folder, write_json, write_parquet
 from memunlearn.models.baking import save_baked
 from memunlearn.models.components import WeightTensor, count_per_component
 from memunlearn.models.loading import LoadedModel
-from memunlearn.reporting.curve import METRICS, read_curve
-from memunlearn.reporting.files import remove_folder, write_json, write_parquet
 from memunlearn.reporting.run_page import REPORT, write_run_page
-from memunlearn.reporting.sentence import side_effect
 from memunlearn.reporting.terminal import print_comparison, print_examples
+from memunlearn.results.curve import METRICS, read_curve
+from memunlearn.results.sentence import side_effect
 from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.preparation import REPORTED, Preparation
 

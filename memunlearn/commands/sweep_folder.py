@@ -19,9 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from memunlearn.commands.claims import one_at_a_time
 from memunlearn.commands.input_files import input_digests
-from memunlearn.reporting.files import finite_or_null, temporary_folder
-from memunlearn.reporting.passwords import hide_passwords
-from memunlearn.reporting.reading import parse_json
+from memunlearn.files.reading import parse_json
+from memunlearn.files.writing import finite_or_null, temporary_folder
+from memunlearn.passwords import hide_passwords
 
 RESULT = "result.json"
 EVALUATION = "evaluation.json"

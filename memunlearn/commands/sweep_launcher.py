@@ -18,8 +18,8 @@ from memunlearn.commands.claims import POLL, hold, let_go
 from memunlearn.commands.sweep_folder import ERROR, EVALUATION, LOCALIZATION
 from memunlearn.commands.sweep_watch import Marks, marks
 from memunlearn.errors import UserError
+from memunlearn.files.reading import read_json
 from memunlearn.process import end_if_told
-from memunlearn.reporting.reading import read_json
 
 log = logging.getLogger(__name__)
 

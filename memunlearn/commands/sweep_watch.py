@@ -24,9 +24,9 @@ from memunlearn.commands import sweep_folder
 from memunlearn.commands.mistakes import mistake
 from memunlearn.commands.sweep_folder import ERROR, EVALUATION, LOCALIZATION, RESULT
 from memunlearn.errors import UserError
-from memunlearn.reporting.files import write_json, write_text
-from memunlearn.reporting.passwords import hide_passwords, without_passwords
-from memunlearn.reporting.reading import read_json
+from memunlearn.files.reading import read_json
+from memunlearn.files.writing import write_json, write_text
+from memunlearn.passwords import hide_passwords, without_passwords
 
 sweep_folder.register()  # a launcher's worker process imports no script, only this callback
 

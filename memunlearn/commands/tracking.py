@@ -21,10 +21,10 @@ from memunlearn.commands.resuming import CHECKPOINTS
 from memunlearn.commands.settings import in_place_of_null
 from memunlearn.commands.sweep_folder import content
 from memunlearn.errors import UserError
-from memunlearn.reporting.files import write_json
-from memunlearn.reporting.passwords import without_passwords
-from memunlearn.reporting.reading import read_json
-from memunlearn.reporting.sentence import result_sentence
+from memunlearn.files.reading import read_json
+from memunlearn.files.writing import write_json
+from memunlearn.passwords import without_passwords
+from memunlearn.results.sentence import result_sentence
 
 NAMES = ("name", "project", "entity", "group", "job_type", "notes", "version", "id")
 

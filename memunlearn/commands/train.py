@@ -46,6 +46,7 @@ from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
+from memunlearn.files.writing import remove_leftovers
 from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
@@ -53,7 +54,6 @@ from memunlearn.models.loading import LoadedModel
 from memunlearn.objectives.contrastive import Objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
-from memunlearn.reporting.files import remove_leftovers
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.checkpoints import WholeCheckpoints
 from memunlearn.unlearning.ingredients import Ingredients, KeepPatch

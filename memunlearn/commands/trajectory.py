@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow
 
-from memunlearn.reporting.files import write_parquet
+from memunlearn.files.writing import write_parquet
 from memunlearn.unlearning.checks import CheckedScores
 from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.preparation import Preparation

@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from memunlearn.demo.corpus import DemoCorpus, assign_roles, cut_paragraphs, text_hash, topics, train_tokenizer
 from memunlearn.errors import UserError
+from memunlearn.files.writing import remove_leftovers, replacing_folder
 from memunlearn.models.loading import LoadedModel, ModelSource
 from memunlearn.paragraphs.beginnings import Bos
 from memunlearn.paragraphs.download import cache_root
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.sources import FileSource, LoadedParagraphs
-from memunlearn.reporting.files import remove_leftovers, replacing_folder
 
 # Raised whenever the way the demo is built changes, so that an older cache is not taken for a new one.
 BUILD = 1

@@ -23,7 +23,7 @@ from memunlearn.localization.twins import Twins
 from memunlearn.models.components import WeightTensor
 from memunlearn.objectives.losses import token_nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits
 
 

@@ -23,7 +23,7 @@ from memunlearn.localization.activations import (
 from memunlearn.localization.twins import Twins
 from memunlearn.models.components import WeightTensor
 from memunlearn.objectives.losses import token_nll
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 
 DIRECTIONS = ("twin into original", "original into twin")
 POSITIONS = ("intervention", "impact")

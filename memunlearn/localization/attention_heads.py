@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 from memunlearn.statistics.kendall import tau_b
 
 

@@ -15,7 +15,7 @@ from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import WeightTensor
 from memunlearn.objectives.losses import nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits
 
 

@@ -12,7 +12,7 @@ from transformers import DynamicCache, PreTrainedModel
 from memunlearn.errors import UserError
 from memunlearn.objectives.losses import token_nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 from memunlearn.scoring.alternatives import choose_perturbations, draw_replacements
 from memunlearn.scoring.forward import continuation_logits
 from memunlearn.scoring.metrics import leading_run, token_hits

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from memunlearn.errors import UserError
 from memunlearn.objectives.losses import token_nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits
 
 Names = Sequence[str]

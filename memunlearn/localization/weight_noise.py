@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.sparse_delta import attach, delta_parameters, detach, write_deltas
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 from memunlearn.scoring.score import score
 
 Indices = Mapping[str, Tensor | None]

@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from memunlearn.errors import UserError
+from memunlearn.files.writing import replacing_folder
 from memunlearn.models.patches import Patch
 from memunlearn.models.sparse_delta import base_parameters, modules_with_deltas, restore_plain
-from memunlearn.reporting.files import replacing_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -14,12 +14,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from memunlearn.errors import UserError, is_out_of_memory
+from memunlearn.files.reading import parse_json
+from memunlearn.files.writing import replacing
 from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.sparse_delta import attach, detach, read_deltas, write_deltas
 from memunlearn.paragraphs.roles import Roles, as_metadata, from_metadata
 from memunlearn.paths import expanded
-from memunlearn.reporting.files import replacing
-from memunlearn.reporting.reading import parse_json
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from memunlearn.errors import UserError
-from memunlearn.reporting.files import remove_leftovers, replacing
+from memunlearn.files.writing import remove_leftovers, replacing
 
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 18

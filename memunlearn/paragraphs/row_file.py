@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from memunlearn.errors import UserError
+from memunlearn.files.writing import replacing
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.splits import SET_NAMES
-from memunlearn.reporting.files import replacing
 
 ROWS = "rows.safetensors"
 ALTERNATIVE = "alternative"

@@ -9,12 +9,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from memunlearn.reporting.charts_plotly import plot
-from memunlearn.reporting.figures import Picture
-from memunlearn.reporting.files import finite_or_null
-from memunlearn.reporting.finding import Finding
+from memunlearn.charts.plotly_page import plot
+from memunlearn.files.writing import finite_or_null
 from memunlearn.reporting.page import Figure, fact_text, printable, rendered
 from memunlearn.reporting.paragraph_browser import embedded_json
+from memunlearn.results.figures import Picture
+from memunlearn.results.finding import Finding
 
 NUMBERS_AT_MOST, ITEMS_AT_MOST = 300, 12
 DIGITS = 4

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from memunlearn.reporting.figure_data import mask_grid
-from memunlearn.reporting.figures import Picture
-from memunlearn.reporting.files import finite_or_null, write_text
+from memunlearn.files.writing import finite_or_null, write_text
 from memunlearn.reporting.paragraph_browser import browser_rows, embedded_json, table_rows
-from memunlearn.reporting.plots import plots
-from memunlearn.reporting.sentence import STOPPED_BECAUSE, one_paragraph_at_a_time, result_sentence
-from memunlearn.reporting.tables import ALL_METRICS, in_part, rows_and_clusters, set_names
+from memunlearn.results.figure_data import mask_grid
+from memunlearn.results.figures import Picture
+from memunlearn.results.plots import plots
+from memunlearn.results.sentence import STOPPED_BECAUSE, one_paragraph_at_a_time, result_sentence
+from memunlearn.results.tables import ALL_METRICS, in_part, rows_and_clusters, set_names
 
 # Control characters that HTML forbids, even as references; tab, newline and carriage return are fine.
 FORBIDDEN_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from memunlearn.charts.description import MEMORIZED, NON_MEMORIZED, OTHERS, Chart, Distributions, Group
+from memunlearn.charts.matplotlib_files import picture
 from memunlearn.errors import UserError
-from memunlearn.reporting.charts import MEMORIZED, NON_MEMORIZED, OTHERS, Chart, Distributions, Group
-from memunlearn.reporting.charts_matplotlib import picture
-from memunlearn.reporting.figures import write_pictures
-from memunlearn.reporting.files import write_text
-from memunlearn.reporting.finding import Finding
-from memunlearn.reporting.finding_files import finding_path, read_finding
+from memunlearn.files.reading import read_json
+from memunlearn.files.writing import write_text
 from memunlearn.reporting.localization_page import localization_page
-from memunlearn.reporting.reading import read_json
-from memunlearn.reporting.sweep_comparisons import END, Comparison
-from memunlearn.reporting.sweep_content import SweepContent, content_of
-from memunlearn.reporting.sweep_differences import FORGET_EM, sentence
-from memunlearn.reporting.sweep_runs import read_sweep
-from memunlearn.reporting.sweep_series import distributions
+from memunlearn.results.figures import write_pictures
+from memunlearn.results.finding import Finding
+from memunlearn.results.finding_files import finding_path, read_finding
+from memunlearn.sweeps.comparisons import END, Comparison
+from memunlearn.sweeps.content import SweepContent, content_of
+from memunlearn.sweeps.differences import FORGET_EM, sentence
+from memunlearn.sweeps.runs import read_sweep
+from memunlearn.sweeps.series import distributions
 
 LOCALIZATION, UNLEARNING, PAGE = "localization", "unlearning", "paper.html"
 SET_COLOURS = {"forget": MEMORIZED, "retain": NON_MEMORIZED}

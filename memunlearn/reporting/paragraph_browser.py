@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import escape
 
-from memunlearn.reporting.tables import set_names
+from memunlearn.results.tables import set_names
 
 ROWS_AT_MOST = 200  # of each set but forget
 # Of UTF-8. Beside plotly.js (4.8 MB) and the pictures, these keep a page under 8 MB whatever the run.

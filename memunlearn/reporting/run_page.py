@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from memunlearn.errors import UserError
-from memunlearn.reporting.curve import read_curve
-from memunlearn.reporting.figures import draw, write_pictures
 from memunlearn.reporting.page import write_report
+from memunlearn.results.curve import read_curve
+from memunlearn.results.figures import draw, write_pictures
 
 REPORT = "report.html"
 

@@ -9,13 +9,13 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-from memunlearn.reporting.files import finite_or_null
+from memunlearn.files.writing import finite_or_null
 from memunlearn.reporting.page import FORBIDDEN_IN_HTML
-from memunlearn.reporting.sweep_content import HOW, JobRow, SweepContent, headline_sentences, points
-from memunlearn.reporting.sweep_differences import TOO_FEW, Difference, interval_text, no_interval, p_text
-from memunlearn.reporting.sweep_markdown import OVER_CLUSTERS, share_text
-from memunlearn.reporting.sweep_plots import plots_of
-from memunlearn.reporting.sweep_tables import Mean
+from memunlearn.sweeps.content import HOW, JobRow, SweepContent, headline_sentences, points
+from memunlearn.sweeps.differences import TOO_FEW, Difference, interval_text, no_interval, p_text
+from memunlearn.sweeps.markdown import OVER_CLUSTERS, share_text
+from memunlearn.sweeps.plots import plots_of
+from memunlearn.sweeps.tables import Mean
 
 # Print opens what is folded; on screens each figure fills its place.
 DRAWING = """

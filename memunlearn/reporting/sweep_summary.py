@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memunlearn.reporting.files import remove_leftovers, write_parquet, write_text
-from memunlearn.reporting.sweep_content import content_of
-from memunlearn.reporting.sweep_figures import write_figures
-from memunlearn.reporting.sweep_markdown import markdown
+from memunlearn.files.writing import remove_leftovers, write_parquet, write_text
 from memunlearn.reporting.sweep_page import page
-from memunlearn.reporting.sweep_runs import read_sweep
-from memunlearn.reporting.sweep_tables import job_rows
+from memunlearn.sweeps.content import content_of
+from memunlearn.sweeps.figures import write_figures
+from memunlearn.sweeps.markdown import markdown
+from memunlearn.sweeps.runs import read_sweep
+from memunlearn.sweeps.tables import job_rows
 
 
 def write_summary(sweep: Path) -> list[Path]:

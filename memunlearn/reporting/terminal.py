@@ -11,8 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from memunlearn.reporting.finding import Finding
-from memunlearn.reporting.tables import (
+from memunlearn.results.finding import Finding
+from memunlearn.results.tables import (
     ALTERNATIVE_METRICS,
     LONGEST_COMMON_RUN,
     MISSING,

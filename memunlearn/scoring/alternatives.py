@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.metrics import longest_common_run
 from memunlearn.scoring.score import score

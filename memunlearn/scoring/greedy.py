@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 from transformers import GenerationConfig, PreTrainedModel
 
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.reporting.progress import track
+from memunlearn.progress import track
 from memunlearn.scoring.forward import ReferenceStates, check_head, continuation_logits, head_inputs
 from memunlearn.scoring.metrics import ExactMatch, LongestRun, ReferenceKL, TokenNLL
 

@@ -12,7 +12,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from memunlearn.errors import UserError, is_out_of_memory
-from memunlearn.reporting.files import write_bytes
+from memunlearn.files.writing import write_bytes
 
 # What Lightning and the module write, without which Lightning would start somewhere else rather than complain.
 PARTS = {

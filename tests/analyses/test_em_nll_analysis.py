@@ -10,8 +10,8 @@ from tiny_material import C, P, tiny_material
 
 from memunlearn.analyses.em_nll import EMNLL
 from memunlearn.analyses.in_words import TOO_FEW
+from memunlearn.charts.description import BIN_COLOURS, MEMORIZED, NON_MEMORIZED
 from memunlearn.errors import UserError
-from memunlearn.reporting.charts import BIN_COLOURS, MEMORIZED, NON_MEMORIZED
 
 
 def test_numbers_and_table_are_those_of_the_scores():

@@ -159,7 +159,7 @@ def test_the_verdict_follows_the_interval():
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf")])
 def test_a_number_that_is_not_finite_is_unknown(value):
-    from memunlearn.analyses.in_words import number
+    from memunlearn.words import number
 
     assert number(value) == "unknown"
 

@@ -4,9 +4,10 @@ import command_runs
 import pytest
 from tiny_demo import once, shared_folder, tiny_cache, tiny_folder  # noqa: F401  pytest finds fixtures by their import
 
-from memunlearn.reporting import charts_matplotlib, figures
+from memunlearn.charts import matplotlib_files
+from memunlearn.results import figures
 
-DRAWING = (figures, charts_matplotlib)
+DRAWING = (figures, matplotlib_files)
 draw = figures.file_bytes
 
 

@@ -23,7 +23,7 @@ def task(cfg):
     from memunlearn.commands.earlier_results import is_complete
     from memunlearn.commands.sweep_folder import finished_job
     from memunlearn.errors import UserError
-    from memunlearn.reporting.files import write_json
+    from memunlearn.files.writing import write_json
 
     hydra_config = HydraConfig.get()
     folder, config = Path(hydra_config.runtime.output_dir), OmegaConf.to_container(cfg, resolve=True)

@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from memunlearn.reporting.curve import read_curve
+from memunlearn.results.curve import read_curve
 
 COLUMNS = {
     "step": pyarrow.int64(),

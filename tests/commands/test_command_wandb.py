@@ -10,8 +10,8 @@ import tiny_demo
 
 from memunlearn.commands.tracking import group_of, not_started, track_summary
 from memunlearn.errors import UserError
-from memunlearn.reporting.files import write_parquet, write_text
-from memunlearn.reporting.sentence import result_sentence
+from memunlearn.files.writing import write_parquet, write_text
+from memunlearn.results.sentence import result_sentence
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from memunlearn.commands.curve_file import CurveFile, curve_of
 from memunlearn.errors import UserError
-from memunlearn.reporting.curve import read_curve
+from memunlearn.results.curve import read_curve
 
 LOGGED = [
     ({"check/em": 9.25, "check/kl": 0.1}, 1),

@@ -31,8 +31,8 @@ from memunlearn.commands.sweep_folder import NOT_CONTENT, content_hash
 from memunlearn.commands.train import train
 from memunlearn.demo.model import Demo
 from memunlearn.errors import UserError
-from memunlearn.reporting.finding import Finding
-from memunlearn.reporting.finding_files import KeptFinding
+from memunlearn.results.finding import Finding
+from memunlearn.results.finding_files import KeptFinding
 
 GROUPS = {"train": [group for group in OPTIONS if group not in ("analysis", "experiment", "demo")]}
 GROUPS |= {"evaluate": ["model", "paragraphs"], "localize": ["model", "paragraphs", "logger"]}

@@ -41,7 +41,7 @@ def test_every_class_of_every_config_is_offered_in_its_group():
         {"trainer": {"_target_": "lightning.Trainer", "_args_": [SYSTEM]}},
         {"unheard_of": SYSTEM},
         {"model": {"_target_": "torch.optim.Adam"}},
-        {"protocol": {"_target_": "memunlearn.reporting.files.write_text"}},
+        {"protocol": {"_target_": "memunlearn.files.writing.write_text"}},
         {"protocol": {"_target_": "memunlearn.commands.search.study_storage"}},
         {"protocol": {"_target_": "${oc.env:TARGET}"}},
         {"protocol": {"_target_": ["os.system"]}},

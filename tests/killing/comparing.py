@@ -14,7 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
-from memunlearn.reporting.curve import read_curve
+from memunlearn.results.curve import read_curve
 
 Content = dict[str, Any]
 

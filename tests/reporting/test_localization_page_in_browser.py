@@ -4,8 +4,8 @@ import fake_charts
 import pytest
 from browser import DESKTOP, PHONE, eventually
 
-from memunlearn.reporting.charts_matplotlib import picture
-from memunlearn.reporting.files import write_text
+from memunlearn.charts.matplotlib_files import picture
+from memunlearn.files.writing import write_text
 from memunlearn.reporting.localization_page import localization_page
 
 LAST = fake_charts.charts()[-1].name

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import fake_results
 import pytest
 
-from memunlearn.reporting.figures import Picture
 from memunlearn.reporting.page import report, write_report
+from memunlearn.results.figures import Picture
 
 PICTURES = [Picture("em", b"\x89PNG em", b"%PDF"), Picture("training", b"\x89PNG training", b"%PDF")]
 VOID = {"meta", "link", "img", "br", "input"}

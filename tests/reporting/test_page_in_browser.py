@@ -4,8 +4,8 @@ import fake_results
 import pytest
 from browser import DESKTOP, PHONE
 
-from memunlearn.reporting.figures import draw
 from memunlearn.reporting.page import write_report
+from memunlearn.results.figures import draw
 
 ATTACK = "<script>alert(1)</script> </table> & &amp; <img src=x onerror=alert(2)> </script><!--"
 

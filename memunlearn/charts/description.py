@@ -1,0 +1,138 @@
+"""Figures described as plain numbers: drawn once by matplotlib (PNG, PDF) and once by plotly (the page).
+
+A value that is not there is None. Colours mean the same in every figure: memorized text is vermillion, non-memorized blue.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from memunlearn.charts.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
+
+MEMORIZED, NON_MEMORIZED, NEUTRAL = VERMILLION, BLUE, GREY
+BIN_COLOURS = (BLUE, SKY, ORANGE, VERMILLION)
+"""EM bins, lowest first."""
+OTHERS = (GREEN, PURPLE, ORANGE, SKY)
+"""For series that are neither memorized nor non-memorized text."""
+
+Value = float | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points, or a line through them: x, y [n]; low, high [n]: a 95 % interval, or nothing.
+
+    text: [n] what a point says under the pointer, or nothing.
+    """
+
+    label: str
+    x: list[Value]
+    y: list[Value]
+    colour: str
+    low: list[Value] | None = None
+    high: list[Value] | None = None
+    marker: Literal["o", "^", "s", "D", "none"] = "o"
+    dash: Literal["-", "--", "-.", ":"] = "-"
+    text: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Series as lines; an interval is a band around its line."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    log_x: bool = False
+    log_y: bool = False
+    zero: bool = False
+    """Draw the line y = 0."""
+    kind: Literal["lines"] = "lines"
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Series as points."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    log_x: bool = False
+    log_y: bool = False
+    kind: Literal["scatter"] = "scatter"
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A heat map: values [rows, columns], row 0 at the top.
+
+    rows, columns: labels; unit: of the values, at the colour bar. diverging: 0 is white, below is blue, above vermillion.
+    marked: (row, column) of cells with a dot: what that means must stand in the chart's caption.
+    """
+
+    title: str
+    row_label: str
+    column_label: str
+    rows: list[str]
+    columns: list[str]
+    values: list[list[Value]]
+    unit: str
+    diverging: bool = False
+    marked: list[tuple[int, int]] = Field(default_factory=list)
+    kind: Literal["heat"] = "heat"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Values of one box or violin, such as one number a paragraph; None is not drawn."""
+
+    label: str
+    values: list[Value]
+    colour: str
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """Every group's values as points under a box with its median and quartiles."""
+
+    title: str
+    y_label: str
+    groups: tuple[Group, ...]
+    log_y: bool = False
+    kind: Literal["distributions"] = "distributions"
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Bars side by side: categories along x; each series has a y (and an interval) a category, its x is not used."""
+
+    title: str
+    y_label: str
+    categories: list[str]
+    series: tuple[Series, ...]
+    kind: Literal["bars"] = "bars"
+
+
+Panel = Annotated[Lines | Scatter | Heat | Distributions | Bars, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure of one or more panels.
+
+    name: of its files, unique in a folder, such as `token_perturbation_by_position`. caption: one sentence on what it shows,
+    computed from the numbers, with the unit of its interval. alt: for those who do not see it: what is drawn.
+    columns: panels side by side. shared: the panels have the same y axis, or the same colour scale.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    panels: tuple[Panel, ...]
+    columns: int = 2
+    shared: bool = False

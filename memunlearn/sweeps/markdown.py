@@ -1,0 +1,121 @@
+"""`sweep.md`: the sweep's numbers as text that can be read in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memunlearn.sweeps.comparisons import Comparison
+from memunlearn.sweeps.content import HOW, JobRow, SweepContent, counted, headline_sentences, points
+from memunlearn.sweeps.differences import Difference, interval_text, p_text
+from memunlearn.sweeps.tables import Mean
+
+OVER_CLUSTERS = "Intervals: over the clusters (and trials) of the run, conditional on it; of the share still memorized: exact."
+JOB_NUMBERS = ("forget EM", "still memorized", "bystander EM", "retain KL", "kept step")
+
+
+def markdown(name: str, content: SweepContent) -> str:
+    """The whole text; what comes from configs and errors cannot break a table."""
+    parts = [f"# memunlearn: sweep {_plain(name)}", *(f"> {_plain(note)}" for note in content.notes), content.headline]
+    if content.setting_rows:
+        parts += ["## Settings", "Means over seeds after the runs.", settings_table(content)]
+        parts += [f"- {remark}" for remark in _units(content)]
+    if content.comparisons:
+        parts += ["## Comparisons", *HOW]
+    for comparison in content.comparisons:
+        parts += [f"### {comparison.title}" + (f" ({_plain(comparison.held)})" if comparison.held else "")]
+        parts += ["\n".join(f"- {_plain(remark)}" for remark in comparison.remarks)] * bool(comparison.remarks)
+        parts += ["\n".join(f"- {line}" for line in headline_sentences(comparison)), comparison_table(comparison)]
+    if content.jobs:
+        parts += ["## Runs", OVER_CLUSTERS, jobs_table(content)]
+    if content.lost:
+        rows = [[run.folder, run.state, " ".join(run.overrides), why] for run, why in content.lost]
+        parts += ["## Failed and unfinished", table(["run", "state", "overrides", "why"], rows)]
+    if content.remarks:
+        parts += ["## Remarks", "\n".join(f"- {_plain(remark)}" for remark in content.remarks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def settings_table(content: SweepContent) -> str:
+    names = [f"{mean.quantity.label} ({mean.quantity.unit})" for mean in content.setting_rows[0].means]
+    rows = [[row.label, str(len(row.seeds)), *map(mean_text, row.means)] for row in content.setting_rows]
+    return table(["setting", "seeds", *names], rows)
+
+
+def comparison_table(comparison: Comparison) -> str:
+    header = ["when", "what", "unit", comparison.a, comparison.b, "difference", "95 % interval", "p", "seeds", "over"]
+    rows = [_difference_row(found) for found in comparison.differences]
+    few = [f"{found.moment}, {found.quantity.label}: {points(found)}" for found in comparison.differences if not found.interval]
+    said = table(header, rows)
+    return said + ("\n\n" + "\n".join(f"- {line}" for line in few) if few else "")
+
+
+def jobs_table(content: SweepContent) -> str:
+    return table(("run", "setting", "seed", *JOB_NUMBERS, "stopped because"), [_job_row(job) for job in content.jobs])
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with aligned columns."""
+    cells = [[_plain(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(header))]
+    lines = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in cells]
+    return "\n".join([lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]])
+
+
+def mean_text(mean: Mean) -> str:
+    """`3.20 (2.10 to 4.05)`."""
+    if mean.value is None:
+        return "-"
+    value = mean.quantity.text(mean.value)
+    if mean.interval is None:
+        return value
+    return f"{value} ({mean.quantity.text(mean.interval[0])} to {mean.quantity.text(mean.interval[1])})"
+
+
+def _units(content: SweepContent) -> list[str]:
+    """Each unit of an interval with the columns and settings that it holds for."""
+    held: dict[str, dict[str, None]] = {}
+    for row in content.setting_rows:
+        for mean in row.means:
+            if mean.unit:
+                held.setdefault(mean.unit, {}).setdefault(mean.quantity.label)
+    return [f"{', '.join(labels)}: {unit}" for unit, labels in held.items()]
+
+
+def _difference_row(found: Difference) -> list[str]:
+    quantity = found.quantity
+    when = found.moment + (f" ({found.note})" if found.note else "")
+    interval = "-" if found.interval is None else interval_text(quantity, found.interval)
+    p = "-" if found.p is None else p_text(found.p).removeprefix("= ")
+    gap = f"{round(found.mean, quantity.digits) + 0.0:+.{quantity.digits}f}"
+    means = (quantity.text(found.mean_a), quantity.text(found.mean_b))
+    return [
+        when,
+        quantity.label,
+        quantity.unit,
+        *means,
+        gap,
+        interval,
+        p,
+        str(len(found.pairs)),
+        found.unit if found.interval else "-",
+    ]
+
+
+def _job_row(job: JobRow) -> list[str]:
+    share = job.memorized
+    memorized = "-"
+    if share is not None:
+        within = share_text(share.interval)
+        memorized = f"{share.hits} of {counted(share.n, share.unit[:-1])}" + (f" ({within})" if within else "")
+    step = "-" if job.kept_step is None else f"{job.kept_step:,}"
+    means = [mean_text(job.forget_em), memorized, mean_text(job.bystander_em), mean_text(job.retain_kl)]
+    return [job.run.folder, job.label, job.seed, *means, step, job.stopped]
+
+
+def share_text(interval: tuple[float, float] | None) -> str:
+    """`0.0 to 10.9 %`; nothing where there is no interval."""
+    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

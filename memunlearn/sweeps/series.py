@@ -1,0 +1,105 @@
+"""What the sweep's figures show, whoever draws them: one path a run, the distributions per setting, the main differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memunlearn.results.tables import SET_ORDER
+from memunlearn.sweeps.checks import Check, checks_of
+from memunlearn.sweeps.comparisons import END, Comparison
+from memunlearn.sweeps.differences import BYSTANDER_EM, FORGET_EM, RETAIN_KL, Difference, Quantity
+from memunlearn.sweeps.settings import Setting, seed_name
+
+# Okabe and Ito's, without the yellow that paper swallows; after the last one they come again with another dash.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("solid", "dash", "dot", "dashdot")
+# More values than this in one violin change nothing that can be seen.
+VALUES_AT_MOST = 1000
+MAIN = (FORGET_EM, BYSTANDER_EM, RETAIN_KL)
+
+
+@dataclass(frozen=True)
+class Path:
+    """A run's checks with a forget EM, in order of steps. place: of its setting among all."""
+
+    setting: str
+    place: int
+    seed: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """EM and self-EM (tokens) after the runs of one setting in one set, pooled over seeds."""
+
+    setting: str
+    place: int
+    em: tuple[float, ...]
+    self_em: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """One comparison in one quantity: the seeds' own differences, their mean and its interval, if it has one."""
+
+    label: str
+    points: tuple[float, ...]
+    mean: float
+    interval: tuple[float, float] | None
+
+
+def paths(settings: Sequence[Setting]) -> list[Path]:
+    found = []
+    for place, setting in enumerate(settings):
+        for run in setting.runs:
+            checks = tuple(check for check in checks_of(run) if check.forget_em is not None)
+            if checks:
+                found.append(Path(setting.label, place, seed_name(run), checks))
+    return found
+
+
+def distributions(settings: Sequence[Setting]) -> dict[str, list[Distribution]]:
+    """By set, those without rows left out."""
+    found: dict[str, list[Distribution]] = {}
+    for name in SET_ORDER:
+        for place, setting in enumerate(settings):
+            rows = [row for run in setting.runs for row in run.paragraphs if row["set"] == name]
+            em = [row["em_after"] for row in rows if row.get("em_after") is not None]
+            own = [row["self_em"] for row in rows if row.get("self_em") is not None]
+            if em:
+                found.setdefault(name, []).append(Distribution(setting.label, place, _thinned(em), _thinned(own)))
+    return found
+
+
+def main_differences(comparisons: Sequence[Comparison]) -> list[tuple[Quantity, list[DifferenceRow]]]:
+    """Forget EM, bystander EM and retain KL of the kept states, a row a comparison, in one order for all."""
+    found = []
+    for quantity in MAIN:
+        rows = []
+        for comparison in comparisons:
+            for one in comparison.differences:
+                if one.moment == END and one.quantity == quantity:
+                    rows.append(_row(comparison, one))
+        if rows:
+            found.append((quantity, rows))
+    return found
+
+
+def style(place: int) -> tuple[str, str]:
+    """Colour and dash of a setting."""
+    return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+
+
+def _row(comparison: Comparison, one: Difference) -> DifferenceRow:
+    label = comparison.short + (f" ({comparison.held})" if comparison.held else "")
+    return DifferenceRow(label, tuple(pair.a - pair.b for pair in one.pairs), one.mean, one.interval)
+
+
+def _thinned(values: Sequence[float]) -> tuple[float, ...]:
+    """Sorted; of many values evenly many quantiles, ends included: the same distribution."""
+    ordered = sorted(values)
+    if len(ordered) <= VALUES_AT_MOST:
+        return tuple(ordered)
+    last = len(ordered) - 1
+    return tuple(ordered[round(place * last / (VALUES_AT_MOST - 1))] for place in range(VALUES_AT_MOST))

@@ -1,0 +1,43 @@
+"""Numbers, intervals, p-values and counts in words: the one place that decides how they are written in a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, never in powers of ten: `0.042`, `12.3`, `1,250`; `unknown` if None or not finite."""
+    if value is None or not math.isfinite(value):
+        return "unknown"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    digits = 3 if value == 0 else max(0, 2 - int(f"{abs(value):e}".partition("e")[2]))
+    text = f"{value:.{min(digits, 8)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def with_interval(numbers: Mapping[str, Any], unit: str = "") -> str:
+    """`3.2 tokens (95 % interval 2.9 to 3.5)`; numbers: `value`, `low` and `high`, None where there is no interval."""
+    said = f"{number(numbers['value'])} {unit}".strip()
+    if numbers["low"] is None:
+        return said
+    return f"{said} (95 % interval {number(numbers['low'])} to {number(numbers['high'])})"
+
+
+def p_value(value: float | None) -> str:
+    """`p = 0.003`, `p < 0.001`, or nothing known."""
+    if value is None:
+        return "no p-value"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 row`, `1,280 rows`: for nouns whose plural is an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def rows(count: int) -> str:
+    """`1 row`, `1,280 rows`."""
+    return counted(count, "row")

@@ -1,0 +1,99 @@
+"""A chart of every kind, with labels that try to break out of a page, and what the analyses leave with them."""
+
+from __future__ import annotations
+
+import random
+
+from memunlearn.charts.description import (
+    BIN_COLOURS,
+    MEMORIZED,
+    NON_MEMORIZED,
+    OTHERS,
+    Bars,
+    Chart,
+    Distributions,
+    Group,
+    Heat,
+    Lines,
+    Scatter,
+    Series,
+)
+from memunlearn.results.finding import Finding
+
+HOSTILE = "<script>alert(1)</script> & &amp; <b>bold</b> $\\frac$ %{x} _"
+LAYERS = [str(layer) for layer in range(12)]
+COMPONENTS = ["q", "k", "v", "out", "mlp_in", "mlp_out"]
+
+
+def series(label="memorized", colour=MEMORIZED, n=50, seed=0, **more):
+    draw = random.Random(seed)
+    y = [draw.uniform(1, 5) for _ in range(n)]
+    return Series(label, list(range(n)), y, colour, low=[v - 0.5 for v in y], high=[v + 0.75 for v in y], **more)
+
+
+def gaps(seed=1):
+    """A series with a gap at 3, and no interval at 7."""
+    whole = series("non-memorized", NON_MEMORIZED, 10, seed)
+    y = [None if place == 3 else value for place, value in enumerate(whole.y)]
+    low = [None if place in (3, 7) else value for place, value in enumerate(whole.low)]
+    return Series("non-memorized", whole.x, y, NON_MEMORIZED, low=low, high=whole.high)
+
+
+def lines(**more):
+    return Lines("drop by position", "position in the prefix", "drop in EM (tokens)", (series(), gaps()), zero=True, **more)
+
+
+def scatter(n=200, **more):
+    texts = [f"row {row} {HOSTILE}" for row in range(n)]
+    return Scatter("every paragraph", "EM", "NLL (nats per token)", (series(n=n, text=texts), gaps()), **more)
+
+
+def heat(seed=0, rows=LAYERS, columns=COMPONENTS, **more):
+    draw = random.Random(seed)
+    values = [[draw.uniform(0, 1 + row) for _ in columns] for row in range(len(rows))]
+    options = {"unit": "nats per token", "marked": [(0, 2), (1, 0)] if len(rows) > 1 and len(columns) > 2 else []} | more
+    return Heat("by component", "layer", "component", rows, columns, values, **options)
+
+
+def distributions(seed=0, sizes=(1300, 200, 1, 0), **more):
+    draw = random.Random(seed)
+    labels = ("0-10", "11-29", "30-49", HOSTILE)
+    values = [[draw.expovariate(1) + 0.01 for _ in range(size)] for size in sizes]
+    groups = tuple(map(Group, labels, values, BIN_COLOURS))
+    return Distributions("NLL by bin", "NLL (nats per token)", groups, **more)
+
+
+def bars(seed=0):
+    draw = random.Random(seed)
+    y = [draw.uniform(0, 1) for _ in range(5)]
+    first = Series("one head", [], y, OTHERS[0], low=[v - 0.1 for v in y], high=[v + 0.2 for v in y])
+    second = Series(HOSTILE, [], [0.1, None, 0.3, 0.4, 0.5], OTHERS[1])
+    categories = ["gradient", "gradient_x_weight", "contrastive", "fisher", HOSTILE]
+    return Bars("found", "AUPRC", categories, (first, second))
+
+
+KINDS = {"lines": lines, "scatter": scatter, "heat": heat, "distributions": distributions, "bars": bars}
+
+
+def chart(*panels, name="chart", **more):
+    return Chart(name, f"A caption {HOSTILE}", f"What is drawn {HOSTILE}", panels, **more)
+
+
+def charts():
+    """One a kind, and one of all in two columns."""
+    four = [heat(seed) for seed in range(4)]
+    return [
+        *(chart(make(), name=f"only-{kind}", columns=1) for kind, make in KINDS.items()),
+        chart(*(make() for make in KINDS.values()), name="every-kind"),
+        chart(*four, name="four-bins", shared=True),
+    ]
+
+
+def findings():
+    numbers = {"auroc": 0.98765432, "memorized": {"n": 1442, "drop": 12345.678, "interval": [1e-5, 2.0]}, "token": HOSTILE}
+    each = {"unit": "clusters, resampled whole", "numbers": numbers, "tables": {}, "notes": (f"3 rows left out {HOSTILE}",)}
+    sentences = (f"Memorized text differs {HOSTILE}", "It is not sure.")
+    return [
+        Finding(f"analysis_{place}", f"What {one.name} shows {HOSTILE}", sentences, charts=(one,), **each)
+        for place, one in enumerate(charts())
+    ]
