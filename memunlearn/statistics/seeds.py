@@ -91,7 +91,8 @@ def paired_p_value(differences: ArrayLike, random_seed: int = 0) -> float:
 
 
 def _mean_difference(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.mean(x - y, axis=axis)
+    difference: np.ndarray = np.mean(x - y, axis=axis)
+    return difference
 
 
 def _check_number(seeds: int) -> None:
