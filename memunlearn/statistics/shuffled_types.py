@@ -69,8 +69,7 @@ def linked_p(z: ArrayLike) -> np.ndarray:
     """
     values = np.asarray(z, dtype=np.float64)
     there = int((~np.isnan(values[0])).sum())
-    corrected: np.ndarray = np.maximum(max_p(values), 1 - (1 - 2 * norm.sf(np.abs(values[0]))) ** there)
-    return corrected
+    return np.maximum(max_p(values), 1 - (1 - 2 * norm.sf(np.abs(values[0]))) ** there)
 
 
 def _standardized(cells: np.ndarray) -> np.ndarray:
