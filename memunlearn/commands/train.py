@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -51,12 +50,13 @@ from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
-from memunlearn.objectives.contrastive import Objective
+from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.checkpoints import WholeCheckpoints
-from memunlearn.unlearning.ingredients import Ingredients, KeepPatch
+from memunlearn.unlearning.ingredients import Ingredients, KeepTrial
+from memunlearn.unlearning.optimizers import check_optimizer
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
@@ -122,10 +122,20 @@ def train(cfg: DictConfig) -> RunResult:
     config = shown(cfg)
     loggers = [CurveFile(directory, curve_rows), *start_tracking(cfg, config, directory)]
     ReferenceStates.remove_files(directory / CHECKPOINTS)
-    kept, afterwards = KeptPatches(directory, config), Afterwards()
+    kept, afterwards = KeptPatches(directory, measurements.fingerprint, config), Afterwards()
     failed = True
     try:
-        given = _ingredients(cfg, loaded, weights, measurements, sets, directory, loggers, resume_from, kept.keep)
+        given = _ingredients(
+            cfg,
+            loaded,
+            weights,
+            measurements,
+            sets,
+            directory=directory,
+            loggers=loggers,
+            resume_from=resume_from,
+            keep=kept.keep,
+        )
         keep_rows(directory, sets, given.preparation, paragraphs)
         prepared = time.perf_counter()
         outcome = instantiate(cfg.protocol).run(given)
@@ -207,7 +217,7 @@ def _check(cfg: DictConfig) -> None:
         instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
     _strategy(cfg)
     for name, build in (
-        ("optimizer", lambda: instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(1))])),
+        ("optimizer", lambda: check_optimizer(instantiate(cfg.optimizer))),
         ("trainer", lambda: alone(instantiate(cfg.trainer, _partial_=True))(logger=False, enable_checkpointing=False)),
     ):
         try:
@@ -239,31 +249,33 @@ def _ingredients(
     weights: list[WeightTensor],
     measurements: BaseMeasurements,
     sets: ParagraphSets,
+    *,
     directory: Path,
     loggers: Sequence[Logger],
     resume_from: Path | None,
-    keep_patch: KeepPatch,
+    keep: KeepTrial,
 ) -> Ingredients:
     objective: Objective = instantiate(cfg.objective)
     stop = instantiate(cfg.stop) if cfg.get("stop") else None
     strategy, scope = _strategy(cfg)
+    preparation = prepare_run(cfg, measurements, sets, weights=weights, objective=objective, stop=stop, directory=directory)
     return Ingredients(
-        loaded.model,
-        weights,
-        prepare_run(cfg, measurements, sets, objective, stop, directory),
-        strategy,
-        measurements.attribution(instantiate(cfg.attribution)),
-        scope,
-        objective,
-        instantiate(cfg.optimizer),
-        stop,
-        partial(_make_trainer, cfg, directory, loggers),
-        cfg.batch_size,
-        cfg.seeds.training,
-        cfg.seeds.mask,
-        measurements.fingerprint,
-        resume_from,
-        keep_patch,
+        model=loaded.model,
+        weights=weights,
+        preparation=preparation,
+        strategy=strategy,
+        attribution=measurements.attribution(instantiate(cfg.attribution)),
+        mask_scope=scope,
+        objective=objective,
+        optimizer=instantiate(cfg.optimizer),
+        stop=stop,
+        make_trainer=partial(_make_trainer, cfg, directory, loggers),
+        batch_size=cfg.batch_size,
+        protected_share=cfg.paragraphs.get("protected_share", 0.5),
+        seed=cfg.seeds.training,
+        mask_seed=cfg.seeds.mask,
+        resume_from=resume_from,
+        keep=keep,
     )
 
 

@@ -79,11 +79,11 @@ def test_an_epoch_depends_on_seed_and_number_only(plan, number):
 def test_an_accumulated_step_is_the_step_of_one_large_batch(plan, number):
     """Groups are counted as Lightning counts them: `accumulate` batches, and what is left at the end of an epoch."""
     wide = PairedEpochs(
-        plan.forget_rows,
-        plan.retain_rows,
-        plan.accumulate * plan.forget_batch,
-        plan.accumulate * plan.retain_batch,
-        plan.seed,
+        forget_rows=plan.forget_rows,
+        retain_rows=plan.retain_rows,
+        forget_batch=plan.accumulate * plan.forget_batch,
+        retain_batch=plan.accumulate * plan.retain_batch,
+        seed=plan.seed,
     )
     epoch, expected = plan.epoch(number), wide.epoch(number)
     assert len(epoch) == len(plan) and plan.steps == len(wide)
@@ -111,7 +111,7 @@ def test_the_smaller_set_is_reshuffled_on_every_pass():
 
 def test_every_epoch_and_every_seed_has_its_own_order():
     """Fault 9: cycling over a list freezes the batches."""
-    plans_ = [PairedEpochs(12, 17, 4, 4, seed) for seed in range(4)]
+    plans_ = [PairedEpochs(forget_rows=12, retain_rows=17, forget_batch=4, retain_batch=4, seed=seed) for seed in range(4)]
     for name in ("forget", "retain"):
         orders = {tuple(row for one in plan.epoch(e) for row in one[name].tolist()) for plan in plans_ for e in range(5)}
         assert len(orders) == 20
@@ -140,7 +140,7 @@ def test_resuming_anywhere_gives_the_batches_that_are_left(plan, taken):
 
 
 def test_a_state_is_a_copy():
-    loader = BatchLoader(PairedEpochs(5, 9, 2, 2, 0))
+    loader = BatchLoader(PairedEpochs(forget_rows=5, retain_rows=9, forget_batch=2, retain_batch=2, seed=0))
     batches = iter(loader)
     next(batches)
     state = loader.state_dict()
@@ -153,7 +153,7 @@ def test_a_state_is_a_copy():
 
 
 def test_the_data_module_hands_out_one_loader():
-    data = UnlearningData(PairedEpochs(5, 9, 2, 2, 0))
+    data = UnlearningData(PairedEpochs(forget_rows=5, retain_rows=9, forget_batch=2, retain_batch=2, seed=0))
     assert data.train_dataloader() is data.train_dataloader() and len(data.train_dataloader()) == 5
 
 

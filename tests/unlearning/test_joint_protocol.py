@@ -13,7 +13,7 @@ from tiny_runs import C, bits, deltas_of, quiet_trainer, same
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import Gradient, attribute
 from memunlearn.masks import AllWeights, RandomWeights, TopAttribution, select_top
-from memunlearn.models import apply_patch, bake, count_per_component, eligible_weights, fingerprint, is_attached
+from memunlearn.models import apply_patch, bake, count_per_component, eligible_weights, is_attached
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.scoring.score import score
 from memunlearn.unlearning.ingredients import Ingredients
@@ -27,20 +27,19 @@ RULE = StopRule(every=2, forget_em=2.0, max_kl=100.0, max_steps=8)
 def ingredients(reciting, preparation):
     def make(extra=(), model=reciting, **changes):
         given = Ingredients(
-            model,
-            eligible_weights(model),
-            preparation,
-            TopAttribution(0.3),
-            Gradient(),
-            None,
-            Unlearn(1.0, 0.1),
-            partial(torch.optim.Adam, lr=1e-2),
-            RULE,
-            quiet_trainer(8, extra),
-            3,
-            7,
-            7,
-            fingerprint(model),
+            model=model,
+            weights=eligible_weights(model),
+            preparation=preparation,
+            strategy=TopAttribution(0.3),
+            attribution=Gradient(),
+            mask_scope=None,
+            objective=Unlearn(1.0, 0.1),
+            optimizer=partial(torch.optim.Adam, lr=1e-2),
+            stop=RULE,
+            make_trainer=quiet_trainer(8, extra),
+            batch_size=3,
+            seed=7,
+            mask_seed=7,
         )
         return replace(given, **changes)
 

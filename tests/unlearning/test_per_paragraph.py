@@ -12,7 +12,7 @@ from tiny_runs import C, P, Poisoned, Recorder, alike, bits, naive_training, qui
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import Gradient
 from memunlearn.masks import RandomWeights, TopAttribution
-from memunlearn.models import apply_patch, count_per_component, eligible_weights, fingerprint, is_attached
+from memunlearn.models import apply_patch, count_per_component, eligible_weights, is_attached
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.paragraphs.batches import Trials
 from memunlearn.scoring.score import score
@@ -32,20 +32,19 @@ def ingredients(reciting, preparation):
         recorder, made = Recorder(), []
         settings = {name: changes.pop(name) for name in ("accumulate_grad_batches", "precision") if name in changes}
         given = Ingredients(
-            reciting,
-            eligible_weights(reciting),
-            preparation,
-            TopAttribution(FRACTION),
-            Gradient(),
-            None,
-            Unlearn(0.3, 5.0),
-            ADAM,
-            None,
-            quiet_trainer(99, [recorder], made, **settings),
-            4,
-            SEED,
-            SEED,
-            fingerprint(reciting),
+            model=reciting,
+            weights=eligible_weights(reciting),
+            preparation=preparation,
+            strategy=TopAttribution(FRACTION),
+            attribution=Gradient(),
+            mask_scope=None,
+            objective=Unlearn(0.3, 5.0),
+            optimizer=ADAM,
+            stop=None,
+            make_trainer=quiet_trainer(99, [recorder], made, **settings),
+            batch_size=4,
+            seed=SEED,
+            mask_seed=SEED,
         )
         return replace(given, **changes), recorder, made
 
