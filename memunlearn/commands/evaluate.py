@@ -44,7 +44,7 @@ from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.roles import UNKNOWN
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
+from memunlearn.paragraphs.splits import ROLE_NAMES, SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
 from memunlearn.paths import expanded
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.score import score
@@ -192,13 +192,14 @@ def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, see
         if paragraphs.corpus is not None:
             sets = split_by_em(paragraphs.corpus, em, seed, caps)
         else:
-            sets = split_named(paragraphs.forget, paragraphs.bystander, paragraphs.retain, seed, caps)
+            named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+            sets = split_named(*named, seed, caps, protected=paragraphs.protected)
     except UserError as error:
         # Evaluating needs no forget set and no retain sets; training does.
         print(f"not split as for training: {error}")
         if paragraphs.corpus is not None or paragraphs.bins:
             return ["none"] * len(rows)
-        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain, paragraphs.protected)
     names = ["none"] * len(rows)
     for name, positions in sets.rows.items():
         for position in positions.tolist():
@@ -208,7 +209,7 @@ def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, see
 
 def _shown(names: Sequence[str]) -> list[str]:
     """The four reported sets always (null where empty), others where they have rows."""
-    return [*REPORTED, *(name for name in (*SET_NAMES, "none", UNKNOWN) if name not in REPORTED and name in names)]
+    return [*REPORTED, *(name for name in (*ROLE_NAMES, "none", UNKNOWN) if name not in REPORTED and name in names)]
 
 
 def _part(measured: Measurement, names: Sequence[str], name: str) -> Measurement:

@@ -42,7 +42,18 @@ def content(config: Mapping[str, Any]) -> dict[str, Any]:
             place = place.get(group) or {}
         if isinstance(place, dict):
             place.pop(key, None)
+    paragraphs = kept.get("paragraphs")
+    if isinstance(paragraphs, dict) and paragraphs.get("protected") is None:
+        kept["paragraphs"] = _without_protected(paragraphs)
     return json.loads(json.dumps(finite_or_null(kept), default=str))
+
+
+def _without_protected(paragraphs: Mapping[str, Any]) -> dict[str, Any]:
+    """Results from before these settings were there have none of them, and are the same where no row is protected."""
+    left = {name: value for name, value in paragraphs.items() if name not in ("protected", "protected_share")}
+    if isinstance(source := left.get("source"), dict):
+        left["source"] = {name: value for name, value in source.items() if name != "protected"}
+    return left
 
 
 def content_hash(config: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:

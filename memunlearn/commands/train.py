@@ -52,6 +52,7 @@ from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
 from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
+from memunlearn.paragraphs.batches import protected_rows_a_batch
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.checkpoints import WholeCheckpoints
@@ -211,6 +212,8 @@ def _check(cfg: DictConfig) -> None:
     if not isinstance(cfg.callbacks, DictConfig):
         raise UserError(f"callbacks={cfg.callbacks} must be callbacks by name, as in conf/callbacks/default.yaml")
     # Built once for nothing, so that a setting they refuse does not cost a run.
+    if cfg.paragraphs.get("protected") is not None:
+        protected_rows_a_batch(cfg.batch_size, cfg.paragraphs.protected_share)
     for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
         instantiate(group)
     if cfg.get("stop"):

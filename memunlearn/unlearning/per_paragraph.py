@@ -41,7 +41,8 @@ class PerParagraph:
             raise UserError(f"protocol=per_paragraph takes {self.steps} steps a trial and no stop rule: add stop=none")
         if "protected" in preparation.baselines:
             raise UserError(
-                "protocol=per_paragraph keeps the retain rows of each trial and no others: leave out paragraphs.protected"
+                "protocol=per_paragraph keeps the retain rows of each trial and no others: leave out paragraphs.protected, "
+                "or use protocol=joint"
             )
         if given.resume_from is not None:
             raise UserError("a per_paragraph run cannot be resumed: start it anew, in another folder")
