@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, cast
 
 import torch
@@ -12,6 +14,7 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from memunlearn.models.components import WeightTensor
+from memunlearn.models.sparse_delta import write_deltas, zero_deltas
 from memunlearn.objectives.material import Objective
 from memunlearn.unlearning.preparation import Preparation
 
@@ -20,10 +23,10 @@ from memunlearn.unlearning.preparation import Preparation
 class RunContext:
     """What a run knows when its optimizer is made.
 
-    model: with the deltas attached, which change nothing yet: it still is the base model. weights: what each eligible weight is
-    (layer, component, heads), by the name that its delta has; none where that was not said. preparation: every set, with the
-    base model's scores and states, in the run's precision. objective: what is minimised. batch_size: forget rows a batch.
-    seed: of training.
+    model: with the deltas attached, which change nothing while the optimizer is made: it is the base model then.
+    weights: what each eligible weight is (layer, component, heads), by the name that its delta has; none where that was not
+    said. preparation: every set, with the base model's scores and states, in the run's precision. objective: what is minimised.
+    batch_size: forget rows a batch. seed: of training.
     """
 
     model: PreTrainedModel
@@ -52,8 +55,20 @@ MakeOptimizer = OptimizerOfRun | TorchOptimizer
 
 def make_optimizer(make: MakeOptimizer, deltas: Deltas, context: RunContext) -> Optimizer:
     if takes_context(make):
-        return cast(OptimizerOfRun, make)(deltas=deltas, context=context)
+        with _as_base(context.model, deltas):
+            return cast(OptimizerOfRun, make)(deltas=deltas, context=context)
     return cast(TorchOptimizer, make)(deltas.values())
+
+
+@contextlib.contextmanager
+def _as_base(model: PreTrainedModel, deltas: Deltas) -> Iterator[None]:
+    """The deltas change nothing meanwhile: those of a run that goes on are there before its optimizer is."""
+    kept = {name: delta.detach().clone() for name, delta in deltas.items()}
+    zero_deltas(model)
+    try:
+        yield
+    finally:
+        write_deltas(model, kept)
 
 
 def check_optimizer(make: MakeOptimizer) -> None:
@@ -64,4 +79,5 @@ def check_optimizer(make: MakeOptimizer) -> None:
 
 def takes_context(make: MakeOptimizer) -> bool:
     """Whether this is an `OptimizerOfRun`."""
-    return {"deltas", "context"} <= set(inspect.signature(make).parameters)
+    made = make.func if isinstance(make, partial) else make  # settings that it lacks are its own to complain of
+    return {"deltas", "context"} <= set(inspect.signature(made).parameters)

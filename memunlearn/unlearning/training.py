@@ -59,7 +59,7 @@ class Training:
 
 def plain_trainer(callbacks: Sequence[lightning.Callback], max_steps: int | None) -> lightning.Trainer:
     """A Lightning trainer with a progress bar that writes no files."""
-    return alone(lightning.Trainer)(
+    trainer: lightning.Trainer = alone(lightning.Trainer)(
         max_steps=max_steps or DEFAULT_STOP.max_steps,
         devices=1,
         logger=False,
@@ -67,6 +67,7 @@ def plain_trainer(callbacks: Sequence[lightning.Callback], max_steps: int | None
         enable_model_summary=False,
         callbacks=[*callbacks, RichProgressBar()],
     )
+    return trainer
 
 
 def unlearn(
