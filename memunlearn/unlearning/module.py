@@ -57,6 +57,11 @@ class Unlearning(lightning.LightningModule):
         if self.first_state is not None and isinstance(self.context.objective, Stateful):
             self.context.objective.load_state_dict(copy.deepcopy(self.first_state))
 
+    def on_train_start(self) -> None:
+        # Resumed from a checkpoint that was written after losses had diverged: there is nothing left to train.
+        if self.diverged_at is not None:
+            self.trainer.should_stop = True
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor | None:
         losses = self.context.objective(self.rows.material(self.model, batch, self.deltas))
         # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer.

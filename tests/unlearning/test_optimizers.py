@@ -2,13 +2,14 @@
 
 import copy
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from tiny_runs import Recorder, context_of, deltas_of, quiet_trainer, same, some_mask
 
-from memunlearn.models import attach, delta_parameters, eligible_weights
+from memunlearn.models import attach, base_parameters, delta_parameters, detach, eligible_weights
 from memunlearn.objectives.contrastive import Unlearn
 from memunlearn.unlearning.optimizers import check_optimizer, make_optimizer, takes_context
 from memunlearn.unlearning.training import unlearn
@@ -135,3 +136,17 @@ def test_settings_that_pytorch_refuses_are_found_before_anything_is_known_of_the
     with pytest.raises(TypeError, match="nonsense"):
         check_optimizer(partial(torch.optim.SGD, nonsense=1))
     check_optimizer(partial(ByInputs, lr=0.5))
+
+
+def test_the_optimizer_of_the_docs_trains(reciting, preparation):
+    text = (Path(__file__).parents[2] / "docs" / "objectives.md").read_text()
+    found = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], found)
+    before = {name: float(tensor.norm()) for name, tensor in base_parameters(reciting).items()}
+    recorder = Recorder()
+    run(reciting, preparation, partial(found["Scaled"], lr=0.3), steps=2, extra=[recorder])
+    again, plain = copy.deepcopy(reciting), Recorder()
+    detach(again)
+    run(again, preparation, partial(torch.optim.SGD, lr=0.3), steps=1, extra=[plain])
+    for name, delta in plain.deltas[1].items():
+        torch.testing.assert_close(recorder.deltas[1][name], delta / before[name], rtol=1e-4, atol=1e-9)

@@ -253,3 +253,19 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(reciting, preparatio
         base, mask, preparation, Unlearn(), ADAM, stop=None, make_trainer=make, batch_size=2, seed=3, resume_from=path
     )
     assert same(resumed.patch.deltas, whole.patch.deltas)
+
+
+def test_going_on_from_where_losses_had_diverged_ends_at_once(reciting, preparation, tmp_path):
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    base, mask = copy.deepcopy(reciting), some_mask(reciting)
+    saver = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=6, save_top_k=-1)
+    whole = fit(reciting, preparation, 20, [saver], objective=Poisoned(at=6))
+    assert (whole.stopped_because, whole.steps, whole.kept_step) == ("nan", 5, 4)
+    path, never = tmp_path / "step=6.ckpt", Poisoned(at=10_000)
+    make = quiet_trainer(20)
+    resumed = unlearn(
+        base, mask, preparation, never, ADAM, stop=None, make_trainer=make, batch_size=2, seed=3, resume_from=path
+    )
+    assert (resumed.stopped_because, resumed.steps, resumed.kept_step) == ("nan", 5, 4) and not never.calls
+    assert same(resumed.patch.deltas, whole.patch.deltas)
