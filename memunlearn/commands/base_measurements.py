@@ -228,7 +228,8 @@ class _StoredAttribution:
         self.measurements._check(model)
 
         def make(_: Path | None) -> Scores:
-            return self.method(model, names, forget, retain, batch_size, seed)
+            scores: Scores = self.method(model, names, forget, retain, batch_size, seed)
+            return scores
 
         if len(forget) < 2:
             return make(None)

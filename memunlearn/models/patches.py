@@ -1,4 +1,4 @@
-"""The patch: the change itself, as a file. Base + patch = the unlearned model (DESIGN section 4)."""
+"""The patch: the change itself, as a file. Base + patch = the unlearned model."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class NPO:
     base model by some 1 / beta nats, its pull fades. beta: 0.05 to 0.5; beta -> 0 is gradient ascent.
     """
 
-    forget_weight: float = 0.1
+    forget_weight: float = 0.005
     retain_weight: float = 1.0
     beta: float = 0.1
     needs: ClassVar[Needs] = Needs(base_logits=("forget",))

@@ -33,9 +33,10 @@ def continuation_logits(model: PreTrainedModel, ids: Tensor, continuation_length
     50256 inside a paragraph is a token like any other: every position is attended to.
     """
     inputs = onto(ids[:, :-1], model.device)
-    return model(
+    logits: Tensor = model(
         input_ids=inputs, attention_mask=torch.ones_like(inputs), logits_to_keep=continuation_length, use_cache=False
     ).logits
+    return logits
 
 
 @contextlib.contextmanager
@@ -86,7 +87,8 @@ class ReferenceStates:
     def logits(self, rows: Tensor) -> Tensor:
         """The base model's logits [B, C, V] for these rows, on the head's device; constants, never differentiated."""
         device = next(self.head.parameters()).device
-        return self.head(onto(self.hidden[rows.cpu()], device))
+        logits: Tensor = self.head(onto(self.hidden[rows.cpu()], device))
+        return logits
 
     def select(self, rows: Tensor) -> ReferenceStates:
         return ReferenceStates(self.hidden[rows], self.head)
