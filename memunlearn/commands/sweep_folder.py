@@ -22,6 +22,7 @@ from memunlearn.commands.input_files import input_digests
 from memunlearn.files.reading import parse_json
 from memunlearn.files.writing import finite_or_null, temporary_folder
 from memunlearn.passwords import hide_passwords
+from memunlearn.results.old_names import config_today
 
 RESULT = "result.json"
 EVALUATION = "evaluation.json"
@@ -33,8 +34,8 @@ NOT_CONTENT = ("resume", "overwrite", "allow", "cache", "paragraphs.cache_dir")
 
 
 def content(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved config as result.json would hold it, without what is in NOT_CONTENT: equal for jobs that are the same."""
-    kept = hide_passwords(dict(config))
+    """A resolved config as result.json would hold it today, without what is in NOT_CONTENT: equal for equal jobs."""
+    kept = hide_passwords(config_today(config))
     for name in NOT_CONTENT:
         *groups, key = name.split(".")
         place: Any = kept
@@ -85,12 +86,8 @@ def _claim_folder(sweep: Path, number: int, wanted: str) -> str:
     raise AssertionError("numbers do not end")
 
 
-def register() -> None:
-    """Makes ${job_folder:NUMBER,SWEEP} known, for hydra.sweep.subdir."""
-    OmegaConf.register_new_resolver("job_folder", _job_folder, replace=True)
-
-
-def _job_folder(number: int, sweep: str, *, _root_: Container) -> str:
+def job_folder(number: int, sweep: str, *, _root_: Container) -> str:
+    """The name of this job's folder in the sweep: ${job_folder:NUMBER,SWEEP}."""
     given = OmegaConf.select(_root_, "hydra.runtime.output_dir", default=None)
     if given is not None:  # asked again, from inside the job
         return Path(given).name

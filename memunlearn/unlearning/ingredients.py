@@ -28,9 +28,8 @@ KeepPatch = Callable[[int | None, Patch], None]
 class Ingredients:
     """What a run is made of.
 
-    weights: the eligible ones. mask_scope: "set" (one mask from all loss rows), "trial" (one from each trial's own row),
-    or None for the protocol's own. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what
-    a mask draws. resume_from: a checkpoint, or None. keep_patch: where what is trained goes at once, if anywhere.
+    weights: the eligible ones. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what a mask draws.
+    resume_from: a checkpoint, or None. keep_patch: where what is trained goes at once, if anywhere.
     """
 
     model: PreTrainedModel
@@ -38,7 +37,6 @@ class Ingredients:
     preparation: Preparation
     strategy: MaskStrategy
     attribution: Attribution
-    mask_scope: str | None
     objective: Objective
     optimizer: MakeOptimizer
     stop: StopRule | None

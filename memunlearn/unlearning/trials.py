@@ -26,10 +26,11 @@ from memunlearn.unlearning.precision import measured_in
 class TrialRunner(lightning.Callback):
     """At a trial's first batch: its mask, deltas and optimizer. After its last: measure, keep the patch, restore the base.
 
-    chosen: [trials] positions in the loss rows. Deltas that diverge go back to the last finite loss; the next trial goes on.
+    chosen: [trials] positions in the loss rows. mask_scope: see PerParagraph. Deltas that diverge go back to the last finite
+    loss; the next trial goes on.
     """
 
-    def __init__(self, given: Ingredients, plan: Trials, chosen: Tensor) -> None:
+    def __init__(self, given: Ingredients, plan: Trials, chosen: Tensor, mask_scope: str) -> None:
         preparation = given.preparation
         retain = preparation.baselines["retain_train"]
         self.given = given
@@ -42,7 +43,7 @@ class TrialRunner(lightning.Callback):
         self.module = Unlearning(
             given.model, given.objective, given.optimizer, self.loss_rows, retain.paragraphs, retain.states
         )
-        self.common_mask = given.mask_for(self.loss_rows, given.mask_seed) if given.mask_scope == "set" else None
+        self.common_mask = given.mask_for(self.loss_rows, given.mask_seed) if mask_scope == "set" else None
         self.trial = -1
         self.diverged = False
         self.masks: list[Mask] = []

@@ -93,7 +93,6 @@ def test_every_trial_starts_where_the_base_model_does_not_differ_from_itself(rec
         preparation,
         AllWeights(),
         Gradient(),
-        None,
         objective,
         partial(torch.optim.SGD, lr=1e-3),
         None,
