@@ -140,11 +140,11 @@ def _mean(setting: Setting, column: Column) -> Mean:
     values = [value for run in runs if (value := _mean_in_result(run, column)) is not None]
     if len(runs) < SEEDS_AT_LEAST:
         return Mean(column.quantity, math.fsum(values) / len(values), None, TOO_FEW)
-    rows = [rows_of(run, column.set, column.column) for run in runs]
+    rows, limits = [rows_of(run, column.set, column.column) for run in runs], _limits(runs[0], column)
     if not all(rows):
-        return _over_seeds(column.quantity, values)
+        return _over_seeds(column.quantity, values, limits)
     units = [_units(list(one.values())) for one in rows]
-    mean, interval = two_level_interval([(values, labels) for values, labels, _ in units])
+    mean, interval = two_level_interval([(values, labels) for values, labels, _ in units], limits=limits)
     if interval is None:
         return Mean(column.quantity, mean, None, SAME_IN_ALL)
     return Mean(column.quantity, mean, interval, SEEDS_AND_TRIALS if units[0][2] else SEEDS_AND_CLUSTERS)
@@ -163,11 +163,11 @@ def _kept_step(setting: Setting) -> Mean:
     if len(steps) < SEEDS_AT_LEAST:
         value = math.fsum(steps) / len(steps) if steps else None
         return Mean(quantity, value, None, TOO_FEW if len(steps) > 1 else "")
-    return _over_seeds(quantity, steps)
+    return _over_seeds(quantity, steps, (0.0, math.inf))
 
 
-def _over_seeds(quantity: Quantity, values: Sequence[float]) -> Mean:
-    mean, interval = mean_interval(values)
+def _over_seeds(quantity: Quantity, values: Sequence[float], limits: Limits) -> Mean:
+    mean, interval = mean_interval(values, limits)
     return Mean(quantity, mean, interval, SEEDS_ONLY if interval else SAME_IN_ALL)
 
 
