@@ -153,11 +153,12 @@ def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:
 
 def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool]) -> int:
     """The seed of the split; of a patch without roles its run's, unless one is given."""
+    own: int = cfg.seed
     if patch is None:
-        return cfg.seed
+        return own
     seeds = patch.config.get("seeds")
     known = seeds.get("split") if isinstance(seeds, Mapping) else None
-    seed = known if isinstance(known, int) and "seed" not in given else cfg.seed
+    seed = known if isinstance(known, int) and "seed" not in given else own
     print(
         "warning: this patch does not say which rows played which role in its run (an older version made it): the sets are "
         f"split anew with seed {seed}, and are the run's own only if paragraphs, settings and memunlearn's version are",

@@ -135,7 +135,7 @@ def forgets_own_text(cfg: DictConfig) -> bool:
     text = cfg.paragraphs.forget_text
     if text not in ("memorized", "own"):
         raise UserError(f"paragraphs.forget_text={text} is not known: use memorized or own")
-    return text == "own"
+    return bool(text == "own")
 
 
 def split(cfg: DictConfig, measurements: BaseMeasurements, paragraphs: LoadedParagraphs) -> ParagraphSets:

@@ -11,6 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.offered import check_offered
+from memunlearn.commands.references import followed
 from memunlearn.errors import UserError
 from memunlearn.files.reading import DEEPEST, read_text
 from memunlearn.files.writing import write_text
@@ -23,7 +24,8 @@ LARGEST = 1_000_000  # characters
 
 def shown(cfg: DictConfig) -> dict[str, Any]:
     """The config as it may be shown and kept: resolved, passwords hidden."""
-    return hide_passwords(OmegaConf.to_container(cfg, resolve=True))
+    plain: dict[str, Any] = hide_passwords(OmegaConf.to_container(cfg, resolve=True))
+    return plain
 
 
 def keep_config(cfg: DictConfig, path: Path) -> None:
@@ -41,7 +43,7 @@ def kept_config(path: Path, folders: Collection[Path], allowed: Sequence[str]) -
         cfg = OmegaConf.create(text)
         if not isinstance(cfg, DictConfig):
             raise ValueError("it is no mapping")
-        plain = config_today(OmegaConf.to_container(cfg, resolve=False))  # type: ignore[arg-type]
+        plain = config_today(followed(cfg))
     check_offered(plain, path, folders, allowed)
     return OmegaConf.create(plain)
 
@@ -71,8 +73,6 @@ def _check_text(text: str) -> None:
     """Raises ValueError for YAML that no run writes and that takes all memory, or the stack, to read."""
     if len(text) > LARGEST:
         raise ValueError(f"it has {len(text):,} characters")
-    if "${" in text:
-        raise ValueError("it refers to something with ${...}, and what a run keeps is resolved")
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

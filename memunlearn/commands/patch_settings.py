@@ -66,7 +66,9 @@ def paragraphs_of(patch: Patch, cfg: DictConfig) -> DictConfig | None:
     if run is None:
         return None
     how = {name: cfg.paragraphs[name] for name in cfg.paragraphs if name in run["paragraphs"] and name not in WHICH_ROWS}
-    return OmegaConf.create({"demo": cfg.demo, "paragraphs": _linked({**run["paragraphs"], **how})}).paragraphs.source
+    paragraphs = _linked({**run["paragraphs"], **how})
+    source: DictConfig = OmegaConf.create({"demo": cfg.demo, "paragraphs": paragraphs}).paragraphs.source
+    return source
 
 
 def _groups(patch: Patch) -> dict[str, Mapping[str, Any]] | None:

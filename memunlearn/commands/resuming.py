@@ -66,7 +66,7 @@ def remembered(directory: Path, given: DictConfig, call: Call) -> DictConfig:
     with damage_named(path):
         for name in hidden:
             OmegaConf.update(cfg, name, OmegaConf.select(given, name))
-        cfg.resume, cfg.allow = True, given.allow
+        cfg.resume, cfg.overwrite, cfg.allow = True, given.overwrite, given.allow
         try:
             check_settings(cfg, call, kept=True)
         except UserError as error:
@@ -160,4 +160,4 @@ def checkpoint_of(directory: Path) -> tuple[Path | None, list[dict[str, float]]]
     checkpoint_mask(path)  # refused now if it cannot be read
     if (directory / METRICS).is_file():
         read_curve(directory / METRICS)
-    return path, curve_of(read_checkpoint(path), path)
+    return path, curve_of(read_checkpoint(path), path, directory / METRICS)

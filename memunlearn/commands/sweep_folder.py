@@ -43,7 +43,8 @@ def content(config: Mapping[str, Any]) -> dict[str, Any]:
             place = place.get(group) or {}
         if isinstance(place, dict):
             place.pop(key, None)
-    return json.loads(json.dumps(finite_or_null(kept), default=str))
+    plain: dict[str, Any] = json.loads(json.dumps(finite_or_null(kept), default=str))
+    return plain
 
 
 def content_hash(config: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:

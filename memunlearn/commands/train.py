@@ -206,18 +206,24 @@ def _check(cfg: DictConfig, call: Call) -> None:
     if cfg.get("stop"):
         instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
     _strategy(cfg)
-    for name, build in (
-        ("optimizer", lambda: instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(1))])),
-        ("trainer", lambda: alone(instantiate(cfg.trainer, _partial_=True))(logger=False, enable_checkpointing=False)),
-    ):
+    for name, build in (("optimizer", _build_optimizer), ("trainer", _build_trainer)):
         try:
-            build()
+            build(cfg)
         except Exception as error:  # PyTorch's and Lightning's checks raise ValueError, TypeError and errors of their own
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
 
 
+def _build_optimizer(cfg: DictConfig) -> None:
+    instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(1))])
+
+
+def _build_trainer(cfg: DictConfig) -> None:
+    alone(instantiate(cfg.trainer, _partial_=True))(logger=False, enable_checkpointing=False)
+
+
 def _strategy(cfg: DictConfig) -> MaskStrategy:
-    return instantiate(cfg.mask, _convert_="all")
+    strategy: MaskStrategy = instantiate(cfg.mask, _convert_="all")
+    return strategy
 
 
 def _weights(cfg: DictConfig, loaded: LoadedModel) -> list[WeightTensor]:
@@ -274,7 +280,7 @@ def _make_trainer(
     ]
     keeps_checkpoints = any(isinstance(callback, ModelCheckpoint) for callback in configured)
     make = alone(instantiate(cfg.trainer, _partial_=True), directory / CHECKPOINTS)
-    trainer = make(
+    trainer: lightning.Trainer = make(
         callbacks=[*callbacks, KeepCurve(), *configured],
         logger=list(loggers),
         enable_checkpointing=keeps_checkpoints,
