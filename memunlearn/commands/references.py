@@ -17,8 +17,8 @@ def followed(cfg: DictConfig) -> dict[str, Any]:
     """The config as plain values, each `${name}` or `${..name}` replaced by the one value that it names.
 
     Raises ValueError for any other reference: to the environment or a function, within a text, or to what holds more than a few
-    plain values, but for the demo (groups that name groups take all memory); OmegaConf's errors where a reference leads nowhere,
-    or round in a circle.
+    plain values, but for the demo (groups that name groups take all memory); OmegaConf's errors where a reference leads
+    nowhere, or round in a circle.
     """
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     return _followed(plain, cfg, "")
