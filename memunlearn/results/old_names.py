@@ -19,14 +19,16 @@ RENAMED = {"mask.lr": "optimizer.lr", "mask.scope": "protocol.mask_scope"}
 ADDED: dict[str, dict[str, Any]] = {
     "memunlearn.unlearning.stopping.StopRule": {"min_bystander_em": None},
     "memunlearn.unlearning.per_paragraph.PerParagraph": {"mask_scope": "trial"},
-    **{
-        source: {"bos": "auto"}
-        for source in (
-            "memunlearn.demo.model.DemoSource",
-            "memunlearn.paragraphs.sources.FileSource",
-            "memunlearn.paragraphs.sources.HubSource",
-        )
-    },
+    "memunlearn.demo.model.DemoSource": {"bos": "auto"},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto"},
+    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto"},
+}
+
+# The same for the group `paragraphs`, by the class of its source.
+ADDED_TO_PARAGRAPHS: dict[str, dict[str, Any]] = {
+    "memunlearn.demo.model.DemoSource": {"bos": "auto"},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto"},
+    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto"},
 }
 
 
@@ -44,8 +46,9 @@ def config_today(config: Mapping[str, Any]) -> dict[str, Any]:
         scope = mask.pop("scope", None)
         if scope is not None and isinstance(protocol, dict) and "mask_scope" in protocol:
             protocol["mask_scope"] = scope
-    if isinstance(paragraphs, dict) and isinstance(source := paragraphs.get("source"), dict) and "bos" in source:
-        paragraphs.setdefault("bos", source["bos"])
+    if isinstance(paragraphs, dict) and isinstance(source := paragraphs.get("source"), dict):
+        for key, value in ADDED_TO_PARAGRAPHS.get(str(source.get(TARGET)), {}).items():
+            paragraphs.setdefault(key, value)
     return today
 
 
