@@ -16,6 +16,7 @@ from memunlearn.commands.claims import hold, let_go
 from memunlearn.commands.earlier_results import check_earlier, remove_earlier
 from memunlearn.commands.evaluate import Evaluation
 from memunlearn.commands.localize import Localization
+from memunlearn.commands.mistakes import mistake
 from memunlearn.commands.train import RunResult
 from memunlearn.errors import UserError
 from memunlearn.paths import expanded
@@ -54,5 +55,10 @@ def _claimed(cfg: DictConfig, directory: str | Path, command: str) -> Iterator[P
                 remove_earlier(folder)
             check_earlier(folder, OmegaConf.to_container(cfg, resolve=True), f"{command}.py")  # type: ignore[arg-type]
         yield folder
+    except Exception as error:
+        line = mistake(error)
+        if line is None or isinstance(error, UserError):
+            raise
+        raise UserError(line) from error  # Hydra wraps what a constructor raises
     finally:
         let_go(folder)
