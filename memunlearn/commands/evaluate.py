@@ -10,13 +10,13 @@ from typing import Any
 
 import lightning
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
+from memunlearn.commands.call import Call
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import (
     caps_of,
@@ -59,24 +59,23 @@ class Evaluation:
     result: dict[str, Any]
 
 
-def evaluate(cfg: DictConfig) -> Evaluation:
+def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     """Scores every paragraph; with patch= or reference= also KL and self-EM against the base model.
 
     With a patch that says which rows played which role in its run, the sets are those, the rows found again by their hashes
     (`rows_of_the_run`). Else they are those that train.py makes of the same paragraphs with the same seed, and rows in none of
     them are in set "none". Raises UserError for everything that the user can mend.
     """
-    directory = Path(HydraConfig.get().runtime.output_dir)
     (directory / EVALUATION).unlink(missing_ok=True)
     remove_leftovers(directory)
-    check_settings(cfg)
+    check_settings(cfg, call)
     if cfg.patch is not None and cfg.reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
-    given = given_on_the_command_line()
+    given = given_on_the_command_line(call)
     patch = None if cfg.patch is None else load_patch(expanded(cfg.patch))
     if patch is not None:
-        cfg = with_settings_of(patch, cfg, given)
-        check_settings(cfg)
+        cfg = with_settings_of(patch, cfg, given, call.folders)
+        check_settings(cfg, call)
     if (patch is None or patch.roles is None) and forgets_own_text(cfg):
         raise UserError(
             "paragraphs.forget_text=own is for train.py, which writes such text: evaluate.py reads it; leave it out"
@@ -154,11 +153,12 @@ def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:
 
 def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool]) -> int:
     """The seed of the split; of a patch without roles its run's, unless one is given."""
+    own: int = cfg.seed
     if patch is None:
-        return cfg.seed
+        return own
     seeds = patch.config.get("seeds")
     known = seeds.get("split") if isinstance(seeds, Mapping) else None
-    seed = known if isinstance(known, int) and "seed" not in given else cfg.seed
+    seed = known if isinstance(known, int) and "seed" not in given else own
     print(
         "warning: this patch does not say which rows played which role in its run (an older version made it): the sets are "
         f"split anew with seed {seed}, and are the run's own only if paragraphs, settings and memunlearn's version are",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ PATCHES = "patches"
 
 @dataclass
 class KeptPatches:
-    """directory: the run's folder. base_fingerprint, config: what a patch says of its base model and of the run.
-    written: the files, in order."""
+    """directory: the run's folder. base_fingerprint, config: what a patch says of its base model and of the run. evaluating:
+    what starts `evaluate` here. written: the files, in order."""
 
     directory: Path
     base_fingerprint: str
     config: Mapping[str, Any]
+    evaluating: Sequence[str]
     written: list[Path] = field(default_factory=list)
 
     def keep(self, trial: int | None, change: Change) -> Patch:
@@ -70,6 +71,4 @@ class KeptPatches:
         """Where the patches are, and how to measure them."""
         last = self.written[-1]
         what = f"is kept, whole, in {last}" if len(self.written) == 1 else f"is kept, a file a trial, in {last.parent}"
-        return (
-            f"what was trained {what}: measure it with `{shlex.join(['python', 'evaluate.py', override('patch', str(last))])}`"
-        )
+        return f"what was trained {what}: measure it with `{shlex.join([*self.evaluating, override('patch', str(last))])}`"

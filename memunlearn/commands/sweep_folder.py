@@ -22,6 +22,7 @@ from memunlearn.commands.input_files import input_digests
 from memunlearn.files.reading import parse_json
 from memunlearn.files.writing import finite_or_null, temporary_folder
 from memunlearn.passwords import hide_passwords
+from memunlearn.results.old_names import config_today
 
 RESULT = "result.json"
 EVALUATION = "evaluation.json"
@@ -35,13 +36,14 @@ LATER = {"paragraphs.protected": None, "paragraphs.source.protected": None, "par
 
 
 def content(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved config as result.json would hold it, without what is in NOT_CONTENT: equal for jobs that are the same."""
-    kept = hide_passwords(dict(config))
+    """A resolved config as result.json would hold it today, without what is in NOT_CONTENT: equal for equal jobs."""
+    kept = hide_passwords(config_today(config))
     for name in NOT_CONTENT:
         _take_out(kept, name)
     for name, nothing in LATER.items():
         _take_out(kept, name, (nothing,))
-    return json.loads(json.dumps(finite_or_null(kept), default=str))
+    plain: dict[str, Any] = json.loads(json.dumps(finite_or_null(kept), default=str))
+    return plain
 
 
 def _take_out(config: dict[str, Any], name: str, values: Sequence[Any] | None = None) -> None:
@@ -94,12 +96,8 @@ def _claim_folder(sweep: Path, number: int, wanted: str) -> str:
     raise AssertionError("numbers do not end")
 
 
-def register() -> None:
-    """Makes ${job_folder:NUMBER,SWEEP} known, for hydra.sweep.subdir."""
-    OmegaConf.register_new_resolver("job_folder", _job_folder, replace=True)
-
-
-def _job_folder(number: int, sweep: str, *, _root_: Container) -> str:
+def job_folder(number: int, sweep: str, *, _root_: Container) -> str:
+    """The name of this job's folder in the sweep: ${job_folder:NUMBER,SWEEP}."""
     given = OmegaConf.select(_root_, "hydra.runtime.output_dir", default=None)
     if given is not None:  # asked again, from inside the job
         return Path(given).name

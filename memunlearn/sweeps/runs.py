@@ -14,6 +14,7 @@ from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json
 from memunlearn.passwords import hide_passwords
 from memunlearn.results.curve import read_curve
+from memunlearn.results.old_names import config_today
 from memunlearn.results.shape import (
     LARGEST,
     NUMBERS,
@@ -111,7 +112,7 @@ def read_run(folder: Path, name: str) -> Run:
         name,
         "finished" if result is not None else "failed" if failure is not None else "unfinished",
         result or {},
-        config if isinstance(config, dict) else None,
+        config_today(config) if isinstance(config, dict) else None,
         _overrides(failure),
         _paragraphs(folder / "paragraphs.parquet", problems) if result is not None else (),
         _curve(folder / "metrics.csv", problems) if result is not None else (),

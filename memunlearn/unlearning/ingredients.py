@@ -30,10 +30,9 @@ the patch that it has made of it."""
 class Ingredients:
     """What a run is made of.
 
-    weights: the eligible ones. mask_scope: "set" (one mask from all loss rows), "trial" (one from each trial's own row),
-    or None for the protocol's own. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what
-    a mask draws. protected_share: of the rows to keep of a batch, where there are protected ones. resume_from: a checkpoint, or
-    None. keep: where what is trained goes at once, None for nowhere.
+    weights: the eligible ones. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what a mask draws.
+    protected_share: of the rows to keep of a batch, where there are protected ones. resume_from: a checkpoint, or None. keep:
+    where what is trained goes at once, None for nowhere.
     """
 
     model: PreTrainedModel
@@ -41,7 +40,6 @@ class Ingredients:
     preparation: Preparation
     strategy: MaskStrategy
     attribution: Attribution
-    mask_scope: str | None
     objective: Objective
     optimizer: MakeOptimizer
     stop: StopRule | None

@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 
-from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Baseline
 from memunlearn.masks.selection import Mask, select_all
 from memunlearn.models.components import count_per_component
@@ -26,10 +25,6 @@ class Joint:
 
     def run(self, given: Ingredients) -> Outcome:
         """Chooses the mask, trains, and measures every reported set; the model is left with the kept deltas."""
-        if given.mask_scope == "trial":
-            raise UserError(
-                "mask.scope=trial needs protocol=per_paragraph: a joint run has one mask, from the whole forget set"
-            )
         preparation, model, rows_at_once = given.preparation, given.model, 2 * given.batch_size
         mask = _mask(given)
         trained = unlearn(

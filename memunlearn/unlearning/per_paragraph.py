@@ -20,17 +20,21 @@ from memunlearn.unlearning.trials import TrialRunner, pool_alternatives
 class PerParagraph:
     """protocol=per_paragraph: `trials` trials of `steps` steps, each on one forget and `retain_batch` retain paragraphs.
 
+    mask_scope: "trial" (a mask from each trial's own loss row) or "set" (one mask from all loss rows, for every trial).
     The other trials' paragraphs are a trial's bystanders (near, where they share its cluster).
     """
 
     trials: int = 20
     steps: int = 5
     retain_batch: int = 10
+    mask_scope: str = "trial"
 
     def __post_init__(self) -> None:
         for name in ("trials", "steps", "retain_batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"protocol.{name}={getattr(self, name)} must be 1 or more")
+        if self.mask_scope not in ("trial", "set"):
+            raise UserError(f"protocol.mask_scope={self.mask_scope} is not known: use trial or set")
 
     def run(self, given: Ingredients) -> Outcome:
         """All trials in one fit. The model is left as the base model; results are pooled over trials, loss rows (forget,
@@ -56,7 +60,7 @@ class PerParagraph:
                 )
         order = torch.randperm(len(preparation.loss_rows), generator=torch.Generator().manual_seed(given.seed))
         plan = Trials(self.trials, self.steps, retain_rows, self.retain_batch, given.seed)
-        runner = TrialRunner(given, plan, order[: self.trials])
+        runner = TrialRunner(given, plan, order[: self.trials], self.mask_scope)
         trainer = given.make_trainer([runner], len(plan))
         if trainer.accumulate_grad_batches != 1:
             raise UserError(

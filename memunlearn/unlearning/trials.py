@@ -27,10 +27,11 @@ from memunlearn.unlearning.step_rows import StepRows
 class TrialRunner(lightning.Callback):
     """At a trial's first batch: its mask, deltas and optimizer. After its last: measure, keep the patch, restore the base.
 
-    chosen: [trials] positions in the loss rows. Deltas that diverge go back to the last finite loss; the next trial goes on.
+    chosen: [trials] positions in the loss rows. mask_scope: see PerParagraph. Deltas that diverge go back to the last finite
+    loss; the next trial goes on.
     """
 
-    def __init__(self, given: Ingredients, plan: Trials, chosen: Tensor) -> None:
+    def __init__(self, given: Ingredients, plan: Trials, chosen: Tensor, mask_scope: str) -> None:
         preparation = given.preparation
         self.given = given
         self.chosen = chosen
@@ -41,7 +42,7 @@ class TrialRunner(lightning.Callback):
         base = preparation.alternative_scores
         self.alternatives_before = None if base is None else base.select(chosen)
         StepRows.of(preparation, given.objective.needs)  # refuses what cannot be trained before anything is attached
-        self.common_mask = given.mask_for(self.loss_rows, given.mask_seed) if given.mask_scope == "set" else None
+        self.common_mask = given.mask_for(self.loss_rows, given.mask_seed) if mask_scope == "set" else None
         self.trial = -1
         self.diverged = False
         self.masks: list[Mask] = []

@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from tiny_runs import C, bits, deltas_of, quiet_trainer, same
 
-from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import Gradient, attribute
 from memunlearn.masks import AllWeights, RandomWeights, TopAttribution, select_top
 from memunlearn.models import apply_patch, bake, count_per_component, eligible_weights, is_attached
@@ -32,7 +31,6 @@ def ingredients(reciting, preparation):
             preparation=preparation,
             strategy=TopAttribution(0.3),
             attribution=Gradient(),
-            mask_scope=None,
             objective=Unlearn(1.0, 0.1),
             optimizer=partial(torch.optim.Adam, lr=1e-2),
             stop=RULE,
@@ -126,9 +124,3 @@ def test_going_on_from_a_checkpoint_gives_the_same_outcome(reciting, ingredients
     assert same(resumed.patches[0].deltas, whole.patches[0].deltas) and same(deltas_of(base), deltas_of(reciting))
     for field in ("k", "eligible", "per_component", "steps", "kept_step", "stopped_because"):
         assert getattr(resumed, field) == getattr(whole, field), field
-
-
-def test_a_mask_of_each_trial_is_refused(reciting, ingredients):
-    with pytest.raises(UserError, match="mask.scope=trial needs protocol=per_paragraph"):
-        Joint().run(ingredients(mask_scope="trial"))
-    assert not is_attached(reciting)

@@ -27,7 +27,6 @@ def ingredients(reciting, preparation):
             preparation=preparation,
             strategy=TopAttribution(0.1),
             attribution=Contrastive(),
-            mask_scope=None,
             objective=Unlearn(1.0, 0.1),
             optimizer=partial(torch.optim.Adam, lr=1e-2),
             stop=None,
@@ -72,8 +71,8 @@ def test_the_rows_against_which_is_attributed_are_those_of_retain_train(ingredie
 @pytest.mark.parametrize("scope", ["set", "trial"])
 def test_the_masks_of_trials_do_not_depend_on_rows_that_are_reported(ingredients, preparation, scope):
     def chosen(preparation):
-        given = ingredients(preparation=preparation, mask_scope=scope)
-        return [patch.indices for patch in PerParagraph(trials=2, steps=1, retain_batch=2).run(given).patches]
+        protocol = PerParagraph(trials=2, steps=1, retain_batch=2, mask_scope=scope)
+        return [patch.indices for patch in protocol.run(ingredients(preparation=preparation)).patches]
 
     before = chosen(preparation)
     for one, other in zip(before, chosen(with_other_text(preparation, "retain")), strict=True):

@@ -37,7 +37,6 @@ def ingredients(reciting, preparation):
             preparation=preparation,
             strategy=TopAttribution(FRACTION),
             attribution=Gradient(),
-            mask_scope=None,
             objective=Unlearn(0.3, 5.0),
             optimizer=ADAM,
             stop=None,
@@ -197,8 +196,8 @@ def test_a_run_decodes_at_most_so_many_rows_of_a_set_over_all_trials(reciting, i
 
 def test_one_mask_for_all_trials_or_one_each(reciting, ingredients, preparation):
     base, rows = copy.deepcopy(reciting), chosen_rows(preparation)
-    shared = PROTOCOL.run(ingredients(mask_scope="set")[0])
-    own = PROTOCOL.run(ingredients(mask_scope="trial")[0])
+    shared = replace(PROTOCOL, mask_scope="set").run(ingredients()[0])
+    own = replace(PROTOCOL, mask_scope="trial").run(ingredients()[0])
     default = PROTOCOL.run(ingredients()[0])
     for trial, row in enumerate(rows):
         check_masks(shared.patches[trial], naive_top(base, preparation.loss_rows.ids[rows]))
@@ -209,6 +208,11 @@ def test_one_mask_for_all_trials_or_one_each(reciting, ingredients, preparation)
         totals = [count_per_component(patch.indices, eligible_weights(reciting)) for patch in outcome.patches]
         assert outcome.per_component == {name: sum(total[name] for total in totals) for name in totals[0]}
         assert sum(outcome.per_component.values()) == 4 * outcome.k
+
+
+def test_another_scope_is_refused():
+    with pytest.raises(UserError, match="protocol.mask_scope=row is not known: use trial or set"):
+        PerParagraph(mask_scope="row")
 
 
 def test_random_masks_differ_from_trial_to_trial(ingredients):

@@ -94,7 +94,6 @@ def test_every_trial_starts_where_the_base_model_does_not_differ_from_itself(rec
         preparation=preparation,
         strategy=AllWeights(),
         attribution=Gradient(),
-        mask_scope=None,
         objective=objective,
         optimizer=partial(torch.optim.SGD, lr=1e-3),
         stop=None,
