@@ -16,13 +16,13 @@ from memunlearn.passwords import hide_passwords
 from memunlearn.results.curve import read_curve
 from memunlearn.results.shape import (
     LARGEST,
-    NUMBERS,
     OTHERS,
     ROW_COLUMNS,
     check_config,
     check_curve,
     check_result,
     check_rows,
+    number_columns,
 )
 
 State = Literal["finished", "failed", "unfinished"]
@@ -47,7 +47,7 @@ class Trajectory:
     kl: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One job's folder. folder: its path below the sweep, with slashes.
 
@@ -73,6 +73,18 @@ class Run:
         """What the run itself says about what it is evidence for."""
         notes = self.result.get("notes")
         return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+
+    @property
+    def kept_step(self) -> float | None:
+        """The step whose state was kept; all steps where the protocol keeps none."""
+        kept = self.result.get("kept_step")
+        return self.result.get("steps") if kept is None else kept
+
+    @property
+    def seed(self) -> int:
+        """That of the run's own intervals; 0 where its result is damaged."""
+        seed = self.result.get("seed")
+        return seed if isinstance(seed, int) and seed >= 0 else 0
 
 
 def read_sweep(sweep: Path) -> list[Run]:
@@ -107,18 +119,22 @@ def read_run(folder: Path, name: str) -> Run:
     except ValueError as error:
         problems.append(f"error.json is damaged: {error}")
         config = None
+    finished = result is not None
+    paragraphs = _paragraphs(folder / "paragraphs.parquet", problems) if finished else ()
+    curve = _curve(folder / "metrics.csv", problems) if finished else ()
+    trajectory = _trajectory(folder / "trajectory.parquet", problems) if finished else None
     return Run(
-        name,
-        "finished" if result is not None else "failed" if failure is not None else "unfinished",
-        result or {},
-        config if isinstance(config, dict) else None,
-        _overrides(failure),
-        _paragraphs(folder / "paragraphs.parquet", problems) if result is not None else (),
-        _curve(folder / "metrics.csv", problems) if result is not None else (),
-        _trajectory(folder / "trajectory.parquet", problems) if result is not None else None,
-        None if failure is None else " ".join(str(failure.get("error", "no reason was recorded")).split()),
-        tuple(problems),
-        (folder / "report.html").is_file(),
+        folder=name,
+        state="finished" if finished else "failed" if failure is not None else "unfinished",
+        result=result or {},
+        config=config if isinstance(config, dict) else None,
+        overrides=_overrides(failure),
+        paragraphs=paragraphs,
+        curve=curve,
+        trajectory=trajectory,
+        error=None if failure is None else " ".join(str(failure.get("error", "no reason was recorded")).split()),
+        problems=tuple(problems),
+        has_report=(folder / "report.html").is_file(),
     )
 
 
@@ -159,7 +175,7 @@ def _paragraphs(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
     table = _table(path, problems)
     try:
         if table is not None:
-            table = table.select([name for name in (*ROW_COLUMNS, *NUMBERS, *OTHERS) if name in table.column_names])
+            table = table.select([name for name in (*ROW_COLUMNS, *number_columns(), *OTHERS) if name in table.column_names])
             check_rows(table)
     except (ValueError, pyarrow.ArrowException) as error:
         problems.append(f"paragraphs.parquet: {error}")

@@ -1,0 +1,139 @@
+"""A set's entry in result.json: means over rows with intervals over clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from memunlearn.evaluation.suite import Measurement
+from memunlearn.scoring.metric import (
+    FromPass,
+    FromPassAndBase,
+    FromText,
+    Metric,
+    OfAlternatives,
+    OfOwnText,
+    Percentile,
+    ShareOfRows,
+    percentile,
+)
+from memunlearn.scoring.metrics import METRICS, metrics_from
+from memunlearn.scoring.score import ParagraphScores
+from memunlearn.statistics.intervals import Interval
+from memunlearn.statistics.two_way import mean_over_units, share_over_units, why_no_interval
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Part of an entry. numbers: by key, with `<key>_ci` (null where no interval is honest). missing: why those lack one."""
+
+    numbers: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is resampled for intervals. clusters: [N] of the rows; trials: [N] as in `Measurement`, or None."""
+
+    clusters: np.ndarray
+    trials: np.ndarray | None
+    seed: int
+
+    def add_mean(self, summary: Summary, metric: Metric, values: Tensor, length: int) -> None:
+        """The mean of values [N] with its interval."""
+        rows = values.double().numpy()
+        mean, interval = mean_over_units(rows, self.clusters, self.trials, self.seed, metric.unit.limits(length))
+        self._add(summary, metric, mean, interval, rows)
+
+    def add_share(self, summary: Summary, metric: Metric, hits: Tensor) -> None:
+        """The share of hits [N] bool with its interval."""
+        share, interval = share_over_units(hits.numpy(), self.clusters, self.trials)
+        self._add(summary, metric, share, interval, hits.double().numpy())
+
+    def _add(self, summary: Summary, metric: Metric, value: float, interval: Interval | None, rows: np.ndarray) -> None:
+        summary.numbers[metric.key] = value
+        summary.numbers[f"{metric.key}_ci"] = None if interval is None else list(interval)
+        if interval is None:
+            summary.missing[metric.key] = why_no_interval(rows, self.clusters, self.trials)
+
+
+def summarize(measurement: Measurement, seed: int = 0) -> Summary | None:
+    """Means, shares and percentiles of every metric of rows; None for an empty set.
+
+    nll and kl in nats per token; em, longest_run and self_em in tokens, 0..C; memorized and non_memorized are shares, 0..1.
+    What was not measured is null. Intervals are those of `mean_over_units` and `share_over_units`.
+    """
+    if not len(measurement.clusters):
+        return None
+    length = measurement.scores.token_nll.shape[1]
+    trials = None if measurement.trials is None else measurement.trials.numpy()
+    units = Units(measurement.clusters.numpy(), trials, seed)
+    summary = Summary({"n": len(measurement.clusters), "clusters": len(measurement.clusters.unique())})
+    for metric, of_rows in metrics_from(Percentile):
+        if (values := measurement.values(of_rows.of)) is not None:
+            summary.numbers[metric.key] = percentile(values, of_rows.q)
+    for metric, share in metrics_from(ShareOfRows):
+        if (values := measurement.values(share.of)) is not None:
+            units.add_share(summary, metric, share.hit(values, length))
+    for metric in METRICS:
+        if isinstance(metric.source, FromPass | FromPassAndBase | OfOwnText):
+            if (values := measurement.values(metric)) is None:
+                summary.numbers[metric.key] = None
+            else:
+                units.add_mean(summary, metric, values, length)
+    return summary
+
+
+def summarize_texts(
+    said: Mapping[str, Tensor] | None, clusters: Tensor, length: int, trials: Tensor | None = None, seed: int = 0
+) -> Summary:
+    """Means of the metrics of decoded text (longest_common_run, in tokens), and over how many rows (`<key>_n`).
+
+    said: by key [m], of the rows that were decoded; clusters [m], and trials [m] as in `Measurement`. None where nothing was.
+    """
+    summary = Summary()
+    units = Units(clusters.numpy(), None if trials is None else trials.numpy(), seed)
+    for metric, _ in metrics_from(FromText):
+        values = None if said is None else said[metric.key]
+        summary.numbers[metric.key] = None
+        summary.numbers[f"{metric.key}_n"] = 0 if values is None else len(values)
+        if values is not None and len(values):
+            units.add_mean(summary, metric, values, length)
+    return summary
+
+
+def summarize_alternatives(scores: ParagraphScores, clusters: Tensor, seed: int = 0) -> Summary:
+    """Means of the metrics of an edit's alternatives given the original prefixes: alternative_em, alternative_nll."""
+    summary = Summary({"alternatives": len(scores)})
+    units = Units(clusters.numpy(), None, seed)
+    for metric, source in metrics_from(OfAlternatives):
+        summary.numbers[metric.key] = None
+        if len(scores):
+            units.add_mean(summary, metric, scores.values[source.of.key], scores.token_nll.shape[1])
+    return summary
+
+
+def entry_of(parts: Sequence[Summary | None]) -> dict[str, Any] | None:
+    """The parts' numbers, the later ones in place of earlier ones, and `interval_note`, which says why intervals are null.
+
+    `no interval for em, nll: 4 clusters, and an interval needs 10`, each reason once. None where there is no part (an empty
+    set).
+    """
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    entry: dict[str, Any] = {}
+    of_reason: dict[str, list[str]] = {}
+    for part in known:
+        entry |= part.numbers
+        for key, reason in part.missing.items():
+            of_reason.setdefault(reason, []).append(key)
+        if of_reason:
+            entry.setdefault("interval_note", "")
+    if of_reason:
+        entry["interval_note"] = "; ".join(f"no interval for {', '.join(keys)}: {why}" for why, keys in of_reason.items())
+    return entry
