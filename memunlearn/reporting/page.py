@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from memunlearn.files.writing import finite_or_null, write_text
-from memunlearn.reporting.paragraph_browser import browser_rows, embedded_json, table_rows
+from memunlearn.reporting.paragraph_browser import browser_metrics, browser_rows, embedded_json, table_rows
 from memunlearn.results.figure_data import mask_grid
 from memunlearn.results.figures import Picture
 from memunlearn.results.plots import plots
@@ -105,7 +105,7 @@ def report(
         mask_sentence=_mask_sentence(result.get("mask")),
         grid=mask_grid(result.get("mask")),
         browser=browser,
-        browser_data=Markup(printable(embedded_json(browser.rows))),
+        browser_data=Markup(printable(embedded_json({"metrics": browser_metrics(), "rows": browser.rows}))),
         table=table,
         table_rows=[_table_row(row) for row in table.rows],
         columns=_table_columns(table.rows),
