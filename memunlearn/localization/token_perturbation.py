@@ -151,13 +151,14 @@ def _perturbed_logits(
     before = DynamicCache(
         [tuple(part[:, :, :position].repeat_interleave(times, 0) for part in pair) for pair in _keys_and_values(cache)]
     )
-    return model(
+    logits: Tensor = model(
         input_ids=sequences[:, :-1],
         attention_mask=torch.ones(len(sequences), ids.shape[1] - 1, dtype=torch.int64, device=ids.device),
         past_key_values=before,
         use_cache=True,
         logits_to_keep=length,
     ).logits
+    return logits
 
 
 def _agrees(model: PreTrainedModel, ids: Tensor, new: Tensor, cache: DynamicCache, p: int, length: int) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memunlearn.statistics.intervals import Interval, too_few_clusters
+from memunlearn.statistics.intervals import Interval, Limits, too_few_clusters
 from memunlearn.statistics.proportions import share_with_interval
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST, mean_interval, two_level_interval
 from memunlearn.statistics.two_way import mean_over_units, why_no_interval
@@ -62,8 +62,7 @@ def mean_of_run(run: Run, column: Column) -> Mean:
     if not rows:
         return Mean(column.quantity, column.mean_after(run.result), None, "no interval: the paragraphs' rows are missing")
     values, clusters, trials = [row.value for row in rows], [row.cluster for row in rows], trials_of(rows)
-    least, most = (column.metric.unit.scale * bound for bound in column.metric.unit.limits(continuation_length(run)))
-    value, interval = mean_over_units(values, clusters, trials, run.seed, (least, most))
+    value, interval = mean_over_units(values, clusters, trials, run.seed, _limits(run, column))
     if interval is None:
         return Mean(column.quantity, value, None, f"no interval: {why_no_interval(values, clusters, trials)}")
     over = "clusters" if trials is None or list(trials) == clusters else "clusters and trials"
@@ -81,6 +80,13 @@ def memorized_after(run: Run) -> MemorizedShare | None:
     return MemorizedShare(len(recited), clusters, interval)
 
 
+def _limits(run: Run, column: Column) -> Limits:
+    """What the number of a paragraph can be, in the unit of tables."""
+    unit = column.metric.unit
+    least, most = unit.limits(continuation_length(run))
+    return unit.scale * least, unit.scale * most
+
+
 def _mean(setting: Setting, column: Column) -> Mean:
     known = [(run, value) for run in setting.runs if (value := column.mean_after(run.result)) is not None]
     if not known:
@@ -90,10 +96,11 @@ def _mean(setting: Setting, column: Column) -> Mean:
     values = [value for _, value in known]
     if len(known) < SEEDS_AT_LEAST:
         return Mean(column.quantity, math.fsum(values) / len(values), None, TOO_FEW)
+    limits = _limits(known[0][0], column)
     rows = [list(rows_of(run, column).values()) for run, _ in known]
     if not all(rows):
-        return _over_seeds(column.quantity, values)
-    mean, interval = two_level_interval([([row.value for row in one], _units(one)) for one in rows])
+        return _over_seeds(column.quantity, values, limits)
+    mean, interval = two_level_interval([([row.value for row in one], _units(one)) for one in rows], limits=limits)
     if interval is None:
         return Mean(column.quantity, mean, None, SAME_IN_ALL)
     return Mean(column.quantity, mean, interval, SEEDS_AND_TRIALS if trials_of(rows[0]) else SEEDS_AND_CLUSTERS)
@@ -107,10 +114,10 @@ def _units(rows: Sequence[Row]) -> Sequence[int]:
 def _kept_step(setting: Setting) -> Mean:
     steps = [float(step) for run in setting.runs if (step := run.kept_step) is not None]
     if len(steps) >= SEEDS_AT_LEAST:
-        return _over_seeds(KEPT_STEP, steps)
+        return _over_seeds(KEPT_STEP, steps, (0.0, math.inf))
     return Mean(KEPT_STEP, math.fsum(steps) / len(steps) if steps else None, None, TOO_FEW if len(steps) > 1 else "")
 
 
-def _over_seeds(quantity: Quantity, values: Sequence[float]) -> Mean:
-    mean, interval = mean_interval(values)
+def _over_seeds(quantity: Quantity, values: Sequence[float], limits: Limits) -> Mean:
+    mean, interval = mean_interval(values, limits)
     return Mean(quantity, mean, interval, SEEDS_ONLY if interval else SAME_IN_ALL)
