@@ -114,7 +114,8 @@ def text_of(ids: Tensor, tokenizer: Any | None) -> str:
     """The tokens as text, or as numbers where there is no tokenizer."""
     if tokenizer is None:
         return " ".join(str(int(token)) for token in ids)
-    return tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
+    text: str = tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
+    return text
 
 
 def token_texts(ids: Tensor, tokenizer: Any | None) -> list[str]:

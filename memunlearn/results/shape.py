@@ -74,7 +74,7 @@ def check_curve(rows: list[dict[str, float]]) -> None:
 
 
 def _is_number(kind: pyarrow.DataType) -> bool:
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)
+    return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_boolean, types.is_null))
 
 
 def _check_cell(value: Any, key: str, place: str) -> None:

@@ -26,9 +26,11 @@ def continuation_logits(model: PreTrainedModel, ids: Tensor, continuation_length
     50256 inside a paragraph is a token like any other: every position is attended to.
     """
     inputs = ids[:, :-1].to(model.device)
-    return model(
+    output = model(
         input_ids=inputs, attention_mask=torch.ones_like(inputs), logits_to_keep=continuation_length, use_cache=False
-    ).logits
+    )
+    logits: Tensor = output.logits
+    return logits
 
 
 @contextlib.contextmanager
@@ -79,7 +81,8 @@ class ReferenceStates:
     def logits(self, rows: Tensor) -> Tensor:
         """The base model's logits [B, C, V] for these rows, on the head's device; constants, never differentiated."""
         device = next(self.head.parameters()).device
-        return self.head(self.hidden[rows.cpu()].to(device))
+        logits: Tensor = self.head(self.hidden[rows.cpu()].to(device))
+        return logits
 
     def select(self, rows: Tensor) -> ReferenceStates:
         return ReferenceStates(self.hidden[rows], self.head)

@@ -56,14 +56,16 @@ class Column:
 
     def value_after(self, row: Mapping[str, Any]) -> float | None:
         """Of a row of paragraphs.parquet, after the run, in the unit of tables; None where there is none."""
-        if row["set"] != self.set or not self.metric.columns or row.get(self.metric.columns[-1]) is None:
+        if row["set"] != self.set or not self.metric.columns:
             return None
-        return row[self.metric.columns[-1]] * self.metric.unit.scale
+        return self._shown(row.get(self.metric.columns[-1]))
 
     def mean_after(self, result: Mapping[str, Any]) -> float | None:
         """Of result.json, after the run, in the unit of tables; None where it was not measured."""
-        number = (result["after"].get(self.set) or {}).get(self.metric.key)
-        return None if number is None else number * self.metric.unit.scale
+        return self._shown((result["after"].get(self.set) or {}).get(self.metric.key))
+
+    def _shown(self, value: float | None) -> float | None:
+        return None if value is None else value * self.metric.unit.scale
 
 
 def columns() -> list[Column]:

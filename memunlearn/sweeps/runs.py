@@ -158,7 +158,8 @@ def _mapping(path: Path, problems: list[str]) -> dict[str, Any] | None:
     try:
         if not os.path.lexists(path):
             return None
-        return hide_passwords(read_json(path, "the run is left out"))
+        data: dict[str, Any] = hide_passwords(read_json(path, "the run is left out"))
+        return data
     except (OSError, UserError) as error:
         problems.append(str(error).replace(str(path), path.name))
         return None
@@ -183,7 +184,8 @@ def _paragraphs(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
     if table is None:
         problems.append("paragraphs.parquet is missing or damaged: only this run's means are used")
         return ()
-    return table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _curve(path: Path, problems: list[str]) -> Sequence[Mapping[str, float]]:

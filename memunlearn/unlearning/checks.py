@@ -37,7 +37,8 @@ class Check:
     def numbers(self) -> dict[str, Any]:
         """Everything by its name, flat: what result.json and loggers get."""
         known = asdict(self)
-        return known | known.pop("others")
+        others: dict[str, Any] = known.pop("others")
+        return known | others
 
     def with_numbers(self, numbers: Mapping[str, float | None]) -> Check:
         """The same with these numbers in place."""
