@@ -29,8 +29,8 @@ def trajectory_table(trajectory: Sequence[CheckedScores], preparation: Preparati
     """trajectory.parquet: a row for each check and paragraph, by step, set and index, with the metrics of the pass and of
     decoded text.
 
-    What compares with the base model (kl) is null but for retain_val, what needs text (longest_common_run) but for an edit's
-    forget rows at the checks that decoded them.
+    What compares with the base model is null but for retain_val, what needs text but for an edit's forget rows at the checks
+    that decoded them.
     """
     kinds = ((FromPass, FromPassAndBase), FromText)
     metrics = [metric for kind in kinds for metric in METRICS if isinstance(metric.source, kind)]

@@ -64,8 +64,8 @@ class Units:
 def summarize(measurement: Measurement, seed: int = 0) -> Summary | None:
     """Means, shares and percentiles of every metric of rows; None for an empty set.
 
-    nll and kl in nats per token; em, longest_run and self_em in tokens, 0..C; memorized and non_memorized are shares, 0..1.
-    What was not measured is null. Intervals are those of `mean_over_units` and `share_over_units`.
+    Each in its metric's unit, shares 0..1; what was not measured is null. Intervals are those of `mean_over_units` and
+    `share_over_units`.
     """
     if not len(measurement.clusters):
         return None
@@ -91,7 +91,7 @@ def summarize(measurement: Measurement, seed: int = 0) -> Summary | None:
 def summarize_texts(
     said: Mapping[str, Tensor] | None, clusters: Tensor, length: int, trials: Tensor | None = None, seed: int = 0
 ) -> Summary:
-    """Means of the metrics of decoded text (longest_common_run, in tokens), and over how many rows (`<key>_n`).
+    """Means of the metrics of decoded text, and over how many rows (`<key>_n`).
 
     said: by key [m], of the rows that were decoded; clusters [m], and trials [m] as in `Measurement`. None where nothing was.
     """
@@ -107,7 +107,7 @@ def summarize_texts(
 
 
 def summarize_alternatives(scores: ParagraphScores, clusters: Tensor, seed: int = 0) -> Summary:
-    """Means of the metrics of an edit's alternatives given the original prefixes: alternative_em, alternative_nll."""
+    """Means of the metrics of an edit's alternatives given the original prefixes."""
     summary = Summary({"alternatives": len(scores)})
     units = Units(clusters.numpy(), None, seed)
     for metric, source in metrics_from(OfAlternatives):

@@ -57,7 +57,7 @@ def check_rows(table: pyarrow.Table) -> None:
             raise ValueError(f"it has no column {name}")
         if not is_right(table.schema.field(name).type) or table[name].null_count:
             raise ValueError(f"its column {name} is {table.schema.field(name).type}, or has nulls")
-    for name in (one for one in number_columns() if one in table.column_names):
+    for name in [name for name in number_columns() if name in table.column_names]:
         kind = table.schema.field(name).type
         if not _is_number(kind):
             raise ValueError(f"its column {name} is {kind}")

@@ -39,7 +39,7 @@ def interval_text(metric: Metric, stats: SetStats | None) -> str:
 
 
 def is_known(metric: Metric, *stats: SetStats | None) -> bool:
-    return any(_number(metric, one) is not None for one in stats)
+    return any(_number(metric, of_set) is not None for of_set in stats)
 
 
 def set_names(*results: Sets) -> list[str]:
@@ -50,13 +50,13 @@ def set_names(*results: Sets) -> list[str]:
 
 def rows_and_clusters(*stats: SetStats | None) -> tuple[str, str]:
     """`64 rows` and `61 clusters`, from the first dict that knows."""
-    first = next((one for one in stats if one), {})
+    first = next(filter(None, stats), {})
     return _counted(first.get("n"), "row"), _counted(first.get("clusters"), "cluster")
 
 
 def in_part(metric: Metric, *stats: SetStats | None) -> str:
     """`200 of 1,280 rows` where a metric is a mean over a part of a set's rows (those that were decoded); else nothing."""
-    first = next((one for one in stats if one and is_known(metric, one)), {})
+    first = next((of_set for of_set in stats if of_set and is_known(metric, of_set)), {})
     part, rows = first.get(f"{metric.key}_n"), first.get("n")
     return f"{part:,} of {_counted(rows, 'row')}" if part is not None and part != rows else ""
 

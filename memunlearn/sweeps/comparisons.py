@@ -92,7 +92,7 @@ def _compare(contrast: Contrast, a: Setting, b: Setting) -> Comparison:
         short=f"{contrast.a} - {contrast.b}",
         held=a.label_without(contrast.factor),
         remarks=tuple(remark for remark in remarks if remark),
-        differences=tuple(one for one in differences if one is not None),
+        differences=tuple(difference for difference in differences if difference is not None),
     )
 
 

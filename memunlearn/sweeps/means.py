@@ -100,7 +100,7 @@ def _mean(setting: Setting, column: Column) -> Mean:
     rows = [list(rows_of(run, column).values()) for run, _ in known]
     if not all(rows):
         return _over_seeds(column.quantity, values, limits)
-    mean, interval = two_level_interval([([row.value for row in one], _units(one)) for one in rows], limits=limits)
+    mean, interval = two_level_interval([([row.value for row in of_run], _units(of_run)) for of_run in rows], limits=limits)
     if interval is None:
         return Mean(column.quantity, mean, None, SAME_IN_ALL)
     return Mean(column.quantity, mean, interval, SEEDS_AND_TRIALS if trials_of(rows[0]) else SEEDS_AND_CLUSTERS)

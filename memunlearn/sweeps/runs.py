@@ -143,11 +143,11 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
         below = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
     except OSError:
         return
-    for one in below:
-        if any((one / mark).exists() for mark in MARKS):
-            yield one
+    for child in below:
+        if any((child / mark).exists() for mark in MARKS):
+            yield child
         elif depth > 1:
-            yield from _run_folders(one, depth - 1)
+            yield from _run_folders(child, depth - 1)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -167,7 +167,7 @@ def _mapping(path: Path, problems: list[str]) -> dict[str, Any] | None:
 
 def _overrides(failure: Mapping[str, Any] | None) -> tuple[str, ...]:
     overrides = (failure or {}).get("overrides")
-    return tuple(str(one) for one in overrides) if isinstance(overrides, list) else ()
+    return tuple(map(str, overrides)) if isinstance(overrides, list) else ()
 
 
 def _paragraphs(path: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:

@@ -15,10 +15,10 @@ TOO_FEW = f"fewer than {SEEDS_AT_LEAST} seeds: no interval"
 def headline_sentences(comparison: Comparison) -> list[str]:
     """The comparison in a few sentences: the kept states, forget EM at equal steps, and the side effects at equal forget EM
     (the lowest of the levels that most pairs reach)."""
-    reached = {one.moment: len(one.pairs) for one in comparison.differences if one.moment not in (END, EQUAL_STEPS)}
+    reached = {found.moment: len(found.pairs) for found in comparison.differences if found.moment not in (END, EQUAL_STEPS)}
     level = max(reversed(reached), key=lambda moment: reached[moment], default=None)
-    chosen = [one for one in comparison.differences if _in_headline(one, level)]
-    return [sentence(one, comparison.a, comparison.b) for one in chosen]
+    chosen = [found for found in comparison.differences if _in_headline(found, level)]
+    return [sentence(found, comparison.a, comparison.b) for found in chosen]
 
 
 def sentence(found: Difference, a: str, b: str) -> str:
@@ -75,7 +75,7 @@ def _within_the_run(found: Difference, pair: PairedRuns) -> str:
     return f"no interval within the run: {few or 'the same difference in every cluster'}"
 
 
-def _in_headline(one: Difference, level: str | None) -> bool:
-    if one.moment == END:
-        return one.quantity != KEPT_STEP
-    return one.moment == level or (one.moment == EQUAL_STEPS and one.quantity == FORGET_EM)
+def _in_headline(found: Difference, level: str | None) -> bool:
+    if found.moment == END:
+        return found.quantity != KEPT_STEP
+    return found.moment == level or (found.moment == EQUAL_STEPS and found.quantity == FORGET_EM)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from torch import Tensor
@@ -32,7 +33,7 @@ class Check:
     bystander_val_em: float | None
     alternative_em: float | None = None
     forget_longest_common_run: float | None = None
-    others: Mapping[str, float | None] = field(default_factory=dict)
+    others: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
 
     def numbers(self) -> dict[str, Any]:
         """Everything by its name, flat: what result.json and loggers get."""
@@ -66,7 +67,7 @@ def check_of(step: int, scores: Mapping[str, ParagraphScores], alternatives: Par
 
 
 def _check(numbers: Mapping[str, Any]) -> Check:
-    known = {one.name for one in fields(Check)} - {"others"}
+    known = {field.name for field in fields(Check)} - {"others"}
     others = {name: value for name, value in numbers.items() if name not in known}
     return Check(**{name: numbers[name] for name in known if name in numbers}, others=others)
 

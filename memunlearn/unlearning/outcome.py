@@ -41,7 +41,7 @@ class Said:
         """Those of several outcomes that are put together; each with the position where its outcome starts."""
 
         def joined(values: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-            return {key: torch.cat([one[key] for one in values]) for key in values[0]}
+            return {key: torch.cat([of_part[key] for of_part in values]) for key in values[0]}
 
         return Said(
             torch.cat([start + said.rows for start, said in parts]),
