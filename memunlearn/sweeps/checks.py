@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from memunlearn.sweeps.runs import Run, Trajectory
+from memunlearn.sweeps.run_files import Trajectory
+from memunlearn.sweeps.runs import Run
 
 
 @dataclass(frozen=True)
