@@ -31,8 +31,8 @@ from memunlearn.statistics.two_way import mean_over_units, share_over_units, why
 class Summary:
     """Part of an entry. numbers: by key, with `<key>_ci` (null where no interval is honest). missing: why those lack one."""
 
-    numbers: dict[str, Any] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, Any]
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,21 @@ class Units:
     trials: np.ndarray | None
     seed: int
 
-    def add_mean(self, summary: Summary, metric: Metric, values: Tensor, length: int) -> None:
-        """The mean of values [N] with its interval."""
+    def mean(self, metric: Metric, values: Tensor, length: int) -> Summary:
+        """The mean of values [N] of paragraphs with `length` continuation tokens, with its interval."""
         rows = values.double().numpy()
         mean, interval = mean_over_units(rows, self.clusters, self.trials, self.seed, metric.unit.limits(length))
-        self._add(summary, metric, mean, interval, rows)
+        return self._summary(metric, mean, interval, rows)
 
-    def add_share(self, summary: Summary, metric: Metric, hits: Tensor) -> None:
-        """The share of hits [N] bool with its interval."""
+    def share(self, metric: Metric, hits: Tensor) -> Summary:
+        """The share of hits [N] bool, with its interval."""
         share, interval = share_over_units(hits.numpy(), self.clusters, self.trials)
-        self._add(summary, metric, share, interval, hits.double().numpy())
+        return self._summary(metric, share, interval, hits.double().numpy())
 
-    def _add(self, summary: Summary, metric: Metric, value: float, interval: Interval | None, rows: np.ndarray) -> None:
-        summary.numbers[metric.key] = value
-        summary.numbers[f"{metric.key}_ci"] = None if interval is None else list(interval)
-        if interval is None:
-            summary.missing[metric.key] = why_no_interval(rows, self.clusters, self.trials)
+    def _summary(self, metric: Metric, value: float, interval: Interval | None, rows: np.ndarray) -> Summary:
+        numbers = {metric.key: value, f"{metric.key}_ci": None if interval is None else list(interval)}
+        why = {metric.key: why_no_interval(rows, self.clusters, self.trials)} if interval is None else {}
+        return Summary(numbers, why)
 
 
 def summarize(measurement: Measurement, seed: int = 0) -> Summary | None:
@@ -72,20 +71,18 @@ def summarize(measurement: Measurement, seed: int = 0) -> Summary | None:
     length = measurement.scores.token_nll.shape[1]
     trials = None if measurement.trials is None else measurement.trials.numpy()
     units = Units(measurement.clusters.numpy(), trials, seed)
-    summary = Summary({"n": len(measurement.clusters), "clusters": len(measurement.clusters.unique())})
+    parts = [Summary({"n": len(measurement.clusters), "clusters": len(measurement.clusters.unique())})]
     for metric, of_rows in metrics_from(Percentile):
         if (values := measurement.values(of_rows.of)) is not None:
-            summary.numbers[metric.key] = percentile(values, of_rows.q)
+            parts.append(Summary({metric.key: percentile(values, of_rows.q)}))
     for metric, share in metrics_from(ShareOfRows):
         if (values := measurement.values(share.of)) is not None:
-            units.add_share(summary, metric, share.hit(values, length))
+            parts.append(units.share(metric, share.hit(values, length)))
     for metric in METRICS:
         if isinstance(metric.source, FromPass | FromPassAndBase | OfOwnText):
-            if (values := measurement.values(metric)) is None:
-                summary.numbers[metric.key] = None
-            else:
-                units.add_mean(summary, metric, values, length)
-    return summary
+            values = measurement.values(metric)
+            parts.append(Summary({metric.key: None}) if values is None else units.mean(metric, values, length))
+    return _together(parts)
 
 
 def summarize_texts(
@@ -95,26 +92,30 @@ def summarize_texts(
 
     said: by key [m], of the rows that were decoded; clusters [m], and trials [m] as in `Measurement`. None where nothing was.
     """
-    summary = Summary()
+    parts = []
     units = Units(clusters.numpy(), None if trials is None else trials.numpy(), seed)
     for metric, _ in metrics_from(FromText):
         values = None if said is None else said[metric.key]
-        summary.numbers[metric.key] = None
-        summary.numbers[f"{metric.key}_n"] = 0 if values is None else len(values)
+        parts.append(Summary({metric.key: None, f"{metric.key}_n": 0 if values is None else len(values)}))
         if values is not None and len(values):
-            units.add_mean(summary, metric, values, length)
-    return summary
+            parts.append(units.mean(metric, values, length))
+    return _together(parts)
 
 
 def summarize_alternatives(scores: ParagraphScores, clusters: Tensor, seed: int = 0) -> Summary:
     """Means of the metrics of an edit's alternatives given the original prefixes."""
-    summary = Summary({"alternatives": len(scores)})
+    parts = [Summary({"alternatives": len(scores)})]
     units = Units(clusters.numpy(), None, seed)
     for metric, source in metrics_from(OfAlternatives):
-        summary.numbers[metric.key] = None
-        if len(scores):
-            units.add_mean(summary, metric, scores.values[source.of.key], scores.token_nll.shape[1])
-    return summary
+        values, length = scores.values[source.of.key], scores.token_nll.shape[1]
+        parts.append(units.mean(metric, values, length) if len(scores) else Summary({metric.key: None}))
+    return _together(parts)
+
+
+def _together(parts: Sequence[Summary]) -> Summary:
+    """The parts' numbers, the later ones in place of earlier ones."""
+    numbers = {key: value for part in parts for key, value in part.numbers.items()}
+    return Summary(numbers, {key: why for part in parts for key, why in part.missing.items()})
 
 
 def entry_of(parts: Sequence[Summary | None]) -> dict[str, Any] | None:
