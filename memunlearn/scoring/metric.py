@@ -106,7 +106,8 @@ class Metric:
     key: in result.json, in the parquet files' columns and in loggers. label: in tables. digits: decimals of a mean.
     definition: a sentence for the docs. source: what it is computed from, which decides when it is computed at all.
     forgotten, kept: which way is better on text that is to be forgotten, and on text that is to stay; None: neither.
-    checked: sets of which the stop rule's checks give it. swept: sets of which a sweep's tables give it after the runs.
+    checked: sets of which the stop rule's checks give it, of forget, retain_val (the only one that is compared with the base
+    model then) and bystander_val. swept: sets of which a sweep's tables give it after the runs.
     in_terminal: it has a column in the printed tables, which 80 columns limit. in_rows: it has a column in paragraphs.parquet.
     """
 
