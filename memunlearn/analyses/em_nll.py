@@ -237,5 +237,5 @@ def _table(material: Material) -> dict[str, list[Any]]:
         "non_memorized": material.non_memorized.tolist(),
         "em": scores.em.tolist(),
         "nll": scores.nll.tolist(),
-        "longest_run": scores.longest_run.tolist(),
+        **{key: values.tolist() for key, values in scores.values.items() if key not in ("em", "nll", "kl")},
     }

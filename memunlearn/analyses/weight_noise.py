@@ -93,7 +93,9 @@ class WeightNoise:
             raise UserError(str(error).replace("mask.", "analysis.weight_noise.")) from error
         paragraphs, others = material.paragraphs.select(rows.all), material.paragraphs.select(non_memorized)
         own = material.own(others)
-        before = _joined(material.scores.select(rows.all), score(material.model, own, material.batch_size))
+        before = ParagraphScores.concatenate(
+            [material.scores.select(rows.all), score(material.model, own, material.batch_size)]
+        )
         scores = weight_noise(
             material.model,
             {name: [mask.indices for mask in drawn] for name, drawn in masks.items()},
@@ -118,14 +120,6 @@ class WeightNoise:
             charts=charts(curves, self.fraction),
             notes=notes(curves, material, masks[TOP][0], rows.held_out),
         )
-
-
-def _joined(one: ParagraphScores, other: ParagraphScores) -> ParagraphScores:
-    return ParagraphScores(
-        torch.cat([one.em, other.em]),
-        torch.cat([one.longest_run, other.longest_run]),
-        torch.cat([one.token_nll, other.token_nll]),
-    )
 
 
 def _specificity(

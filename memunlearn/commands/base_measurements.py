@@ -30,6 +30,8 @@ from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.hidden_states import hidden_states
+from memunlearn.scoring.metric import FromPass, FromPassAndBase
+from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import ParagraphScores, score
 
 # Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
@@ -76,10 +78,10 @@ class BaseMeasurements:
         return cached(
             self.store,
             "scores",
-            self._key("scores", VERSIONS["scores"], {"rows": _rows(paragraphs)}),
+            self._key("scores", VERSIONS["scores"], {"rows": _rows(paragraphs)}, metrics=_metrics()),
             lambda _: score(self.model, paragraphs, batch_size, description=description),
-            _pack_scores,
-            _unpack_scores,
+            ParagraphScores.tensors,
+            ParagraphScores.of_tensors,
         )
 
     def own(self, paragraphs: ParagraphSet, batch_size: int, description: str) -> ParagraphSet:
@@ -118,17 +120,17 @@ class BaseMeasurements:
             return measure_base(model, paragraphs, clusters, batch_size, name, with_own, large or directory)
 
         def pack(baseline: Baseline) -> dict[str, Tensor]:
-            tensors = {**_pack_scores(baseline.scores), "hidden": baseline.states.hidden}
+            tensors = {**baseline.scores.tensors(), "hidden": baseline.states.hidden}
             return tensors if baseline.own is None else {**tensors, "own": baseline.own.continuations}
 
         def unpack(tensors: Mapping[str, Tensor]) -> Baseline:
             states = ReferenceStates(tensors["hidden"], model.get_output_embeddings())
             own = paragraphs.with_continuations(tensors["own"]) if with_own else None
-            return Baseline(paragraphs, clusters, _unpack_scores(tensors), states, own)
+            return Baseline(paragraphs, clusters, ParagraphScores.of_tensors(tensors), states, own)
 
         if not len(paragraphs):
             return make(None)
-        key = self._key("baseline", VERSIONS["baseline"], {"rows": _rows(paragraphs)}, with_own=with_own)
+        key = self._key("baseline", VERSIONS["baseline"], {"rows": _rows(paragraphs)}, with_own=with_own, metrics=_metrics())
         return cached(self.store, "baselines", key, make, pack, unpack)
 
     def hidden_states(
@@ -254,6 +256,11 @@ class _StoredAttribution:
         )
 
 
+def _metrics() -> list[str]:
+    """What is scored: an entry without a metric that has come since is of no use."""
+    return [metric.key for metric in METRICS if isinstance(metric.source, FromPass | FromPassAndBase)]
+
+
 def _rows(paragraphs: ParagraphSet) -> dict[str, Any]:
     """What the rows say, not where they came from."""
     return {
@@ -261,12 +268,3 @@ def _rows(paragraphs: ParagraphSet) -> dict[str, Any]:
         "prefix_length": paragraphs.prefix_length,
         "continuation_length": paragraphs.continuation_length,
     }
-
-
-def _pack_scores(scores: ParagraphScores) -> dict[str, Tensor]:
-    fields = {field.name: getattr(scores, field.name) for field in dataclasses.fields(scores)}
-    return {name: tensor for name, tensor in fields.items() if tensor is not None}
-
-
-def _unpack_scores(tensors: Mapping[str, Tensor]) -> ParagraphScores:
-    return ParagraphScores(tensors["em"], tensors["longest_run"], tensors["token_nll"], tensors.get("kl"))

@@ -15,7 +15,8 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.alternatives import choose_perturbations, draw_replacements
 from memunlearn.scoring.forward import continuation_logits
-from memunlearn.scoring.metrics import leading_run, token_hits
+from memunlearn.scoring.one_pass import token_hits
+from memunlearn.scoring.runs import leading_run
 
 RANDOM, SECOND_LIKELY = "random", "second_likely"
 # A pass that reuses keys and values adds in another order; a mistake (a wrong window, a wrong position) is far above this.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from memunlearn.files.writing import replacing
 from memunlearn.results.figures import BLUE, DOTS_PER_INCH, VERMILLION
 from memunlearn.sweeps.content import SweepContent
-from memunlearn.sweeps.differences import Quantity
+from memunlearn.sweeps.quantities import Quantity
 from memunlearn.sweeps.series import (
     DifferenceRow,
     Distribution,

@@ -10,7 +10,7 @@ from typing import Any
 
 from memunlearn.results.figure_data import short
 from memunlearn.sweeps.content import SweepContent
-from memunlearn.sweeps.differences import Quantity
+from memunlearn.sweeps.quantities import Quantity
 from memunlearn.sweeps.series import (
     DifferenceRow,
     Distribution,

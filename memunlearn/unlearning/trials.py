@@ -135,13 +135,8 @@ def pool_alternatives(trials: list[AlternativeOutcome]) -> AlternativeOutcome | 
     if not trials:
         return None
 
-    def pooled(scores: list[ParagraphScores]) -> ParagraphScores:
-        return ParagraphScores(
-            *(torch.cat([getattr(s, field) for s in scores]) for field in ("em", "longest_run", "token_nll"))
-        )
-
     return AlternativeOutcome(
-        pooled([trial.before for trial in trials]),
-        pooled([trial.after for trial in trials]),
+        ParagraphScores.concatenate([trial.before for trial in trials]),
+        ParagraphScores.concatenate([trial.after for trial in trials]),
         torch.cat([trial.rows for trial in trials]),
     )

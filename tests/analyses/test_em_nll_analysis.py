@@ -54,7 +54,7 @@ def test_the_verdict_follows_the_numbers():
 
     def sentence(nll):
         em = torch.full((22,), C - 1)  # groups that EM has not made: what NLL says of them is a finding
-        scores = replace(material.scores, em=em, token_nll=nll[:, None].expand(22, C) + 0.5)
+        scores = replace(material.scores, values={**material.scores.values, "em": em, "nll": nll + 0.5})
         flat = replace(material, scores=scores, non_memorized=~material.memorized)
         return EMNLL()(flat).sentences[0]
 

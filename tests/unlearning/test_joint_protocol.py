@@ -59,10 +59,10 @@ def test_a_run_reports_what_the_patched_model_does(reciting, ingredients, prepar
         torch.testing.assert_close(found.after.scores.kl, after.kl, rtol=1e-3, atol=1e-6)
         for row, prefix in enumerate(rows.prefixes):
             said = [naive.greedy(model, prefix, C)[0] for model in (base, unlearned)]
-            assert int(found.after.self_em[row]) == naive.agreement(*said)
+            assert int(found.after.own["self_em"][row]) == naive.agreement(*said)
             assert torch.equal(found.said.before[row], said[0]) and torch.equal(found.said.after[row], said[1])
             runs = [naive.common_run(one, found.paragraphs.continuations[row]) for one in said]
-            assert [int(found.said.run_before[row]), int(found.said.run_after[row])] == runs
+            assert [int(v["longest_common_run"][row]) for v in (found.said.values_before, found.said.values_after)] == runs
         assert found.said.rows.tolist() == found.index.tolist() and found.trial is None
     assert float(outcome.sets["forget"].after.scores.em.double().mean()) < 9
     assert is_attached(reciting) and same(bits(reciting), before) and same(bits(bake(reciting)), bits(bake(unlearned)))

@@ -187,10 +187,12 @@ def test_a_run_decodes_at_most_so_many_rows_of_a_set_over_all_trials(reciting, i
         unlearned = copy.deepcopy(base)
         apply_patch(unlearned, outcome.patches[int(retain.trial[row])])
         prefix = retain.paragraphs.prefixes[row]
-        seen = ((base, retain.said.before, retain.said.run_before), (unlearned, retain.said.after, retain.said.run_after))
-        for model, said, run in seen:
+        before, after = (retain.said.before, retain.said.values_before), (retain.said.after, retain.said.values_after)
+        for model, (said, values) in ((base, before), (unlearned, after)):
             assert torch.equal(said[place], naive.greedy(model, prefix, C)[0])
-            assert int(run[place]) == naive.common_run(said[place], retain.paragraphs.continuations[row])
+            assert int(values["longest_common_run"][place]) == naive.common_run(
+                said[place], retain.paragraphs.continuations[row]
+            )
     assert outcome.sets["forget"].said.rows.tolist() == [0, 1, 2, 3]
 
 

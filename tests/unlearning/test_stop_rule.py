@@ -12,11 +12,11 @@ import torch
 from tiny_runs import C, P, Poisoned, Recorder, bits, deltas_of, module_of, quiet_trainer, same, some_mask
 
 from memunlearn.errors import UserError
-from memunlearn.evaluation.suite import em_p95
 from memunlearn.models import bake, write_deltas, zero_deltas
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.paragraphs.paragraph_set import concatenate
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
+from memunlearn.scoring.metric import percentile
 from memunlearn.unlearning.checks import Check
 from memunlearn.unlearning.preparation import prepare
 from memunlearn.unlearning.stopping import LOW_CHECKS_IN_A_ROW, StopAndKeep, StopRule, rule_for
@@ -24,7 +24,16 @@ from memunlearn.unlearning.training import unlearn
 
 
 def check_of(em=0.0, p95=0, run=0.0, kl=0.0, step=1, alternative_em=None, bystander=None, common_run=None):
-    return Check(step, em, p95, run, kl, bystander, alternative_em, common_run)
+    return Check(
+        step=step,
+        forget_em=em,
+        forget_em_p95=p95,
+        forget_longest_run=run,
+        retain_val_kl=kl,
+        bystander_val_em=bystander,
+        alternative_em=alternative_em,
+        forget_longest_common_run=common_run,
+    )
 
 
 @pytest.mark.parametrize(
@@ -215,7 +224,7 @@ def naive_check(model, base, sets, step):
         runs.append(naive.longest([int(logits[i].argmax()) == int(ids[i + 1]) for i in range(P - 1, P + C - 1)]))
     kl = [sum(naive.token_kl(base, model, ids, P)) / C for ids in sets.retain_val.ids]
     bystander = naive_em(model, sets.bystander_val)
-    return Check(step, mean(em), em_p95(torch.tensor(em)), mean(runs), mean(kl), mean(bystander))
+    return check_of(mean(em), percentile(torch.tensor(em), 95), mean(runs), mean(kl), step, None, mean(bystander))
 
 
 class Watcher(Recorder):
@@ -360,7 +369,7 @@ def watched_edit(model, sets, editing, max_steps):
         make_trainer=quiet_trainer(120, [watcher]),
         batch_size=8,
     )
-    gone = {s for s, (em, _) in watcher.em.items() if mean(em) <= 1.5 and em_p95(torch.tensor(em)) <= C / 5}
+    gone = {s for s, (em, _) in watcher.em.items() if mean(em) <= 1.5 and percentile(torch.tensor(em), 95) <= C / 5}
     recited = {s for s, (_, em) in watcher.em.items() if mean(em) >= C - C / 5}
     return trained, watcher, gone, recited
 

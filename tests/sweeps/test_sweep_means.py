@@ -1,16 +1,20 @@
-import random
+"""Means of runs and settings against the same numbers from the rows of their files."""
 
 import fake_sweeps
 import numpy as np
 import pytest
 import torch
 
-from memunlearn.evaluation.suite import Measurement, summarize
+from memunlearn.evaluation.suite import Measurement
+from memunlearn.evaluation.summary import summarize
+from memunlearn.scoring.metrics import LONGEST_COMMON_RUN
 from memunlearn.scoring.score import ParagraphScores
 from memunlearn.statistics.seeds import two_level_interval
+from memunlearn.sweeps.job_rows import job_rows
+from memunlearn.sweeps.means import mean_of_run, memorized_after, setting_means
+from memunlearn.sweeps.quantities import columns
 from memunlearn.sweeps.runs import read_sweep
 from memunlearn.sweeps.settings import settings_of
-from memunlearn.sweeps.tables import COLUMNS, job_rows, mean_of_run, memorized_after, setting_means
 
 
 def means(folder):
@@ -91,26 +95,24 @@ def test_a_run_has_the_interval_of_its_own_result(tmp_path, one_row_a_cluster):
     """Of one paragraph at a time: the page of the sweep and result.json say the same."""
     fake_sweeps.write_run(tmp_path / "0", fake_sweeps.config(seed=7), 0.5, trials=True)
     (run,) = read_sweep(tmp_path)
-    for column in [one for one in COLUMNS[:5] if one.key != "longest_common_run"]:  # nothing is decoded here
+    for column in [one for one in columns()[:5] if one.metric is not LONGEST_COMMON_RUN]:  # nothing is decoded here
         rows = [row for row in run.paragraphs if row["set"] == column.set]
         cluster_of = {row["trial"]: row["cluster"] for row in run.paragraphs if row["set"] == "forget"}
         em = torch.tensor([round(row["em_after"]) for row in rows])
+        longest = torch.tensor([row["longest_run_after"] for row in rows])
+        token_nll = torch.tensor([[row["nll_after"]] * fake_sweeps.C for row in rows], dtype=torch.float64)
         measured = Measurement(
             torch.tensor([row["cluster"] for row in rows]),
-            ParagraphScores(
-                em,
-                torch.tensor([row["longest_run_after"] for row in rows]),
-                torch.tensor([[row["nll_after"]] * fake_sweeps.C for row in rows], dtype=torch.float64),
-            ),
+            ParagraphScores({"em": em, "longest_run": longest, "nll": token_nll.mean(1)}, token_nll),
             None,
             torch.tensor([cluster_of[row["trial"]] for row in rows]),
         )
-        summary, shown = summarize(measured, seed=7), mean_of_run(run, column)
-        assert shown.value == pytest.approx(summary[column.key])
-        if column.key == "nll":  # the same in all of them
+        summary, shown = summarize(measured, seed=7).numbers, mean_of_run(run, column)
+        assert shown.value == pytest.approx(summary[column.metric.key])
+        if column.metric.key == "nll":  # the same in all of them
             assert shown.interval is None and summary["nll_ci"] is None and "the same in every cluster" in shown.unit
         else:
-            assert shown.interval == pytest.approx(summary[f"{column.key}_ci"])
+            assert shown.interval == pytest.approx(summary[f"{column.metric.key}_ci"])
 
 
 def test_few_clusters_have_no_interval_and_it_says_why(tmp_path):
@@ -119,7 +121,7 @@ def test_few_clusters_have_no_interval_and_it_says_why(tmp_path):
     assert found["forget EM"].interval is None
     assert found["forget EM"].unit == "no interval: 6 clusters, and an interval needs 10"
     (run,) = read_sweep(tmp_path)
-    assert memorized_after(run, fake_sweeps.C).interval is None
+    assert memorized_after(run).interval is None
 
 
 def test_without_rows_the_interval_is_over_seeds(tmp_path):
@@ -133,29 +135,9 @@ def test_the_share_still_memorized_is_counted_by_cluster(tmp_path, monkeypatch):
     monkeypatch.setattr(fake_sweeps, "FORGET", 24)
     fake_sweeps.write_run(tmp_path / "none", fake_sweeps.config(), speed=5)
     fake_sweeps.write_run(tmp_path / "all", fake_sweeps.config(seed=1), speed=0)
-    everything, nothing = (memorized_after(run, fake_sweeps.C) for run in read_sweep(tmp_path))
-    assert (nothing.hits, nothing.n, everything.hits) == (0, 12, 12)
+    everything, nothing = (memorized_after(run) for run in read_sweep(tmp_path))
+    assert (nothing.hits, nothing.clusters, everything.hits) == (0, 12, 12)
     assert nothing.interval == pytest.approx((0, 1 - 0.025 ** (1 / 12)))
-    assert memorized_after(read_sweep(tmp_path)[0], None) is None
-
-
-def test_every_job_is_a_row_with_the_same_columns(tmp_path):
-    fake_sweeps.write_run(tmp_path / "0", fake_sweeps.config())
-    fake_sweeps.write_run(tmp_path / "1", fake_sweeps.config("edit", "matched", 1))
-    fake_sweeps.write_failure(tmp_path / "2", config=fake_sweeps.config("edit", "all"))
-    fake_sweeps.write_failure(tmp_path / "3")
-    (tmp_path / "4" / ".hydra").mkdir(parents=True)
-    runs = read_sweep(tmp_path)
-    random.Random(1).shuffle(runs)
-    rows = {row["folder"]: row for row in job_rows(runs)}
-    assert len({tuple(row) for row in rows.values()}) == 1 and list(rows) == [run.folder for run in runs]
-    first, second = rows["0"], rows["1"]
-    assert (first["objective"], first["mask"], first["mask_match"], first["fraction"]) == ("unlearn", "gradient", False, 0.05)
-    assert (second["mask"], second["mask_match"], second["seed"], second["seeds/split"]) == ("random (matched)", True, 1, 1)
-    assert first["after/forget/em"] == runs[[r.folder for r in runs].index("0")].result["after"]["forget"]["em"]
-    assert first["after/forget/em_low"] == first["after/forget/em"] - 1 and first["after/retain/kl"] > 0
-    assert first["seconds/protocol"] == 1.5 and first["error"] is None and first["config/optimizer.lr"] == "0.002"
-    assert rows["2"]["error"] == rows["3"]["error"] == "mask.layers=[99]: the model has layers 0 to 3"
-    assert (rows["2"]["mask"], rows["2"]["state"], rows["2"]["steps"]) == ("all", "failed", None)
-    assert rows["3"]["overrides"] == "mask=all mask.layers=[99]" and rows["3"]["mask"] is None
-    assert rows["4"]["state"] == "unfinished"
+    (run, _) = read_sweep(tmp_path)
+    run.config["paragraphs"].pop("continuation_length")
+    assert memorized_after(run) is None
