@@ -1,0 +1,5 @@
+"""At which activations and tokens memorized text could be changed, compared with other text."""
+
+from memunlearn.analyses.activation_gradients.settings import ActivationGradients
+
+__all__ = ["ActivationGradients"]
