@@ -13,7 +13,7 @@ from memunlearn.localization.labelled import Cell
 from memunlearn.localization.parameter_gradients import layer_total, shares
 from memunlearn.statistics.permutation import MaxT, max_t, mean_over_clusters
 
-Sides = tuple[np.ndarray, np.ndarray]
+Sides = Sequence[np.ndarray]
 """Of memorized, and of non-memorized paragraphs."""
 
 
@@ -40,7 +40,8 @@ class Compared:
 
     @property
     def difference(self) -> np.ndarray:
-        return self.memorized - self.non_memorized
+        difference: np.ndarray = self.memorized - self.non_memorized
+        return difference
 
     @property
     def more(self) -> np.ndarray:
@@ -64,18 +65,17 @@ def compare(measured: Measured, permutations: int, seed: int) -> Compared | None
     clusters = np.concatenate([group.clusters for group in groups])
 
     def sides(values: Sides) -> Sides:
-        memorized, non_memorized = (mean_over_clusters(v, group.clusters) for v, group in zip(values, groups, strict=True))
-        return memorized, non_memorized
+        return [mean_over_clusters(side, group.clusters) for side, group in zip(values, groups, strict=True)]
 
     def test(values: Sides) -> MaxT | None:
         return max_t(np.concatenate(values), in_group, clusters, permutations, seed)
 
     gradients = [group.gradients for group in groups]
-    of_cells = tuple(shares(one["top_mean"]).numpy() for one in gradients)
+    of_cells = [shares(one["top_mean"]).numpy() for one in gradients]
     of_layers = [shares(layer_total(one)).numpy() for one in gradients]
     third = max(1, round(len(measured.layers) / 3))
-    ends = tuple(np.stack([of[:, :third].sum(1), of[:, -third:].sum(1)], 1) for of in of_layers)
-    sizes = tuple(one["total"].sum(1, keepdim=True).log().numpy() for one in gradients)
+    ends = [np.stack([of[:, :third].sum(1), of[:, -third:].sum(1)], 1) for of in of_layers]
+    sizes = [one["total"].sum(1, keepdim=True).log().numpy() for one in gradients]
     memorized, non_memorized = sides(of_cells)
     return Compared(
         cells=measured.cells,

@@ -43,7 +43,8 @@ class PerturbedRows:
 
     def of(self, name: str) -> np.ndarray:
         """[n] bool: the rows of a set."""
-        return np.equal(self.set_of, name)
+        rows: np.ndarray = self.set_of == name
+        return rows
 
     @property
     def present(self) -> list[str]:

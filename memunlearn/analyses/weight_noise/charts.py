@@ -59,7 +59,7 @@ def _panel(curves: Curves, metric: Metric, name: str, y_label: str) -> Lines:
         mean, low, high = (
             [before, *numbers_or_none([of_seeds(row) for row in values.tolist()])] for of_seeds in (np.mean, min, max)
         )
-        ends = {"low": low, "high": high} if curves.seeds > 1 else {}
+        ends: dict[str, Any] = {"low": low, "high": high} if curves.seeds > 1 else {}
         series.append(Series(x=[0.0, *curves.scales], y=mean, **ends, **styles[choice]))
     title = f"{shown(name)} (n = {curves.sizes[name]})"
     return Lines(title, "noise, standard deviations of the weights", y_label, tuple(series))

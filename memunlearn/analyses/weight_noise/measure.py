@@ -41,7 +41,8 @@ class Measured:
 
     def of(self, kind: str) -> np.ndarray:
         """[N] bool."""
-        return np.equal(self.kinds, kind)
+        rows: np.ndarray = self.kinds == kind
+        return rows
 
 
 def measure(
