@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 
 def one_process() -> LightningEnvironment:
@@ -23,7 +23,7 @@ def one_process() -> LightningEnvironment:
     return alone
 
 
-def alone(make: Any, directory: str | Path = os.devnull) -> partial:
+def alone(make: Any, directory: str | Path = os.devnull) -> partial[Any]:
     """`make` (which makes a trainer) with this environment beside its own plugins, and with a root folder of its own.
 
     directory: of the run; without one, a place where no checkpoint can lie.

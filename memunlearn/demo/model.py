@@ -8,6 +8,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from safetensors import SafetensorError
@@ -21,6 +22,9 @@ from memunlearn.paragraphs.beginnings import Bos
 from memunlearn.paragraphs.download import cache_root
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.sources import FileSource, LoadedParagraphs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # Raised whenever the way the demo is built changes, so that an older cache is not taken for a new one.
 BUILD = 1
@@ -166,7 +170,7 @@ class DemoSource:
         if self.path is not None:
             self._own().check()
 
-    def load(self, tokenizer=None) -> LoadedParagraphs:
+    def load(self, tokenizer: PreTrainedTokenizerBase | None = None) -> LoadedParagraphs:
         """Builds the demo at first use."""
         if self.path is not None:
             return self._own().load(tokenizer)

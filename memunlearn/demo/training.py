@@ -8,6 +8,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.utilities import CombinedLoader
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, get_cosine_schedule_with_warmup
@@ -31,7 +32,7 @@ class LanguageModelling(lightning.LightningModule):
         self.log("loss", loss, prog_bar=True)
         return loss
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.0)
         schedule = get_cosine_schedule_with_warmup(optimizer, self.steps // 20, self.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -82,4 +83,5 @@ def train_demo_model(
             )
             module = LanguageModelling(model, 2e-3, steps)
             trainer.fit(module, CombinedLoader(loaders, "max_size_cycle"))
-    return model.eval()
+    model.eval()
+    return model

@@ -119,7 +119,7 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
     write_text(path, json.dumps(finite_or_null(data), indent=2, allow_nan=False) + "\n")
 
 
-def write_parquet(path: str | os.PathLike[str], columns: dict[str, list] | pyarrow.Table) -> None:
+def write_parquet(path: str | os.PathLike[str], columns: dict[str, list[Any]] | pyarrow.Table) -> None:
     """Writes a table, or columns of equal length by name. Raises pyarrow.ArrowInvalid where lengths or types do not agree."""
     import pyarrow
     import pyarrow.parquet

@@ -33,7 +33,7 @@ def check_config(name: str, config: Any) -> None:
 
 def why_not_on_the_hub(name: str, revision: str | None) -> str | None:
     """The line for a name on the Hub that turned out to be an adapter; None if it is none, or cannot be looked up."""
-    from transformers.utils import find_adapter_config_file
+    from transformers.utils.peft_utils import find_adapter_config_file
 
     try:
         file = find_adapter_config_file(name, revision=revision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -106,11 +106,12 @@ def load_model(name_or_path: str, attn_implementation: str | None = None, revisi
             "they would be random: save it again as a whole causal language model (a model with deltas: bake it first)"
         )
     try:
-        return model.float().eval()
+        model.float().eval()
     except Exception as error:
         if is_out_of_memory(error):
             raise UserError(_too_large(name_or_path)) from error
         raise
+    return cast("PreTrainedModel", model)
 
 
 def load_tokenizer(name_or_path: str, tokenizer: str | None = None, revision: str | None = None) -> Any | None:

@@ -137,7 +137,7 @@ def _plain(file: Path, loaded: Any) -> Tensor:
 def _load_npy(file: Path, check: ShapeCheck) -> np.ndarray:
     _checked_header(file, check)
     try:
-        loaded = np.load(file, allow_pickle=False)
+        loaded: np.ndarray = np.load(file, allow_pickle=False)
     except Exception as error:  # numpy, too, raises many kinds on damaged files
         raise _no_array(file, error) from error
     return loaded

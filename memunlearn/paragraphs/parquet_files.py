@@ -102,7 +102,7 @@ def _check_size(path: Path, metadata: Any, leaves: list[int], name: str) -> int:
             f"{path}: has {size:,} bytes and says that they hold {rows:,} rows, {values:,} values, {unpacked:,} bytes in "
             f"column {name!r}: no paragraphs pack like that; write it again without compression"
         )
-    each = max(unpacked, 8 * values) // max(1, rows)
+    each: int = max(unpacked, 8 * values) // max(1, rows)
     return max(1, min(1024, _BATCH_BYTES // max(1, each)))
 
 
@@ -132,7 +132,8 @@ def _text(path: Path, scalar: Any, row: int) -> str | None:
     if len(text.as_buffer()) > LONGEST_LINE:
         raise UserError(f"{path.name}:{row}: is longer than {LONGEST_LINE:,} bytes: write one paragraph or document a row")
     try:
-        return text.as_py()
+        read: str = text.as_py()
+        return read
     except UnicodeDecodeError as error:
         raise UserError(f"{path.name}:{row}: is not text in UTF-8 ({error}): write the file again") from error
 

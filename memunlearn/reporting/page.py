@@ -16,17 +16,21 @@ from memunlearn.charts.description import Chart
 from memunlearn.charts.files import Picture
 from memunlearn.charts.page import library, page_figure
 from memunlearn.files.writing import finite_or_null, write_text
-from memunlearn.reporting.paragraph_browser import browser_rows, embedded_json, table_rows
+from memunlearn.reporting.paragraph_browser import browser_metrics, browser_rows, embedded_json, table_rows
 from memunlearn.results.figure_data import mask_grid
 from memunlearn.results.figures import run_charts
 from memunlearn.results.sentence import STOPPED_BECAUSE, one_paragraph_at_a_time, result_sentence
-from memunlearn.results.tables import ALL_METRICS, in_part, rows_and_clusters, set_names
+from memunlearn.results.tables import change_text, in_part, interval_text, is_known, rows_and_clusters, set_names, value_text
+from memunlearn.scoring.metrics import EM, LONGEST_COMMON_RUN, METRICS, NLL
+from memunlearn.words import fixed
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 # Control characters that HTML forbids, even as references; tab, newline and carriage return are fine.
 FORBIDDEN_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# What tells whether a text is still recited.
+BESIDE_TEXTS = (EM, LONGEST_COMMON_RUN, NLL)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def report(
         mask_sentence=_mask_sentence(result.get("mask")),
         grid=mask_grid(result.get("mask")),
         browser=browser,
-        browser_data=Markup(printable(embedded_json(browser.rows))),
+        browser_data=Markup(printable(embedded_json({"metrics": browser_metrics(), "rows": browser.rows}))),
         table=table,
         table_rows=[_table_row(row) for row in table.rows],
         columns=_table_columns(table.rows),
@@ -141,15 +145,15 @@ def _set_table(name: str, before: Mapping[str, Any] | None, after: Mapping[str, 
     lines = [
         {
             "label": metric.label,
-            "unit": metric.unit + (f", over {part}" if (part := in_part(metric, after, before)) else ""),
-            "before": metric.value(before),
-            "before_interval": metric.interval(before),
-            "after": metric.value(after),
-            "after_interval": metric.interval(after),
-            "change": metric.change(before, after),
+            "unit": metric.unit.name + (f", over {part}" if (part := in_part(metric, after, before)) else ""),
+            "before": value_text(metric, before),
+            "before_interval": interval_text(metric, before),
+            "after": value_text(metric, after),
+            "after_interval": interval_text(metric, after),
+            "change": change_text(metric, before, after),
         }
-        for metric in ALL_METRICS
-        if metric.known(before, after)
+        for metric in METRICS
+        if is_known(metric, before, after)
     ]
     return {"name": name, "rows": rows, "clusters": clusters, "lines": lines, "empty": not before and not after, "note": note}
 
@@ -168,11 +172,11 @@ def _table_columns(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _table_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    lines = [
-        f"{label} {row[f'{key}_before']:.{digits}f} to {row[f'{key}_after']:.{digits}f}"
-        for label, key, digits in (("EM", "em", 0), ("longest common run", "longest_common_run", 0), ("NLL", "nll", 2))
-        if row.get(f"{key}_before") is not None and row.get(f"{key}_after") is not None
-    ]
+    lines = []
+    for metric in BESIDE_TEXTS:
+        was, now = (row.get(column) for column in metric.columns)
+        if was is not None and now is not None:
+            lines.append(f"{metric.label} {fixed(was, metric.row_digits)} to {fixed(now, metric.row_digits)}")
     return {**row, "lines": lines}
 
 

@@ -16,8 +16,9 @@ from memunlearn.results.finding import Finding
 from memunlearn.results.finding_files import finding_path, read_finding
 from memunlearn.sweeps.comparisons import END, Comparison
 from memunlearn.sweeps.content import SweepContent, content_of
-from memunlearn.sweeps.differences import FORGET_EM, sentence
+from memunlearn.sweeps.quantities import FORGET_EM
 from memunlearn.sweeps.runs import read_sweep
+from memunlearn.sweeps.sentences import sentence
 from memunlearn.sweeps.series import distributions
 
 LOCALIZATION, UNLEARNING, PAGE = "localization", "unlearning", "paper.html"

@@ -7,10 +7,12 @@ from urllib.parse import quote
 
 from memunlearn.charts.description import Chart
 from memunlearn.reporting.page import figures_of, plots_of, rendered
-from memunlearn.sweeps.content import HOW, JobRow, SweepContent, headline_sentences, points
-from memunlearn.sweeps.differences import TOO_FEW, Difference, interval_text, no_interval, p_text
+from memunlearn.sweeps.content import HOW, JobRow, SweepContent
+from memunlearn.sweeps.differences import Difference
 from memunlearn.sweeps.markdown import OVER_CLUSTERS, share_text
-from memunlearn.sweeps.tables import Mean
+from memunlearn.sweeps.means import Mean
+from memunlearn.sweeps.sentences import TOO_FEW, headline_sentences, no_interval, points
+from memunlearn.words import p_value_alone
 
 
 def page(name: str, content: SweepContent, charts: Sequence[Chart]) -> str:
@@ -33,7 +35,7 @@ def page(name: str, content: SweepContent, charts: Sequence[Chart]) -> str:
         interval=_interval,
         signed=_signed,
         difference_interval=_difference_interval,
-        p_text=_p_text,
+        p_text=p_value_alone,
         points=points,
         share_text=share_text,
     )
@@ -60,16 +62,12 @@ def _value(mean: Mean) -> str:
 
 
 def _interval(mean: Mean) -> str:
-    return "" if mean.interval is None else f"{mean.quantity.text(mean.interval[0])} to {mean.quantity.text(mean.interval[1])}"
+    return "" if mean.interval is None else mean.quantity.to(mean.interval)
 
 
-def _signed(one: Difference) -> str:
-    return f"{round(one.mean, one.quantity.digits) + 0.0:+.{one.quantity.digits}f}"
+def _signed(found: Difference) -> str:
+    return found.quantity.signed(found.mean)
 
 
-def _p_text(p: float) -> str:
-    return p_text(p).removeprefix("= ")
-
-
-def _difference_interval(one: Difference) -> str:
-    return "" if one.interval is None else interval_text(one.quantity, one.interval)
+def _difference_interval(found: Difference) -> str:
+    return "" if found.interval is None else found.quantity.signed_to(found.interval)

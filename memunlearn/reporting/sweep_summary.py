@@ -9,9 +9,9 @@ from memunlearn.files.writing import remove_leftovers, write_parquet, write_text
 from memunlearn.reporting.sweep_page import page
 from memunlearn.sweeps.content import content_of
 from memunlearn.sweeps.figures import sweep_charts
+from memunlearn.sweeps.job_rows import job_rows
 from memunlearn.sweeps.markdown import markdown
 from memunlearn.sweeps.runs import read_sweep
-from memunlearn.sweeps.tables import job_rows
 
 
 def write_summary(sweep: Path) -> list[Path]:

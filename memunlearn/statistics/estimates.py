@@ -79,4 +79,5 @@ def means_with_intervals(
 
 
 def _ratio(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    return np.divide(sums, sizes, out=np.full(np.broadcast(sums, sizes).shape, np.nan), where=sizes > 0)
+    ratio: np.ndarray = np.divide(sums, sizes, out=np.full(np.broadcast(sums, sizes).shape, np.nan), where=sizes > 0)
+    return ratio

@@ -77,7 +77,8 @@ def mean_over_clusters(values: ArrayLike, clusters: ArrayLike) -> np.ndarray:
     if not len(rows):
         return np.full(rows.shape[1], np.nan)
     sums, sizes, _ = units_of(rows, np.zeros(len(rows), dtype=bool), np.asarray(clusters))
-    return (sums / sizes[:, None]).mean(0)
+    means: np.ndarray = (sums / sizes[:, None]).mean(0)
+    return means
 
 
 def units_of(rows: np.ndarray, group: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -158,7 +159,8 @@ def _mean_and_variance(
 
 def _t(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     # With few clusters both sides can be constant: a perfect separation, finite here so that it can be compared and written.
-    return (first[0] - second[0]) / np.sqrt(first[1] + second[1]).clip(min=ROUNDING)
+    t: np.ndarray = (first[0] - second[0]) / np.sqrt(first[1] + second[1]).clip(min=ROUNDING)
+    return t
 
 
 def _common_mean(sums: np.ndarray, sizes: np.ndarray, sides: np.ndarray) -> np.ndarray:
@@ -168,4 +170,5 @@ def _common_mean(sums: np.ndarray, sizes: np.ndarray, sides: np.ndarray) -> np.n
         for side in sides
     ]
     weights = [1 / variance[0].clip(min=ROUNDING**2) for _, variance in both]
-    return (both[0][0][0] * weights[0] + both[1][0][0] * weights[1]) / (weights[0] + weights[1])
+    combined: np.ndarray = (both[0][0][0] * weights[0] + both[1][0][0] * weights[1]) / (weights[0] + weights[1])
+    return combined

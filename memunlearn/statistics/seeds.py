@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import permutation_test, ttest_1samp
 
-from memunlearn.statistics.intervals import CONFIDENCE, ROUNDING, Interval, sums_and_sizes
+from memunlearn.statistics.intervals import ANY_NUMBER, CONFIDENCE, ROUNDING, Interval, Limits, sums_and_sizes
 
 # Below this an interval across seeds says more about the method that made it than about the seeds.
 SEEDS_AT_LEAST = 5
@@ -19,7 +19,10 @@ DRAWS_AT_ONCE = 2_000_000
 
 
 def two_level_interval(
-    seeds: Sequence[tuple[ArrayLike, ArrayLike]], random_seed: int = 0, resamples: int = 2000
+    seeds: Sequence[tuple[ArrayLike, ArrayLike]],
+    random_seed: int = 0,
+    resamples: int = 2000,
+    limits: Limits = ANY_NUMBER,
 ) -> tuple[float, Interval | None]:
     """Mean over seeds of each seed's mean over rows, and its 95 % interval: the wider of two on either side.
 
@@ -28,12 +31,13 @@ def two_level_interval(
     clusters that differ where the seeds' means happen not to. It draws as many seeds as there are, with replacement, and within
     each of them as many of its clusters as it has, each with all of its rows (the nested bootstrap of Davison and Hinkley 1997,
     section 3.8). Seeds weigh the same, however many rows they have. None where all seeds have the same mean.
+    limits: what a row's value can be; the interval ends there.
 
     Raises ValueError where there are fewer than SEEDS_AT_LEAST seeds, or one has no rows.
     """
     _check_number(len(seeds))
     of_seeds = [sums_and_sizes(values, clusters) for values, clusters in seeds]
-    mean, over_seeds = mean_interval([sums.sum() / sizes.sum() for sums, sizes in of_seeds])
+    mean, over_seeds = mean_interval([sums.sum() / sizes.sum() for sums, sizes in of_seeds], limits)
     if over_seeds is None:
         return mean, None
     draw = np.random.default_rng(random_seed)
@@ -51,11 +55,11 @@ def two_level_interval(
     return mean, (min(float(low), over_seeds[0]), max(float(high), over_seeds[1]))
 
 
-def mean_interval(values: ArrayLike) -> tuple[float, Interval | None]:
+def mean_interval(values: ArrayLike, limits: Limits = ANY_NUMBER) -> tuple[float, Interval | None]:
     """Mean of one number a seed and its 95 % interval by Student's t: with few seeds a percentile bootstrap is too narrow.
 
-    values: [seeds]. None where all are the same: that they would never differ is not known. Raises ValueError where there are
-    fewer than SEEDS_AT_LEAST.
+    values: [seeds]. limits: what one of them can be; the interval ends there. None where all are the same: that they would
+    never differ is not known. Raises ValueError where there are fewer than SEEDS_AT_LEAST.
     """
     numbers = np.asarray(values, dtype=np.float64)
     _check_number(len(numbers))
@@ -63,7 +67,7 @@ def mean_interval(values: ArrayLike) -> tuple[float, Interval | None]:
     if not np.isfinite(mean) or np.ptp(numbers) <= ROUNDING * np.abs(numbers).max():
         return mean, None
     interval = ttest_1samp(numbers, 0).confidence_interval(CONFIDENCE)
-    return mean, (float(interval.low), float(interval.high))
+    return mean, (max(float(interval.low), limits[0]), min(float(interval.high), limits[1]))
 
 
 def paired_p_value(differences: ArrayLike, random_seed: int = 0) -> float:
@@ -91,7 +95,8 @@ def paired_p_value(differences: ArrayLike, random_seed: int = 0) -> float:
 
 
 def _mean_difference(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.mean(x - y, axis=axis)
+    difference: np.ndarray = np.mean(x - y, axis=axis)
+    return difference
 
 
 def _check_number(seeds: int) -> None:

@@ -69,7 +69,8 @@ def linked_p(z: ArrayLike) -> np.ndarray:
     """
     values = np.asarray(z, dtype=np.float64)
     there = int((~np.isnan(values[0])).sum())
-    return np.maximum(max_p(values), 1 - (1 - 2 * norm.sf(np.abs(values[0]))) ** there)
+    corrected: np.ndarray = np.maximum(max_p(values), 1 - (1 - 2 * norm.sf(np.abs(values[0]))) ** there)
+    return corrected
 
 
 def _standardized(cells: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Literal
 from memunlearn.charts.colours import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION
 from memunlearn.charts.description import Chart, Estimate, Estimates, Lines, Marker, Series, Violin, Violins
 from memunlearn.sweeps.content import SweepContent
-from memunlearn.sweeps.differences import Quantity
+from memunlearn.sweeps.quantities import Quantity
 from memunlearn.sweeps.series import DifferenceRow, Distribution, Path, distributions, main_differences, paths
 
 # Without the yellow that paper swallows; after the last one they come again with another dash.

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memunlearn.results.tables import SET_ORDER
-from memunlearn.sweeps.checks import Check, checks_of
+from memunlearn.sweeps.checks import CheckMeans, checks_of
 from memunlearn.sweeps.comparisons import END, Comparison
-from memunlearn.sweeps.differences import BYSTANDER_EM, FORGET_EM, RETAIN_KL, Difference, Quantity
+from memunlearn.sweeps.differences import Difference
+from memunlearn.sweeps.quantities import BYSTANDER_EM, FORGET_EM, RETAIN_KL, Quantity
 from memunlearn.sweeps.settings import Setting, seed_name
 
 MAIN = (FORGET_EM, BYSTANDER_EM, RETAIN_KL)
@@ -21,7 +22,7 @@ class Path:
     setting: str
     place: int
     seed: str
-    checks: tuple[Check, ...]
+    checks: tuple[CheckMeans, ...]
 
 
 @dataclass(frozen=True)

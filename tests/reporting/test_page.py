@@ -61,7 +61,10 @@ def test_texts_cannot_break_out(page):
 
 
 def test_data_for_the_script_is_all_there(page):
-    plots, paragraphs = (json.loads(data) for data in page.scripts[:2])
+    plots, browser = (json.loads(data) for data in page.scripts[:2])
+    paragraphs, labels = browser["rows"], [label for label, _, _ in browser["metrics"]]
+    assert labels == ["EM", "longest run", "longest common run", "NLL", "KL"]
+    assert all(row["scores"].keys() == {key for _, key, _ in browser["metrics"]} for row in paragraphs)
     assert plots.keys() == {"training", "em", "nll", "em_nll", "mask"}
     assert [row["set"] for row in paragraphs] == ["forget"] * 5 + ["bystander"] * 2
     assert paragraphs[0]["tokens"] == fake_results.paragraphs(5)[0]["token_texts"]

@@ -122,6 +122,22 @@ def test_html_in_a_paragraph_shows_literally(report, open_page):
     assert opened.complaints == [] and opened.fetched == []
 
 
+def test_numbers_stand_beside_each_paragraph(report, rows, open_page):
+    page = open_page(report).page
+    card = page.locator("article.paragraph[data-set=forget][data-index='7']")
+    row = next(row for row in rows if (row["set"], row["index"]) == ("forget", 7))
+    pairs = [
+        ("EM", "em", 0),
+        ("longest run", "longest_run", 0),
+        ("longest common run", "longest_common_run", 0),
+        ("NLL", "nll", 2),
+    ]
+    said = [f"{label} {row[f'{key}_before']:.{digits}f} → {row[f'{key}_after']:.{digits}f}" for label, key, digits in pairs]
+    assert card.locator(".scores span").all_inner_texts() == [*said, f"KL {row['kl']:.3f}"]
+    page.fill("[name=search]", "prefix 5 begins")
+    assert not any(text.startswith("KL") for text in page.locator("article.paragraph .scores span").all_inner_texts())
+
+
 def test_tokens_are_coloured_by_their_nll(report, open_page):
     page = open_page(report).page
     page.fill("[name=search]", "alert(1)")

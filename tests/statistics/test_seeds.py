@@ -83,6 +83,17 @@ def test_large_sets_are_drawn_in_parts(monkeypatch):
     assert two_level_interval(seeds) == whole
 
 
+def test_an_interval_ends_at_what_a_value_can_be():
+    """An EM of 50 is the highest there is, whatever Student's t says."""
+    nearly_all = [([50.0] * 11 + [seed], list(range(12))) for seed in (50.0, 50.0, 44.0, 50.0, 38.0)]
+    mean, (low, high) = two_level_interval(nearly_all, limits=(0.0, 50.0))
+    free_mean, (free_low, free_high) = two_level_interval(nearly_all)
+    assert (mean, low) == (free_mean, free_low) and high == 50.0 < free_high
+    values = [0.0, 0.0, 0.1, 0.0, 0.3]
+    assert mean_interval(values)[1][0] < 0.0 == mean_interval(values, (0.0, 1.0))[1][0]
+    assert mean_interval(values)[1][1] == mean_interval(values, (0.0, 1.0))[1][1]
+
+
 def test_mean_interval_is_students():
     mean, (low, high) = mean_interval([1.0, 2.0, 4.0, 4.0, 9.0])
     assert mean == 4.0

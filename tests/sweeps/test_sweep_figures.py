@@ -11,8 +11,8 @@ from memunlearn.charts.description import Estimates, Lines, Violins
 from memunlearn.sweeps.checks import checks_of
 from memunlearn.sweeps.comparisons import END
 from memunlearn.sweeps.content import content_of
-from memunlearn.sweeps.differences import FORGET_EM
 from memunlearn.sweeps.figures import sweep_charts, trajectories
+from memunlearn.sweeps.quantities import FORGET_EM
 from memunlearn.sweeps.runs import read_sweep
 from memunlearn.sweeps.series import Path
 
