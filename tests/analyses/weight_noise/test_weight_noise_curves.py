@@ -34,11 +34,9 @@ def measured(memorized=5, others=6, seeds=3, choices=(TOP, CONTROL, RANDOM, MATC
         {"choice": list(choices), "scale": SCALES, "seed": range(seeds), "row": range(rows)},
         {"em": (every, em), "nll": (every, nll), "read": (("seed", "row"), read)},
     )
-    before = ParagraphScores(
-        torch.randint(2, C + 1, (rows,), generator=generator),
-        torch.full((rows,), C),
-        torch.rand(rows, C, generator=generator),
-    )
+    token_nll = torch.rand(rows, C, generator=generator)
+    of_rows = {"em": torch.randint(2, C + 1, (rows,), generator=generator), "nll": token_nll.mean(1)}
+    before = ParagraphScores(of_rows, token_nll)
     kinds = np.repeat(["memorized", "non_memorized", "own"], [memorized, others, others])
     clusters = np.r_[np.arange(memorized + others), memorized + np.arange(others)]
     return Measured(
@@ -85,7 +83,7 @@ def test_the_scale_that_is_told_of_is_the_least_that_halves_em_or_the_largest():
     assert curves.halved_at(TOP) is None and curves.compared_at == 1
     given.scores["em"][0] = 0.0
     assert curves_of(given).halved_at(TOP) == 0
-    nothing = ParagraphScores(torch.zeros_like(given.before.em), given.before.longest_run, given.before.token_nll)
+    nothing = replace(given.before, values={**given.before.values, "em": torch.zeros_like(given.before.em)})
     assert curves_of(replace(given, before=nothing)).halved_at(TOP) is None  # nothing was recited without noise
 
 
