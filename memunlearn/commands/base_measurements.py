@@ -29,10 +29,13 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
+from memunlearn.scoring.hidden_states import hidden_states
+from memunlearn.scoring.metric import FromPass, FromPassAndBase
+from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import ParagraphScores, score
 
 # Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
-VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "alternatives": 2}
+VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "hidden": 1, "alternatives": 2}
 LIBRARIES = ("torch", "transformers")
 
 
@@ -75,10 +78,10 @@ class BaseMeasurements:
         return cached(
             self.store,
             "scores",
-            self._key("scores", VERSIONS["scores"], {"rows": _rows(paragraphs)}),
+            self._key("scores", VERSIONS["scores"], {"rows": _rows(paragraphs)}, metrics=_metrics()),
             lambda _: score(self.model, paragraphs, batch_size, description=description),
-            _pack_scores,
-            _unpack_scores,
+            ParagraphScores.tensors,
+            ParagraphScores.of_tensors,
         )
 
     def own(self, paragraphs: ParagraphSet, batch_size: int, description: str) -> ParagraphSet:
@@ -117,18 +120,41 @@ class BaseMeasurements:
             return measure_base(model, paragraphs, clusters, batch_size, name, with_own, large or directory)
 
         def pack(baseline: Baseline) -> dict[str, Tensor]:
-            tensors = {**_pack_scores(baseline.scores), "hidden": baseline.states.hidden}
+            tensors = {**baseline.scores.tensors(), "hidden": baseline.states.hidden}
             return tensors if baseline.own is None else {**tensors, "own": baseline.own.continuations}
 
         def unpack(tensors: Mapping[str, Tensor]) -> Baseline:
             states = ReferenceStates(tensors["hidden"], model.get_output_embeddings())
             own = paragraphs.with_continuations(tensors["own"]) if with_own else None
-            return Baseline(paragraphs, clusters, _unpack_scores(tensors), states, own)
+            return Baseline(paragraphs, clusters, ParagraphScores.of_tensors(tensors), states, own)
 
         if not len(paragraphs):
             return make(None)
-        key = self._key("baseline", VERSIONS["baseline"], {"rows": _rows(paragraphs)}, with_own=with_own)
+        key = self._key("baseline", VERSIONS["baseline"], {"rows": _rows(paragraphs)}, with_own=with_own, metrics=_metrics())
         return cached(self.store, "baselines", key, make, pack, unpack)
+
+    def hidden_states(
+        self,
+        model: PreTrainedModel,
+        block: str,
+        paragraphs: ParagraphSet,
+        batch_size: int,
+        *,
+        directory: Path | None = None,
+        description: str | None = None,
+    ) -> Tensor:
+        """See `scoring.hidden_states`; large ones lie in the store, and in the directory only where there is none."""
+        self._check(model)
+        return cached(
+            self.store,
+            "hidden states",
+            self._key("hidden", VERSIONS["hidden"], {"rows": _rows(paragraphs)}, block=block),
+            lambda large: hidden_states(
+                model, block, paragraphs, batch_size, directory=large or directory, description=description
+            ),
+            lambda hidden: {"hidden": hidden},
+            lambda tensors: tensors["hidden"],
+        )
 
     def alternatives(
         self, model: PreTrainedModel, paragraphs: ParagraphSet, replacements: int = 1, seed: int = 0, batch_size: int = 16
@@ -204,7 +230,8 @@ class _StoredAttribution:
         self.measurements._check(model)
 
         def make(_: Path | None) -> Scores:
-            return self.method(model, names, forget, retain, batch_size, seed)
+            scores: Scores = self.method(model, names, forget, retain, batch_size, seed)
+            return scores
 
         if len(forget) < 2:
             return make(None)
@@ -229,6 +256,11 @@ class _StoredAttribution:
         )
 
 
+def _metrics() -> list[str]:
+    """What is scored: an entry without a metric that has come since is of no use."""
+    return [metric.key for metric in METRICS if isinstance(metric.source, FromPass | FromPassAndBase)]
+
+
 def _rows(paragraphs: ParagraphSet) -> dict[str, Any]:
     """What the rows say, not where they came from."""
     return {
@@ -236,12 +268,3 @@ def _rows(paragraphs: ParagraphSet) -> dict[str, Any]:
         "prefix_length": paragraphs.prefix_length,
         "continuation_length": paragraphs.continuation_length,
     }
-
-
-def _pack_scores(scores: ParagraphScores) -> dict[str, Tensor]:
-    fields = {field.name: getattr(scores, field.name) for field in dataclasses.fields(scores)}
-    return {name: tensor for name, tensor in fields.items() if tensor is not None}
-
-
-def _unpack_scores(tensors: Mapping[str, Tensor]) -> ParagraphScores:
-    return ParagraphScores(tensors["em"], tensors["longest_run"], tensors["token_nll"], tensors.get("kl"))

@@ -17,6 +17,7 @@ from torch import Tensor
 from memunlearn.errors import UserError
 from memunlearn.files.writing import write_text
 from memunlearn.results.curve import METRICS, read_curve
+from memunlearn.unlearning.module import Unlearning
 
 CURVE = "curve"
 OWN_ROW = "curve_row"  # in checkpoints of an earlier version
@@ -86,7 +87,7 @@ class CurveFile(Logger):
 class KeepCurve(lightning.Callback):
     """A checkpoint holds the curve up to its step: what metrics.csv has, or lost, by the time of resuming does not matter.
 
-    Lightning logs a training row only after the checkpoint of its step, so that one is added here.
+    The training rows that nobody has read yet reach the loggers before it.
     """
 
     def on_save_checkpoint(
@@ -95,12 +96,9 @@ class KeepCurve(lightning.Callback):
         curve = next((logger for logger in trainer.loggers if isinstance(logger, CurveFile)), None)
         if curve is None:
             return
-        rows, step = list(curve.rows), trainer.global_step - 1
-        logged = any("train/loss" in row and row["step"] == step for row in rows)
-        if trainer.global_step % trainer.log_every_n_steps == 0 and not logged:  # type: ignore[attr-defined]
-            values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
-            rows.append({"step": step, "epoch": trainer.current_epoch, **values})
-        checkpoint[CURVE] = rows
+        if isinstance(module, Unlearning):
+            module.log_curve(before=trainer.global_step)
+        checkpoint[CURVE] = list(curve.rows)
 
 
 def curve_of(checkpoint: Mapping[str, Any], path: Path, metrics: Path) -> list[dict[str, float]]:

@@ -35,7 +35,8 @@ from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION
 from memunlearn.errors import UserError
-from memunlearn.evaluation.suite import Measurement, combined, measure, summarize, summarize_alternatives
+from memunlearn.evaluation.suite import Measurement, measure
+from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
 from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
 from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
@@ -44,9 +45,11 @@ from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.roles import UNKNOWN
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
+from memunlearn.paragraphs.splits import ROLE_NAMES, SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
 from memunlearn.paths import expanded
 from memunlearn.reporting.terminal import print_evaluation
+from memunlearn.scoring.metric import FromPass, FromPassAndBase, OfOwnText
+from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import score
 from memunlearn.unlearning.preparation import REPORTED
 
@@ -120,12 +123,12 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     by_em = bin_labels(measured.scores.em, rows.continuation_length)
     bins = [fixed or label for fixed, label in zip(chosen.bins, by_em, strict=True)]
     counts = {one.label: Counter(bins)[one.label] for one in em_bins(rows.continuation_length)}
-    sets = {name: summarize(_part(measured, names, name), cfg.seed) for name in _shown(names)}
+    parts = {name: _summaries(measured, names, name, cfg.seed) for name in _shown(names)}
     if chosen.alternatives is not None:
         alternatives, of_rows = chosen.alternatives
         scores = score(model, alternatives, cfg.batch_size, description="scoring alternatives")
-        of_alternatives = summarize_alternatives(scores, chosen.clusters[of_rows], cfg.seed)
-        sets["forget"] = combined(sets["forget"] or {}, of_alternatives)
+        parts["forget"].append(summarize_alternatives(scores, chosen.clusters[of_rows], cfg.seed))
+    sets = {name: entry_of(summaries) for name, summaries in parts.items()}
     result = {
         "schema": 1,
         "config": shown(cfg),
@@ -192,13 +195,14 @@ def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, see
         if paragraphs.corpus is not None:
             sets = split_by_em(paragraphs.corpus, em, seed, caps)
         else:
-            sets = split_named(paragraphs.forget, paragraphs.bystander, paragraphs.retain, seed, caps)
+            named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+            sets = split_named(*named, seed, caps, protected=paragraphs.protected)
     except UserError as error:
         # Evaluating needs no forget set and no retain sets; training does.
         print(f"not split as for training: {error}")
         if paragraphs.corpus is not None or paragraphs.bins:
             return ["none"] * len(rows)
-        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain, paragraphs.protected)
     names = ["none"] * len(rows)
     for name, positions in sets.rows.items():
         for position in positions.tolist():
@@ -208,14 +212,14 @@ def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, see
 
 def _shown(names: Sequence[str]) -> list[str]:
     """The four reported sets always (null where empty), others where they have rows."""
-    return [*REPORTED, *(name for name in (*SET_NAMES, "none", UNKNOWN) if name not in REPORTED and name in names)]
+    return [*REPORTED, *(name for name in (*ROLE_NAMES, "none", UNKNOWN) if name not in REPORTED and name in names)]
 
 
-def _part(measured: Measurement, names: Sequence[str], name: str) -> Measurement:
-    """The rows of one set."""
-    rows = torch.tensor([one == name for one in names])
-    self_em = None if measured.self_em is None else measured.self_em[rows]
-    return Measurement(measured.clusters[rows], measured.scores.select(rows), self_em)
+def _summaries(measured: Measurement, names: Sequence[str], name: str, seed: int) -> list[Summary]:
+    """Of the rows of one set; nothing is decoded here. None of them where it has no rows."""
+    part = measured.select(torch.tensor([one == name for one in names]))
+    summary = summarize(part, seed)
+    return [] if summary is None else [summary, summarize_texts(None, part.clusters, part.scores.token_nll.shape[1])]
 
 
 def _columns(rows: ParagraphSet, names: Sequence[str], bins: list[str], measured: Measurement) -> dict[str, list[Any]]:
@@ -225,17 +229,13 @@ def _columns(rows: ParagraphSet, names: Sequence[str], bins: list[str], measured
     for name in names:
         index.append(seen[name])
         seen[name] += 1
-    scores = measured.scores
     nothing: list[None] = [None] * len(rows)
+    of_rows = [m for m in METRICS if isinstance(m.source, FromPass | FromPassAndBase | OfOwnText) and m.in_rows]
     return {
         "set": list(names),
         "index": index,
         "origin": list(rows.origin),
         "cluster": measured.clusters.tolist(),
         "bin": bins,
-        "em": scores.em.tolist(),
-        "longest_run": scores.longest_run.tolist(),
-        "nll": scores.nll.tolist(),
-        "kl": nothing if scores.kl is None else scores.kl.tolist(),
-        "self_em": nothing if measured.self_em is None else measured.self_em.tolist(),
+        **{m.key: nothing if (values := measured.values(m)) is None else values.tolist() for m in of_rows},
     }

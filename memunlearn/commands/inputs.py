@@ -94,7 +94,8 @@ def load_paragraphs(config: DictConfig, loaded: LoadedModel) -> LoadedParagraphs
         print(paragraphs.beginning, flush=True)
     for rows in (paragraphs.corpus, paragraphs.memorized, paragraphs.non_memorized):
         check_fits(loaded, rows)
-    for rows in (paragraphs.forget, paragraphs.bystander, paragraphs.retain, *paragraphs.bins.values()):
+    named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain, paragraphs.protected)
+    for rows in (*named, *paragraphs.bins.values()):
         check_fits(loaded, rows)
     return paragraphs
 
@@ -163,4 +164,5 @@ def split(cfg: DictConfig, measurements: BaseMeasurements, paragraphs: LoadedPar
             "paragraphs.forget_text=own takes prefixes from the non-memorized rows of a corpus, not from sets given by name: "
             "set paragraphs.path=CORPUS, or leave it out"
         )
-    return split_named(paragraphs.forget, paragraphs.bystander, paragraphs.retain, seed, caps)
+    named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+    return split_named(*named, seed, caps, protected=paragraphs.protected)

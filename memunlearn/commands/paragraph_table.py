@@ -9,6 +9,8 @@ from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.scoring.alternatives import Alternatives
+from memunlearn.scoring.metric import FromText, Metric, OfAlternatives
+from memunlearn.scoring.metrics import METRICS
 from memunlearn.unlearning.outcome import AlternativeOutcome, SetOutcome
 
 PREFIX_END = 20  # tokens of the prefix that are shown where there is little room
@@ -21,12 +23,12 @@ def paragraph_rows(
     alternatives: Alternatives | None,
     edited: AlternativeOutcome | None,
 ) -> list[dict[str, Any]]:
-    """One dict a row of the set; texts (as ids where there is no tokenizer) and longest common runs for the rows that were
+    """One dict a row of the set; texts (as ids where there is no tokenizer) and what is measured of them for the rows that were
     decoded, else null.
 
-    alternative_em: EM of the alternative after an edit, for forget rows that have one.
+    edited: the alternatives after an edit, whose numbers stand with the forget rows that have one.
     """
-    before, after = outcome.before.scores, outcome.after.scores
+    measured = _columns(outcome, edited if name == "forget" else None)
     rows = []
     for i in range(len(outcome.index)):
         rows.append(
@@ -36,17 +38,7 @@ def paragraph_rows(
                 "trial": None if outcome.trial is None else int(outcome.trial[i]),
                 "origin": outcome.paragraphs.origin[i],
                 "cluster": int(outcome.after.clusters[i]),
-                "em_before": int(before.em[i]),
-                "em_after": int(after.em[i]),
-                "longest_run_before": int(before.longest_run[i]),
-                "longest_run_after": int(after.longest_run[i]),
-                "longest_common_run_before": None,
-                "longest_common_run_after": None,
-                "nll_before": float(before.nll[i]),
-                "nll_after": float(after.nll[i]),
-                "kl": None if after.kl is None else float(after.kl[i]),
-                "self_em": None if outcome.after.self_em is None else int(outcome.after.self_em[i]),
-                "alternative_em": None,
+                **{column: None if values is None else values[i] for column, values in measured.items()},
                 "prefix": None,
                 "prefix_end": None,
                 "continuation": None,
@@ -54,13 +46,10 @@ def paragraph_rows(
                 "continuation_after": None,
                 "alternative": None,
                 "token_texts": None,
-                "token_nll_before": before.token_nll[i].tolist(),
-                "token_nll_after": after.token_nll[i].tolist(),
+                "token_nll_before": outcome.before.scores.token_nll[i].tolist(),
+                "token_nll_after": outcome.after.scores.token_nll[i].tolist(),
             }
         )
-    if name == "forget" and edited is not None:
-        for k, i in enumerate(edited.rows.tolist()):
-            rows[i]["alternative_em"] = int(edited.after.em[k])
     if outcome.said is None:
         return rows
     for k, i in enumerate(outcome.said.rows.tolist()):
@@ -72,13 +61,39 @@ def paragraph_rows(
             "continuation_before": text_of(outcome.said.before[k], tokenizer),
             "continuation_after": text_of(outcome.said.after[k], tokenizer),
             "token_texts": token_texts(continuation, tokenizer),
-            "longest_common_run_before": int(outcome.said.run_before[k]),
-            "longest_common_run_after": int(outcome.said.run_after[k]),
         }
         index = rows[i]["index"]
         if name == "forget" and alternatives is not None and bool(alternatives.found[index]):
             rows[i]["alternative"] = text_of(alternatives.paragraphs.continuations[index], tokenizer)
     return rows
+
+
+def _columns(outcome: SetOutcome, edited: AlternativeOutcome | None) -> dict[str, list[Any] | None]:
+    """The columns of every metric of rows; None where it was not measured at all."""
+    return {
+        column: values
+        for metric in METRICS
+        for column, values in zip(metric.columns, _values(metric, outcome, edited), strict=False)
+    }
+
+
+def _values(metric: Metric, outcome: SetOutcome, edited: AlternativeOutcome | None) -> tuple[list[Any] | None, ...]:
+    """In step with the metric's columns."""
+    said, n = outcome.said, len(outcome.index)
+    if isinstance(metric.source, FromText):
+        if said is None:
+            return None, None
+        return tuple(_spread(values[metric.key], said.rows, n) for values in (said.values_before, said.values_after))
+    if isinstance(metric.source, OfAlternatives):
+        return (None if edited is None else _spread(edited.after.values[metric.source.of.key], edited.rows, n),)
+    moments = (outcome.before, outcome.after)[-len(metric.columns) :]
+    return tuple(None if (values := moment.values(metric)) is None else values.tolist() for moment in moments)
+
+
+def _spread(values: Tensor, rows: Tensor, n: int) -> list[Any]:
+    """[n], the values at these rows, None at the others."""
+    of_row = dict(zip(rows.tolist(), values.tolist(), strict=True))
+    return [of_row.get(i) for i in range(n)]
 
 
 def check_decodes(tokenizer: Any | None, vocabulary: int) -> None:
@@ -99,7 +114,8 @@ def text_of(ids: Tensor, tokenizer: Any | None) -> str:
     """The tokens as text, or as numbers where there is no tokenizer."""
     if tokenizer is None:
         return " ".join(str(int(token)) for token in ids)
-    return tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
+    text: str = tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
+    return text
 
 
 def token_texts(ids: Tensor, tokenizer: Any | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from omegaconf import DictConfig
 
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.resuming import CHECKPOINTS
-from memunlearn.evaluation.suite import em_p95
-from memunlearn.objectives.contrastive import Objective
+from memunlearn.models.components import WeightTensor
+from memunlearn.objectives.material import Objective
 from memunlearn.paragraphs.splits import ParagraphSets
-from memunlearn.scoring.metrics import leading_run, longest_common_run
+from memunlearn.scoring.metric import percentile
+from memunlearn.scoring.runs import leading_run, longest_common_run
 from memunlearn.unlearning.checks import Check
 from memunlearn.unlearning.preparation import Preparation, prepare
 from memunlearn.unlearning.stopping import StopRule, rule_for
@@ -22,6 +24,8 @@ def prepare_run(
     cfg: DictConfig,
     measurements: BaseMeasurements,
     sets: ParagraphSets,
+    *,
+    weights: Sequence[WeightTensor],
     objective: Objective,
     stop: StopRule | None,
     directory: Path,
@@ -29,11 +33,21 @@ def prepare_run(
     """`prepare`, with a line for rows that cannot be edited, for an edit that cannot meet its rule, and the like."""
     rows_at_once = 2 * cfg.batch_size
     alternatives = None
-    if objective.needs_alternatives:
+    if objective.needs.alternatives:
         alternatives = partial(
             measurements.alternatives, replacements=cfg.objective.replacements, seed=cfg.seeds.split, batch_size=rows_at_once
         )
-    preparation = prepare(measurements.model, sets, alternatives, rows_at_once, directory / CHECKPOINTS, measurements.baseline)
+    preparation = prepare(
+        measurements.model,
+        sets,
+        alternatives,
+        needs=objective.needs,
+        weights=weights,
+        batch_size=rows_at_once,
+        directory=directory / CHECKPOINTS,
+        measure=measurements.baseline,
+        measure_hidden=measurements.hidden_states,
+    )
     length = sets.forget.continuation_length
     if preparation.alternatives is not None:
         without = (~preparation.alternatives.found).nonzero().flatten().tolist()
@@ -47,9 +61,19 @@ def prepare_run(
         # Of an edit that recites every alternative; C where there is none.
         recited, original = preparation.alternatives.paragraphs.continuations, sets.forget.continuations
         shared = leading_run(recited == original)
-        mean, p95 = float(shared.double().mean()), em_p95(shared)
+        mean, p95 = float(shared.double().mean()), percentile(shared, 95)
         run = float(longest_common_run(recited, original).double().mean())
-        if not stop.forgotten(Check(0, mean, p95, 0.0, 0.0, None, length, run), length):
+        check = Check(
+            step=0,
+            forget_em=mean,
+            forget_em_p95=p95,
+            forget_longest_run=0.0,
+            retain_val_kl=0.0,
+            bystander_val_em=None,
+            alternative_em=length,
+            forget_longest_common_run=run,
+        )
+        if not stop.forgotten(check, length):
             print(
                 "warning: this edit is not likely to meet the stop rule: with every alternative recited, mean EM would be "
                 f"{mean:.1f}, its 95th percentile {p95:g}, and the mean longest common run {run:.1f} of {length} tokens: "

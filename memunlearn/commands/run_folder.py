@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.paragraph_table import paragraph_rows
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.trajectory import write_trajectory
-from memunlearn.evaluation.suite import combined, summarize, summarize_alternatives, summarize_common_runs
+from memunlearn.evaluation.summary import entry_of, summarize, summarize_alternatives, summarize_texts
 from memunlearn.files.writing import remove_folder, write_json, write_parquet
 from memunlearn.models.baking import save_baked
 from memunlearn.models.components import WeightTensor, count_per_component
@@ -23,7 +22,7 @@ from memunlearn.reporting.run_page import REPORT, write_run_page
 from memunlearn.reporting.terminal import print_comparison, print_examples
 from memunlearn.results.curve import METRICS, read_curve
 from memunlearn.results.sentence import side_effect
-from memunlearn.unlearning.outcome import Outcome
+from memunlearn.unlearning.outcome import AlternativeOutcome, Outcome, SetOutcome
 from memunlearn.unlearning.preparation import REPORTED, Preparation
 
 
@@ -41,18 +40,8 @@ def result_of(
     before: dict[str, Any] = {name: None for name in REPORTED}
     after = dict(before)
     for name, outcomes in outcome.sets.items():
-        before[name], after[name] = summarize(outcomes.before, seed), summarize(outcomes.after, seed)
-        if (said := outcomes.said) is not None:
-            clusters, trials = outcomes.after.clusters[said.rows], outcomes.after.trials
-            of_trials = None if trials is None else trials[said.rows]
-            length = outcomes.paragraphs.continuation_length
-            for sets, runs in ((before, said.run_before), (after, said.run_after)):
-                sets[name] = combined(sets[name], summarize_common_runs(runs, clusters, length, of_trials, seed))
-    if outcome.alternatives is not None:
-        alternatives = outcome.alternatives
-        clusters = outcome.sets["forget"].after.clusters[alternatives.rows]
-        for sets, scores in ((before, alternatives.before), (after, alternatives.after)):
-            sets["forget"] = combined(sets["forget"], summarize_alternatives(scores, clusters, seed))
+        alternatives = outcome.alternatives if name == "forget" else None
+        before[name], after[name] = entries_of(outcomes, alternatives, seed)
     result = {
         "schema": 1,
         "config": config,
@@ -71,7 +60,7 @@ def result_of(
                 for name, size in count_per_component({weight.name: None for weight in weights}, weights).items()
             },
         },
-        "kept_check": None if outcome.kept_check is None else asdict(outcome.kept_check),
+        "kept_check": None if outcome.kept_check is None else outcome.kept_check.numbers(),
         "before": before,
         "after": after,
         "seconds": dict(seconds),
@@ -81,6 +70,23 @@ def result_of(
         without = (~preparation.alternatives.found).nonzero().flatten().tolist()
         result |= {"without_alternative": len(without), "rows_without_alternative": without}
     return result
+
+
+def entries_of(
+    outcome: SetOutcome, alternatives: AlternativeOutcome | None, seed: int
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """A set's entries before and after."""
+    length, clusters, trials = outcome.paragraphs.continuation_length, outcome.after.clusters, outcome.after.trials
+    before = [summarize(outcome.before, seed), summarize_texts(None, clusters, length)]
+    after = [summarize(outcome.after, seed), summarize_texts(None, clusters, length)]
+    if (said := outcome.said) is not None:
+        of_trials = None if trials is None else trials[said.rows]
+        for parts, values in ((before, said.values_before), (after, said.values_after)):
+            parts.append(summarize_texts(values, clusters[said.rows], length, of_trials, seed))
+    if alternatives is not None:
+        for parts, scores in ((before, alternatives.before), (after, alternatives.after)):
+            parts.append(summarize_alternatives(scores, clusters[alternatives.rows], seed))
+    return entry_of(before), entry_of(after)
 
 
 def write_run(

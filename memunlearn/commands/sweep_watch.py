@@ -27,6 +27,7 @@ from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json
 from memunlearn.files.writing import write_json, write_text
 from memunlearn.passwords import hide_passwords, without_passwords
+from memunlearn.words import counted
 
 resolvers.register()  # a launcher's worker process imports no script, only this callback
 
@@ -149,7 +150,7 @@ def end_sweep() -> list[Failure]:
 
 
 def closing_lines(failures: Sequence[Failure]) -> str:
-    jobs = f"{len(failures)} job{'' if len(failures) == 1 else 's'}"
+    jobs = counted(len(failures), "job")
     sweep = failures[0].folder.parent
     lines = [f"{jobs} of the sweep failed:"]
     for failure in failures:

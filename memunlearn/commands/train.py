@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
@@ -51,12 +50,14 @@ from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
-from memunlearn.objectives.contrastive import Objective
+from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
+from memunlearn.paragraphs.batches import protected_rows_a_batch
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.checkpoints import WholeCheckpoints
-from memunlearn.unlearning.ingredients import Ingredients, KeepPatch
+from memunlearn.unlearning.ingredients import Ingredients, KeepTrial
+from memunlearn.unlearning.optimizers import check_optimizer
 from memunlearn.unlearning.per_paragraph import PerParagraph
 
 SELF_GENERATED = (
@@ -122,10 +123,20 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     config = shown(cfg)
     loggers = [CurveFile(directory, curve_rows), *start_tracking(cfg, config, directory, call.sweep)]
     ReferenceStates.remove_files(directory / CHECKPOINTS)
-    kept, afterwards = KeptPatches(directory, config, call.words("evaluate")), Afterwards()
+    kept, afterwards = KeptPatches(directory, measurements.fingerprint, config, call.words("evaluate")), Afterwards()
     failed = True
     try:
-        given = _ingredients(cfg, loaded, weights, measurements, sets, directory, loggers, resume_from, kept.keep)
+        given = _ingredients(
+            cfg,
+            loaded,
+            weights,
+            measurements,
+            sets,
+            directory=directory,
+            loggers=loggers,
+            resume_from=resume_from,
+            keep=kept.keep,
+        )
         keep_rows(directory, sets, given.preparation, paragraphs)
         prepared = time.perf_counter()
         outcome = instantiate(cfg.protocol).run(given)
@@ -201,6 +212,8 @@ def _check(cfg: DictConfig, call: Call) -> None:
     if not isinstance(cfg.callbacks, DictConfig):
         raise UserError(f"callbacks={cfg.callbacks} must be callbacks by name, as in conf/callbacks/default.yaml")
     # Built once for nothing, so that a setting they refuse does not cost a run.
+    if cfg.paragraphs.get("protected") is not None:
+        protected_rows_a_batch(cfg.batch_size, cfg.paragraphs.protected_share)
     for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
         instantiate(group)
     if cfg.get("stop"):
@@ -214,7 +227,7 @@ def _check(cfg: DictConfig, call: Call) -> None:
 
 
 def _build_optimizer(cfg: DictConfig) -> None:
-    instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(1))])
+    check_optimizer(instantiate(cfg.optimizer))
 
 
 def _build_trainer(cfg: DictConfig) -> None:
@@ -240,29 +253,31 @@ def _ingredients(
     weights: list[WeightTensor],
     measurements: BaseMeasurements,
     sets: ParagraphSets,
+    *,
     directory: Path,
     loggers: Sequence[Logger],
     resume_from: Path | None,
-    keep_patch: KeepPatch,
+    keep: KeepTrial,
 ) -> Ingredients:
     objective: Objective = instantiate(cfg.objective)
     stop = instantiate(cfg.stop) if cfg.get("stop") else None
+    preparation = prepare_run(cfg, measurements, sets, weights=weights, objective=objective, stop=stop, directory=directory)
     return Ingredients(
-        loaded.model,
-        weights,
-        prepare_run(cfg, measurements, sets, objective, stop, directory),
-        _strategy(cfg),
-        measurements.attribution(instantiate(cfg.attribution)),
-        objective,
-        instantiate(cfg.optimizer),
-        stop,
-        partial(_make_trainer, cfg, directory, loggers),
-        cfg.batch_size,
-        cfg.seeds.training,
-        cfg.seeds.mask,
-        measurements.fingerprint,
-        resume_from,
-        keep_patch,
+        model=loaded.model,
+        weights=weights,
+        preparation=preparation,
+        strategy=_strategy(cfg),
+        attribution=measurements.attribution(instantiate(cfg.attribution)),
+        objective=objective,
+        optimizer=instantiate(cfg.optimizer),
+        stop=stop,
+        make_trainer=partial(_make_trainer, cfg, directory, loggers),
+        batch_size=cfg.batch_size,
+        protected_share=cfg.paragraphs.get("protected_share", 0.5),
+        seed=cfg.seeds.training,
+        mask_seed=cfg.seeds.mask,
+        resume_from=resume_from,
+        keep=keep,
     )
 
 

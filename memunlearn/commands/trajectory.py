@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow
+from torch import Tensor
 
 from memunlearn.files.writing import write_parquet
+from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromText, Metric
+from memunlearn.scoring.metrics import METRICS
 from memunlearn.unlearning.checks import CheckedScores
 from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.preparation import Preparation
@@ -23,16 +26,18 @@ def write_trajectory(directory: Path, outcome: Outcome, preparation: Preparation
 
 
 def trajectory_table(trajectory: Sequence[CheckedScores], preparation: Preparation) -> pyarrow.Table:
-    """trajectory.parquet: a row for each check and paragraph, by step, set and index.
+    """trajectory.parquet: a row for each check and paragraph, by step, set and index, with the metrics of the pass and of
+    decoded text.
 
-    kl is null but for retain_val, longest_common_run but for an edit's forget rows at the checks that decoded them.
+    What compares with the base model is null but for retain_val, what needs text but for an edit's forget rows at the checks
+    that decoded them.
     """
+    kinds = ((FromPass, FromPassAndBase), FromText)
+    metrics = [metric for kind in kinds for metric in METRICS if isinstance(metric.source, kind)]
     parts = []
     for checked in trajectory:
         for name, columns in checked.sets.items():
             n = len(columns["em"])
-            kl = columns["kl"].double().numpy() if "kl" in columns else [None] * n
-            common_run = columns["longest_common_run"].numpy() if "longest_common_run" in columns else [None] * n
             parts.append(
                 pyarrow.table(
                     {
@@ -40,12 +45,14 @@ def trajectory_table(trajectory: Sequence[CheckedScores], preparation: Preparati
                         "set": pyarrow.array([name] * n, pyarrow.string()),
                         "index": pyarrow.array(range(n), pyarrow.int64()),
                         "cluster": preparation.baselines[name].clusters.numpy(),
-                        "em": columns["em"].numpy(),
-                        "longest_run": columns["longest_run"].numpy(),
-                        "nll": columns["nll"].double().numpy(),
-                        "kl": pyarrow.array(kl, pyarrow.float64()),
-                        "longest_common_run": pyarrow.array(common_run, pyarrow.int64()),
+                        **{metric.key: _column(metric, columns.get(metric.key), n) for metric in metrics},
                     }
                 )
             )
     return pyarrow.concat_tables(parts)
+
+
+def _column(metric: Metric, values: Tensor | None, n: int) -> pyarrow.Array:
+    if metric.unit.whole:
+        return pyarrow.array([None] * n if values is None else values.numpy(), pyarrow.int64())
+    return pyarrow.array([None] * n if values is None else values.double().numpy(), pyarrow.float64())

@@ -17,7 +17,8 @@ from memunlearn.models.sparse_delta import attach, delta_parameters
 from memunlearn.objectives.losses import kl, token_nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.forward import ReferenceStates, continuation_logits
-from memunlearn.scoring.metrics import leading_run, token_hits
+from memunlearn.scoring.one_pass import token_hits
+from memunlearn.scoring.runs import leading_run
 
 # A single head learns a paragraph only in small, even steps: without these it gets stuck or diverges.
 BETAS = (0.9, 0.98)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:  # the list of metrics is read without torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

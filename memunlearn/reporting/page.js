@@ -1,17 +1,16 @@
 "use strict";
-// The pages of a run and of the analyses: draws figures with plotly, and lets paragraphs be filtered, searched and sorted.
+// The pages of a run, of a sweep and of the analyses: draws figures, and lets paragraphs be filtered, searched and sorted.
 // Texts of paragraphs reach the page as text nodes only, never as HTML.
 (() => {
   const AT_ONCE = 20; // paragraphs that are added to the page at a time
   const DARKEST = 6; // nats: a token this unlikely, or less likely, has the darkest colour
-  const METRICS = [["EM", "em", 0], ["longest run", "run", 0], ["longest common run", "common", 0], ["NLL", "nll", 2]];
   const KEYS = {
     index: (row) => row.index,
-    em_before: (row) => row.em[0],
-    em_after: (row) => row.em[1],
-    nll_before: (row) => row.nll[0],
-    nll_after: (row) => row.nll[1],
-    kl: (row) => row.kl,
+    em_before: (row) => row.scores.em[0],
+    em_after: (row) => row.scores.em[1],
+    nll_before: (row) => row.scores.nll[0],
+    nll_after: (row) => row.scores.nll[1],
+    kl: (row) => row.scores.kl[0],
   };
 
   const held = (id) => JSON.parse(document.getElementById(id).textContent);
@@ -23,19 +22,23 @@
     return made;
   }
 
-  // A figure may bring a second layout, `narrow`, for a phone.
   const phone = window.matchMedia("(max-width: 40rem)");
+  // `ast`: expressions are interpreted, not compiled, since the page forbids eval.
+  const DRAWING = { mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false };
 
   async function drawFigures(plots) {
     for (const [name, plot] of Object.entries(plots)) {
       // One at a time: a page of many figures can be read, and scrolled, meanwhile.
       await new Promise((resume) => setTimeout(resume));
       const figure = document.getElementById(`figure-${name}`);
-      const place = element("div", "plot");
-      figure.prepend(place);
-      const layout = () => (phone.matches && plot.narrow) || plot.layout;
-      Plotly.newPlot(place, plot.data, layout(), { responsive: true, displayModeBar: false, typesetMath: false });
-      if (plot.narrow) phone.addEventListener("change", () => Plotly.react(place, plot.data, layout()));
+      // A place in the place: Vega would take the name that screen readers read from it.
+      const place = figure.querySelector(".plot").appendChild(element("div", ""));
+      const draw = () => vegaEmbed(place, { ...(phone.matches ? plot.narrow : plot.wide), datasets: plot.datasets }, DRAWING);
+      let drawn = await draw();
+      phone.addEventListener("change", async () => {
+        drawn.finalize();
+        drawn = await draw();
+      });
       figure.classList.add("drawn");
     }
   }
@@ -61,16 +64,14 @@
     return row.tokens ? row.tokens.join("") : row.original;
   }
 
-  function numbers(row) {
+  function numbers(row, metrics) {
     const shown = (value, digits) => (value === null ? "-" : value.toFixed(digits));
-    const parts = METRICS.filter(([, key]) => row[key].some((value) => value !== null)).map(
-      ([label, key, digits]) => `${label} ${shown(row[key][0], digits)} → ${shown(row[key][1], digits)}`,
-    );
-    if (row.kl !== null) parts.push(`KL ${shown(row.kl, 3)}`);
+    const known = metrics.filter(([, key]) => row.scores[key].some((value) => value !== null));
+    const parts = known.map(([label, key, digits]) => `${label} ${row.scores[key].map((value) => shown(value, digits)).join(" → ")}`);
     return element("span", "scores", ...parts.map((part) => element("span", "", part)));
   }
 
-  function card(row) {
+  function card(row, metrics) {
     const trial = row.trial === null ? "" : `, trial ${row.trial}`;
     const name = element("strong", "", `${row.set} ${row.index}`);
     const about = element("small", "", `cluster ${row.cluster ?? "-"}${trial}`);
@@ -86,7 +87,7 @@
     if (row.alternative !== null) lines.push(["asked for instead", element("span", "text", row.alternative)]);
     const list = element("dl", "");
     for (const [label, text] of lines) list.append(element("dt", "", label), element("dd", "", text));
-    const made = element("article", "paragraph", element("header", "", name, about, numbers(row)), list);
+    const made = element("article", "paragraph", element("header", "", name, about, numbers(row, metrics)), list);
     made.dataset.set = row.set;
     made.dataset.index = row.index;
     return made;
@@ -96,7 +97,7 @@
     return [row.prefix, original(row), row.before, row.after, row.alternative].filter(Boolean).join("\n").toLowerCase();
   }
 
-  function browse(rows) {
+  function browse({ metrics, rows }) {
     const browser = document.getElementById("browser");
     const [search, set, sort] = ["search", "set", "sort"].map((name) => browser.querySelector(`[name=${name}]`));
     const descending = browser.querySelector("[name=descending]");
@@ -108,7 +109,7 @@
     let shown = 0;
 
     function addSome() {
-      list.append(...hits.slice(shown, shown + AT_ONCE).map((i) => card(rows[i])));
+      list.append(...hits.slice(shown, shown + AT_ONCE).map((i) => card(rows[i], metrics)));
       shown = Math.min(shown + AT_ONCE, hits.length);
       more.hidden = shown === hits.length;
       const all = `${hits.length} paragraph${hits.length === 1 ? "" : "s"} found`;

@@ -7,45 +7,30 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from memunlearn.charts.description import Chart
+from memunlearn.charts.files import Picture
+from memunlearn.charts.page import library, page_figure
 from memunlearn.files.writing import finite_or_null, write_text
-from memunlearn.reporting.paragraph_browser import browser_rows, embedded_json, table_rows
+from memunlearn.reporting.paragraph_browser import browser_metrics, browser_rows, embedded_json, table_rows
 from memunlearn.results.figure_data import mask_grid
-from memunlearn.results.figures import Picture
-from memunlearn.results.plots import plots
+from memunlearn.results.figures import run_charts
 from memunlearn.results.sentence import STOPPED_BECAUSE, one_paragraph_at_a_time, result_sentence
-from memunlearn.results.tables import ALL_METRICS, in_part, rows_and_clusters, set_names
+from memunlearn.results.tables import change_text, in_part, interval_text, is_known, rows_and_clusters, set_names, value_text
+from memunlearn.scoring.metrics import EM, LONGEST_COMMON_RUN, METRICS, NLL
+from memunlearn.words import fixed
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 # Control characters that HTML forbids, even as references; tab, newline and carriage return are fine.
 FORBIDDEN_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-# By the names of `figures.draw`: what a figure shows, for those who do not see it, and the line under it.
-CAPTIONS = {
-    "training": (
-        "Over training steps: forget EM and longest run, an edit's alternative EM and longest common run, bystander_val EM "
-        "(all in tokens); retain_val KL in nats per token.",
-        "Scores during training, at every check of the stop rule.",
-    ),
-    "em": (
-        "EM of every paragraph before and after, set by set. The means are in the table of results.",
-        "EM of every paragraph, before and after; the mean is dotted (on paper black).",
-    ),
-    "nll": (
-        "NLL of every paragraph before and after, set by set. The means are in the table of results.",
-        "NLL of every paragraph, before and after; the mean is dotted (on paper black).",
-    ),
-    "em_nll": (
-        "EM against NLL of every paragraph, before on the left and after on the right, a colour for each set.",
-        "EM and NLL of every paragraph. The bottom right corner is recited text, the top left corner is not.",
-    ),
-    "mask": (
-        "For every layer and kind of component the share of its weights that was chosen; the numbers are in a table below.",
-        "Share of each component's weights that was free to change.",
-    ),
-}
+# What tells whether a text is still recited.
+BESIDE_TEXTS = (EM, LONGEST_COMMON_RUN, NLL)
 
 
 @dataclass(frozen=True)
@@ -68,9 +53,9 @@ def write_report(
 ) -> None:
     """Writes one self-contained HTML page, atomically.
 
-    result: as in `result.json`. curve: rows of `metrics.csv` (see figures.training_curves), may be empty.
+    result: as in `result.json`. curve: rows of `metrics.csv`, may be empty.
     paragraphs: rows of `paragraphs.parquet`: `set`, `index`, EM and NLL, and where there is text the columns that
-    paragraph_browser reads. notes: shown at the top. pictures: from `figures.draw`, for paper and where scripts do not run.
+    paragraph_browser reads. notes: shown at the top. pictures: of `run_charts`, for paper and where scripts do not run.
     """
     write_text(path, report(result, curve, paragraphs, notes, pictures))
 
@@ -85,7 +70,7 @@ def report(
     """The page as HTML; arguments as in write_report."""
     from markupsafe import Markup
 
-    drawn, browser, table = plots(result, curve, paragraphs), browser_rows(paragraphs), table_rows(paragraphs)
+    charts, browser, table = run_charts(result, curve, paragraphs), browser_rows(paragraphs), table_rows(paragraphs)
     where = result.get("environment") or {}
     return rendered(
         "page.html.jinja",
@@ -96,12 +81,12 @@ def report(
             _set_table(name, result["before"].get(name), result["after"].get(name))
             for name in set_names(result["before"], result["after"])
         ],
-        figures=_figures(drawn, pictures),
-        plots=Markup(embedded_json(finite_or_null(drawn))),
+        figures=figures_of(charts, pictures),
+        plots=plots_of(charts),
         mask_sentence=_mask_sentence(result.get("mask")),
         grid=mask_grid(result.get("mask")),
         browser=browser,
-        browser_data=Markup(printable(embedded_json(browser.rows))),
+        browser_data=Markup(printable(embedded_json({"metrics": browser_metrics(), "rows": browser.rows}))),
         table=table,
         table_rows=[_table_row(row) for row in table.rows],
         columns=_table_columns(table.rows),
@@ -112,16 +97,28 @@ def report(
     )
 
 
+def figures_of(charts: Sequence[Chart], pictures: Sequence[Picture]) -> list[Figure]:
+    """Each chart for a template, with its picture where there is one of its name."""
+    png = {picture.name: base64.b64encode(picture.png).decode() for picture in pictures}
+    return [Figure(chart.name, png.get(chart.name, ""), chart.alt, chart.caption) for chart in charts]
+
+
+def plots_of(charts: Sequence[Chart]) -> Markup:
+    """What `page.js` draws, by name, as JSON for a script element."""
+    from markupsafe import Markup
+
+    return Markup(embedded_json(finite_or_null({chart.name: page_figure(chart) for chart in charts})))
+
+
 def rendered(template: str, **values: Any) -> str:
-    """A page from its template, in which every text is escaped; with the style sheet, plotly and `page.js` in it."""
+    """A page from its template, in which every text is escaped; with style sheet, drawing library and `page.js` in it."""
     import jinja2
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=printable
     )
-    scripts = [get_plotlyjs(), _page_file("page.js")]
+    scripts = [library(), _page_file("page.js")]
     return environment.from_string(_page_file(template)).render(
         css=Markup(_page_file("page.css")),
         scripts=[Markup(script) for script in scripts],
@@ -148,27 +145,21 @@ def _set_table(name: str, before: Mapping[str, Any] | None, after: Mapping[str, 
     lines = [
         {
             "label": metric.label,
-            "unit": metric.unit + (f", over {part}" if (part := in_part(metric, after, before)) else ""),
-            "before": metric.value(before),
-            "before_interval": metric.interval(before),
-            "after": metric.value(after),
-            "after_interval": metric.interval(after),
-            "change": metric.change(before, after),
+            "unit": metric.unit.name + (f", over {part}" if (part := in_part(metric, after, before)) else ""),
+            "before": value_text(metric, before),
+            "before_interval": interval_text(metric, before),
+            "after": value_text(metric, after),
+            "after_interval": interval_text(metric, after),
+            "change": change_text(metric, before, after),
         }
-        for metric in ALL_METRICS
-        if metric.known(before, after)
+        for metric in METRICS
+        if is_known(metric, before, after)
     ]
     return {"name": name, "rows": rows, "clusters": clusters, "lines": lines, "empty": not before and not after, "note": note}
 
 
 def _by_moment(notes: Mapping[str, str]) -> str:
     return "; ".join(f"{when}: {note}" for when, note in notes.items())
-
-
-def _figures(drawn: Collection[str], pictures: Sequence[Picture]) -> list[Figure]:
-    """What the script draws and what there are pictures of, in the order of CAPTIONS."""
-    png = {picture.name: base64.b64encode(picture.png).decode() for picture in pictures}
-    return [Figure(name, png.get(name, ""), *texts) for name, texts in CAPTIONS.items() if name in drawn or name in png]
 
 
 def _table_columns(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -181,11 +172,11 @@ def _table_columns(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _table_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    lines = [
-        f"{label} {row[f'{key}_before']:.{digits}f} to {row[f'{key}_after']:.{digits}f}"
-        for label, key, digits in (("EM", "em", 0), ("longest common run", "longest_common_run", 0), ("NLL", "nll", 2))
-        if row.get(f"{key}_before") is not None and row.get(f"{key}_after") is not None
-    ]
+    lines = []
+    for metric in BESIDE_TEXTS:
+        was, now = (row.get(column) for column in metric.columns)
+        if was is not None and now is not None:
+            lines.append(f"{metric.label} {fixed(was, metric.row_digits)} to {fixed(now, metric.row_digits)}")
     return {**row, "lines": lines}
 
 

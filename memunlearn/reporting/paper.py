@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from memunlearn.charts.description import MEMORIZED, NON_MEMORIZED, OTHERS, Chart, Distributions, Group
-from memunlearn.charts.matplotlib_files import picture
+from memunlearn.charts.files import picture, write_pictures
 from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json
 from memunlearn.files.writing import write_text
 from memunlearn.reporting.localization_page import localization_page
-from memunlearn.results.figures import write_pictures
 from memunlearn.results.finding import Finding
 from memunlearn.results.finding_files import finding_path, read_finding
 from memunlearn.sweeps.comparisons import END, Comparison
 from memunlearn.sweeps.content import SweepContent, content_of
-from memunlearn.sweeps.differences import FORGET_EM, sentence
+from memunlearn.sweeps.quantities import FORGET_EM
 from memunlearn.sweeps.runs import read_sweep
+from memunlearn.sweeps.sentences import sentence
 from memunlearn.sweeps.series import distributions
 
 LOCALIZATION, UNLEARNING, PAGE = "localization", "unlearning", "paper.html"

@@ -11,9 +11,11 @@ from typing import Any
 from markupsafe import escape
 
 from memunlearn.results.tables import set_names
+from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromText, Metric
+from memunlearn.scoring.metrics import METRICS
 
 ROWS_AT_MOST = 200  # of each set but forget
-# Of UTF-8. Beside plotly.js (4.8 MB) and the pictures, these keep a page under 8 MB whatever the run.
+# Of UTF-8. Beside the drawing library (0.9 MB) and the figures, these keep a page under 5 MB whatever the run.
 BROWSER_BYTES, TABLE_BYTES = 1_600_000, 500_000
 
 Row = Mapping[str, Any]
@@ -46,8 +48,9 @@ def table_rows(paragraphs: Sequence[Row]) -> Shown:
 def browser_rows(paragraphs: Sequence[Row]) -> Shown:
     """Every forget row with text and the first ROWS_AT_MOST of each other set, as the page's script reads them.
 
-    Of each pair [before, after]. `tokens` are the pieces of the original continuation, `token_nll` two lists in step with them;
-    rows of runs that did not keep them have only `original`. `before` is null where it is the original, word for word.
+    `scores`: by metric [before, after], or only [after] of what compares with the base model. `tokens` are the pieces of the
+    original continuation, `token_nll` two lists [before, after] in step with them; rows of runs that did not keep them have
+    only `original`. `before` is null where it is the original, word for word.
     """
     with_text = [row for row in paragraphs if row.get("continuation_after") is not None]
     totals: dict[str, int] = {}
@@ -63,6 +66,11 @@ def browser_rows(paragraphs: Sequence[Row]) -> Shown:
     return Shown(kept, counts)
 
 
+def browser_metrics() -> list[tuple[str, str, int]]:
+    """Label, key and decimals of what the page shows of each row."""
+    return [(metric.label, metric.key, metric.row_digits) for metric in _metrics()]
+
+
 def embedded_json(data: Any) -> str:
     """JSON that can stand inside a <script> element whatever it holds: no `<`, `>`, `&`, no line separator of JavaScript.
 
@@ -72,6 +80,10 @@ def embedded_json(data: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def _metrics() -> list[Metric]:
+    return [metric for metric in METRICS if isinstance(metric.source, FromPass | FromText | FromPassAndBase) and metric.in_rows]
 
 
 def _browser_row(row: Row) -> dict[str, Any]:
@@ -87,11 +99,7 @@ def _browser_row(row: Row) -> dict[str, Any]:
         "index": row["index"],
         "trial": row.get("trial"),
         "cluster": row.get("cluster"),
-        "em": _pair(row, "em"),
-        "run": _pair(row, "longest_run"),
-        "common": _pair(row, "longest_common_run"),
-        "nll": _pair(row, "nll"),
-        "kl": _rounded(row.get("kl"), 4),
+        "scores": {m.key: [_rounded(row.get(column), m.digits) for column in m.columns] for m in _metrics()},
         "prefix": row.get("prefix") or row.get("prefix_end") or "",
         "tokens": tokens,
         "token_nll": lists if tokens is not None and len(lists) == 2 else None,
@@ -100,10 +108,6 @@ def _browser_row(row: Row) -> dict[str, Any]:
         "after": row["continuation_after"],
         "alternative": row.get("alternative"),
     }
-
-
-def _pair(row: Row, key: str) -> list[float | None]:
-    return [_rounded(row.get(f"{key}_before"), 3), _rounded(row.get(f"{key}_after"), 3)]
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -13,16 +13,18 @@ from rich.text import Text
 
 from memunlearn.results.finding import Finding
 from memunlearn.results.tables import (
-    ALTERNATIVE_METRICS,
-    LONGEST_COMMON_RUN,
     MISSING,
-    TERMINAL_METRICS,
-    Metric,
     Sets,
+    SetStats,
+    change_text,
     in_part,
+    is_known,
     rows_and_clusters,
     set_names,
+    value_text,
 )
+from memunlearn.scoring.metric import FromText, Metric, OfAlternatives, ShareOfRows
+from memunlearn.scoring.metrics import METRICS, metrics_from
 
 PREFIX_CHARACTERS = 160
 
@@ -32,7 +34,8 @@ def print_comparison(before: Sets, after: Sets, console: Console | None = None) 
 
     A mean over a part of a set's rows stands below the table, with how many these are.
     """
-    table = _table("", *TERMINAL_METRICS)
+    metrics = _columns()
+    table = _table("", *metrics)
     below = []
     for name in set_names(before, after):
         old, new = before.get(name), after.get(name)
@@ -40,17 +43,17 @@ def print_comparison(before: Sets, after: Sets, console: Console | None = None) 
             table.add_row(Text(name, style="bold"), "empty", end_section=True)
             continue
         rows, clusters = rows_and_clusters(new, old)
-        whole = [None if in_part(metric, new, old) else metric for metric in TERMINAL_METRICS]
-        table.add_row(Text(name, style="bold"), "before", *(metric.value(old) if metric else MISSING for metric in whole))
-        table.add_row(rows, "after", *(metric.value(new) if metric else MISSING for metric in whole), style="bold")
-        changes = [metric.change(old, new) if metric else MISSING for metric in whole]
-        table.add_row(clusters, "change", *changes, end_section=True)
-        in_parts = [metric for metric in TERMINAL_METRICS if metric not in whole]
-        for metric in (*in_parts, *ALTERNATIVE_METRICS):
-            if metric.known(old, new):
-                was, now, change = metric.value(old), metric.value(new), metric.change(old, new)
+        cells = {metric: _cells(metric, old, new) for metric in (*metrics, *_alternatives())}
+        in_parts = [metric for metric in metrics if in_part(metric, new, old)]
+        shown = [(MISSING,) * 3 if metric in in_parts else cells[metric] for metric in metrics]
+        table.add_row(Text(name, style="bold"), "before", *(was for was, _, _ in shown))
+        table.add_row(rows, "after", *(now for _, now, _ in shown), style="bold")
+        table.add_row(clusters, "change", *(change for _, _, change in shown), end_section=True)
+        for metric in (*in_parts, *_alternatives()):
+            if is_known(metric, old, new):
+                was, now, change = cells[metric]
                 over = f" over {part}" if (part := in_part(metric, new, old)) else ""
-                below.append(f"{name}, {metric.label}{over}: {was} -> {now} {metric.unit} ({change})")
+                below.append(f"{name}, {metric.label}{over}: {was} -> {now} {metric.unit.name} ({change})")
     console = console or Console()
     console.print(table, *map(Text, below), "", sep="\n")
 
@@ -60,7 +63,7 @@ def print_evaluation(sets: Sets, bins: Mapping[str, int], console: Console | Non
 
     sets: a set's dict (or None) by name, as in `evaluation.json`; bins: counts by label, such as {"0-10": 12}, in order.
     """
-    metrics = [metric for metric in TERMINAL_METRICS if metric is not LONGEST_COMMON_RUN]  # nothing is decoded here
+    metrics = [metric for metric in _columns() if not isinstance(metric.source, FromText)]  # nothing is decoded here
     table = _table("rows", *metrics)
     for name in set_names(sets):
         stats = sets[name]
@@ -68,13 +71,13 @@ def print_evaluation(sets: Sets, bins: Mapping[str, int], console: Console | Non
             table.add_row(Text(name, style="bold"), "empty", end_section=True)
             continue
         rows, clusters = rows_and_clusters(stats)
-        table.add_row(Text(name, style="bold"), rows.split()[0], *(metric.value(stats) for metric in metrics))
+        table.add_row(Text(name, style="bold"), rows.split()[0], *(value_text(metric, stats) for metric in metrics))
         table.add_row(clusters, "", end_section=True)
     alternatives = [
-        f"{name}, {metric.label}: {metric.value(stats)} {metric.unit}"
+        f"{name}, {metric.label}: {value_text(metric, stats)} {metric.unit.name}"
         for name, stats in sets.items()
-        for metric in ALTERNATIVE_METRICS
-        if metric.known(stats)
+        for metric in _alternatives()
+        if is_known(metric, stats)
     ]
     console = console or Console()
     console.print(table, *map(Text, alternatives), "", sep="\n")
@@ -127,6 +130,20 @@ def visible(text: str, encoding: str = "utf-8") -> str:
     return escaped.encode(encoding, errors="backslashreplace").decode(encoding)
 
 
+def _columns() -> list[Metric]:
+    """Metrics that have a column, shares last."""
+    shown = [metric for metric in METRICS if metric.in_terminal]
+    return sorted(shown, key=lambda metric: isinstance(metric.source, ShareOfRows))
+
+
+def _cells(metric: Metric, old: SetStats | None, new: SetStats | None) -> tuple[str, str, str]:
+    return value_text(metric, old), value_text(metric, new), change_text(metric, old, new)
+
+
+def _alternatives() -> list[Metric]:
+    return [metric for metric, _ in metrics_from(OfAlternatives)]
+
+
 def _table(second_header: str, *metrics: Metric) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
@@ -140,5 +157,5 @@ def _table(second_header: str, *metrics: Metric) -> Table:
     table.add_column(second_header, no_wrap=True, justify="right" if second_header else "left")
     for metric in metrics:
         # A word a line, so that all of them fit.
-        table.add_column("\n".join([*metric.label.split(), metric.unit.split()[0]]), justify="right", vertical="bottom")
+        table.add_column("\n".join([*metric.label.split(), metric.unit.name.split()[0]]), justify="right", vertical="bottom")
     return table

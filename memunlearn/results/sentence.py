@@ -6,16 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from memunlearn.results.tables import (
-    ALTERNATIVE_EM,
-    EM,
-    KL,
-    LONGEST_COMMON_RUN,
-    LONGEST_RUN,
-    Metric,
-    SetStats,
-    rows_and_clusters,
-)
+from memunlearn.results.tables import SetStats, change_text, interval_text, is_known, rows_and_clusters, value_text
+from memunlearn.scoring.metric import Metric
+from memunlearn.scoring.metrics import ALTERNATIVE_EM, EM, KL, LONGEST_COMMON_RUN, LONGEST_RUN
+from memunlearn.words import plural
 
 STOPPED_BECAUSE = {
     "forget_em": "the forget set had reached its target",
@@ -38,19 +32,19 @@ def result_sentence(result: Mapping[str, Any]) -> str:
     if not forget or not forget_after:
         return f"{_how(result)}, but the forget set was empty: there was nothing to unlearn."
 
-    interval = EM.interval(forget_after)
+    within = interval_text(EM, forget_after)
     said = [
-        f"forget EM {_went(EM, forget, forget_after)} tokens" + (f" (95 % interval {interval})" if interval else ""),
+        f"forget EM {_went(EM, forget, forget_after)} tokens" + (f" (95 % interval {within})" if within else ""),
         f"its longest run {_went(LONGEST_RUN, forget, forget_after)} tokens",
     ]
-    if LONGEST_COMMON_RUN.known(forget) and LONGEST_COMMON_RUN.known(forget_after):
+    if is_known(LONGEST_COMMON_RUN, forget) and is_known(LONGEST_COMMON_RUN, forget_after):
         went = _went(LONGEST_COMMON_RUN, forget, forget_after)
         said.append(f"its longest common run with what the model says {went} tokens")
-    if ALTERNATIVE_EM.known(forget_after):
-        was = f" (before: {ALTERNATIVE_EM.value(forget)})" if ALTERNATIVE_EM.known(forget) else ""
-        said.append(f"the alternative is recited for {ALTERNATIVE_EM.value(forget_after)} tokens{was}")
-    if KL.known(after.get("retain")):
-        said.append(f"retain KL is {KL.value(after['retain'])} nats per token")
+    if is_known(ALTERNATIVE_EM, forget_after):
+        was = f" (before: {value_text(ALTERNATIVE_EM, forget)})" if is_known(ALTERNATIVE_EM, forget) else ""
+        said.append(f"the alternative is recited for {value_text(ALTERNATIVE_EM, forget_after)} tokens{was}")
+    if is_known(KL, after.get("retain")):
+        said.append(f"retain KL is {value_text(KL, after['retain'])} nats per token")
     rows, clusters = rows_and_clusters(forget_after, forget)
     return (
         f"{_how(result)}. Other memorized text: {side_effect(result)}. Over {rows} in {clusters}, {', '.join(said[:-1])}, and "
@@ -61,10 +55,10 @@ def result_sentence(result: Mapping[str, Any]) -> str:
 def side_effect(result: Mapping[str, Any]) -> str:
     """`bystander EM 50.0 -> 12.8 tokens`: what memorized text that nobody asked to remove has lost."""
     before, after = result["before"], result["after"]
-    known = [name for name in ("bystander", "near") if EM.known(before.get(name)) and EM.known(after.get(name))]
-    if not known:
+    measured = [name for name in ("bystander", "near") if is_known(EM, before.get(name)) and is_known(EM, after.get(name))]
+    if not measured:
         return "not measured, there are no bystanders"
-    return ", ".join(f"{name} EM {EM.value(before[name])} -> {EM.value(after[name])} tokens" for name in known)
+    return ", ".join(f"{name} EM {value_text(EM, before[name])} -> {value_text(EM, after[name])} tokens" for name in measured)
 
 
 def _how(result: Mapping[str, Any]) -> str:
@@ -72,7 +66,7 @@ def _how(result: Mapping[str, Any]) -> str:
         return "One paragraph at a time, with the model restored between trials"
     reason = STOPPED_BECAUSE.get(result.get("stopped_because", ""), "for a reason that was not recorded")
     steps = result.get("steps", "unknown")
-    said = f"Training stopped after {steps} step{'' if steps == 1 else 's'} because {reason}"
+    said = f"Training stopped after {steps} {plural('step', steps)} because {reason}"
     kept = result.get("kept_step")
     if kept == 0:
         return f"{said}, and no check was better than the base model, which was kept"
@@ -80,7 +74,7 @@ def _how(result: Mapping[str, Any]) -> str:
 
 
 def _went(metric: Metric, before: SetStats, after: SetStats) -> str:
-    old, new = metric.value(before), metric.value(after)
+    old, new = value_text(metric, before), value_text(metric, after)
     if old == new:
         return f"stayed at {new}"
-    return f"{'fell' if metric.change(before, after).startswith('-') else 'rose'} from {old} to {new}"
+    return f"{'fell' if change_text(metric, before, after).startswith('-') else 'rose'} from {old} to {new}"

@@ -9,19 +9,17 @@ from typing import Any
 import pyarrow
 from pyarrow import types
 
+from memunlearn.scoring.metrics import METRICS
+
 LARGEST = 1e12  # no EM, NLL, step or number of weights comes near it; sums of larger ones overflow
 GROUPS = ("objective", "mask", "attribution", "protocol", "paragraphs", "seeds")
 ROW_COLUMNS = {"set": types.is_string, "index": types.is_integer, "cluster": types.is_integer}
-MEASURED = ("em", "longest_run", "longest_common_run", "nll")
-# What the page of a sweep reads of a paragraph beside these: numbers, and what tells rows apart.
-NUMBERS = (
-    "trial",
-    "kl",
-    "self_em",
-    "alternative_em",
-    *(f"{name}_{when}" for name in MEASURED for when in ("before", "after")),
-)
 OTHERS = ("origin", "alternative")
+
+
+def number_columns() -> tuple[str, ...]:
+    """What the page of a sweep reads of a paragraph beside these: numbers."""
+    return ("trial", *(column for metric in METRICS for column in metric.columns))
 
 
 def check_result(result: Mapping[str, Any]) -> None:
@@ -59,7 +57,7 @@ def check_rows(table: pyarrow.Table) -> None:
             raise ValueError(f"it has no column {name}")
         if not is_right(table.schema.field(name).type) or table[name].null_count:
             raise ValueError(f"its column {name} is {table.schema.field(name).type}, or has nulls")
-    for name in (one for one in NUMBERS if one in table.column_names):
+    for name in [name for name in number_columns() if name in table.column_names]:
         kind = table.schema.field(name).type
         if not _is_number(kind):
             raise ValueError(f"its column {name} is {kind}")
@@ -76,7 +74,7 @@ def check_curve(rows: list[dict[str, float]]) -> None:
 
 
 def _is_number(kind: pyarrow.DataType) -> bool:
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)
+    return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_boolean, types.is_null))
 
 
 def _check_cell(value: Any, key: str, place: str) -> None:

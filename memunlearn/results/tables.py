@@ -1,14 +1,16 @@
-"""The numbers of `result.json` as text: which metrics there are, in which unit, and how many digits they deserve.
+"""The numbers of `result.json` as text, as tables show them.
 
-`before` and `after` are the dicts of `result.json`: per set a dict of metrics, or None where the set is empty.
+`before` and `after` are the dicts of `result.json`: per set a dict of numbers, or None where the set is empty.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeGuard
+
+from memunlearn.scoring.metric import Metric
+from memunlearn.words import counted, fixed, plural, signed, to
 
 SetStats = Mapping[str, Any]
 Sets = Mapping[str, SetStats | None]
@@ -17,57 +19,27 @@ MISSING = "-"
 SET_ORDER = ("forget", "bystander", "near", "retain")
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One key of a set's dict. Shown is value x scale, in `unit`, with `digits` decimals."""
-
-    key: str
-    label: str
-    unit: str
-    digits: int
-    scale: float = 1.0
-
-    def value(self, stats: SetStats | None) -> str:
-        number = self._number(stats)
-        return MISSING if number is None else f"{number:.{self.digits}f}"
-
-    def change(self, before: SetStats | None, after: SetStats | None) -> str:
-        """After - before with its sign; a change that rounds to zero is +0."""
-        old, new = self._number(before), self._number(after)
-        if old is None or new is None:
-            return MISSING
-        return f"{round(new - old, self.digits) + 0.0:+.{self.digits}f}"
-
-    def interval(self, stats: SetStats | None) -> str:
-        """`low to high`, or nothing where there is no interval."""
-        low, high = ((stats or {}).get(f"{self.key}_ci") or (None, None))[:2]
-        if not (_is_number(low) and _is_number(high)):
-            return ""
-        return f"{low * self.scale:.{self.digits}f} to {high * self.scale:.{self.digits}f}"
-
-    def known(self, *stats: SetStats | None) -> bool:
-        return any(self._number(one) is not None for one in stats)
-
-    def _number(self, stats: SetStats | None) -> float | None:
-        number = (stats or {}).get(self.key)
-        return number * self.scale if _is_number(number) else None
+def value_text(metric: Metric, stats: SetStats | None) -> str:
+    """In the metric's unit, with its digits: `3.1`."""
+    number = _number(metric, stats)
+    return MISSING if number is None else fixed(number, metric.digits)
 
 
-EM = Metric("em", "EM", "tokens", 1)
-EM_P95 = Metric("em_p95", "EM, 95th percentile", "tokens", 1)
-LONGEST_RUN = Metric("longest_run", "longest run", "tokens", 1)
-LONGEST_COMMON_RUN = Metric("longest_common_run", "longest common run", "tokens", 1)
-NLL = Metric("nll", "NLL", "nats per token", 3)
-KL = Metric("kl", "KL", "nats per token", 4)
-SELF_EM = Metric("self_em", "self-EM", "tokens", 1)
-MEMORIZED = Metric("memorized", "memorized", "% of rows", 1, 100.0)
-NON_MEMORIZED = Metric("non_memorized", "non-memorized", "% of rows", 1, 100.0)
-ALTERNATIVE_EM = Metric("alternative_em", "EM with the alternative", "tokens", 1)
-ALTERNATIVE_NLL = Metric("alternative_nll", "NLL of the alternative", "nats per token", 3)
+def change_text(metric: Metric, before: SetStats | None, after: SetStats | None) -> str:
+    """After - before with its sign; a change that rounds to zero is +0."""
+    old, new = _number(metric, before), _number(metric, after)
+    return MISSING if old is None or new is None else signed(new - old, metric.digits)
 
-TERMINAL_METRICS = (EM, LONGEST_RUN, LONGEST_COMMON_RUN, NLL, KL, SELF_EM, MEMORIZED)
-ALTERNATIVE_METRICS = (ALTERNATIVE_EM, ALTERNATIVE_NLL)
-ALL_METRICS = (EM, EM_P95, LONGEST_RUN, LONGEST_COMMON_RUN, MEMORIZED, NON_MEMORIZED, NLL, KL, SELF_EM, *ALTERNATIVE_METRICS)
+
+def interval_text(metric: Metric, stats: SetStats | None) -> str:
+    """`2.8 to 3.6`, or nothing where there is no interval."""
+    bounds = ((stats or {}).get(f"{metric.key}_ci") or (None, None))[:2]
+    low, high = (bound * metric.unit.scale if _is_number(bound) else None for bound in bounds)
+    return "" if low is None or high is None else to((low, high), metric.digits)
+
+
+def is_known(metric: Metric, *stats: SetStats | None) -> bool:
+    return any(_number(metric, of_set) is not None for of_set in stats)
 
 
 def set_names(*results: Sets) -> list[str]:
@@ -78,19 +50,24 @@ def set_names(*results: Sets) -> list[str]:
 
 def rows_and_clusters(*stats: SetStats | None) -> tuple[str, str]:
     """`64 rows` and `61 clusters`, from the first dict that knows."""
-    known = next((one for one in stats if one), {})
-    return _counted(known.get("n"), "row"), _counted(known.get("clusters"), "cluster")
+    first = next(filter(None, stats), {})
+    return _counted(first.get("n"), "row"), _counted(first.get("clusters"), "cluster")
 
 
 def in_part(metric: Metric, *stats: SetStats | None) -> str:
     """`200 of 1,280 rows` where a metric is a mean over a part of a set's rows (those that were decoded); else nothing."""
-    known = next((one for one in stats if one and metric.known(one)), {})
-    part, rows = known.get(f"{metric.key}_n"), known.get("n")
+    first = next((of_set for of_set in stats if of_set and is_known(metric, of_set)), {})
+    part, rows = first.get(f"{metric.key}_n"), first.get("n")
     return f"{part:,} of {_counted(rows, 'row')}" if part is not None and part != rows else ""
 
 
+def _number(metric: Metric, stats: SetStats | None) -> float | None:
+    number = (stats or {}).get(metric.key)
+    return number * metric.unit.scale if _is_number(number) else None
+
+
 def _counted(number: int | None, noun: str) -> str:
-    return f"{MISSING if number is None else format(number, ',')} {noun}{'' if number == 1 else 's'}"
+    return f"{MISSING} {plural(noun)}" if number is None else counted(number, noun)
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -13,7 +13,7 @@ from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.greedy import greedy_continuations
-from memunlearn.scoring.metrics import longest_common_run
+from memunlearn.scoring.runs import longest_common_run
 from memunlearn.scoring.score import score
 
 

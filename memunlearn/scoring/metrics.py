@@ -1,86 +1,173 @@
-"""EM, longest run, NLL and KL as torchmetrics: updated batch by batch, one value a paragraph; and what two texts share.
+"""The list of metrics. Adding one is adding an entry.
 
-The metrics take logits [B, C, V] at the positions that predict the continuation and its labels [B, C]; `compute()` is [N],
-in the order of the updates (torchmetrics makes a scalar of a single value: reshape what it gives).
+Scores, result.json, the parquet files, tables, pages, sweeps and the stop rule's checks iterate over METRICS.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+from typing import TypeVar
 
-from memunlearn.objectives.losses import token_kl, token_nll
+from memunlearn.paragraphs.bins import is_memorized, is_non_memorized
+from memunlearn.scoring.metric import (
+    NATS,
+    SHARE,
+    TOKENS,
+    FromPass,
+    FromPassAndBase,
+    FromText,
+    Metric,
+    OfAlternatives,
+    OfOwnText,
+    Percentile,
+    ShareOfRows,
+)
+from memunlearn.scoring.runs import leading_run, longest_common_run, longest_run
+
+Kind = TypeVar("Kind")
+
+EM = Metric(
+    key="em",
+    label="EM",
+    unit=TOKENS,
+    digits=1,
+    definition="leading continuation tokens that greedy decoding from the prefix gets right (exact match)",
+    source=FromPass(lambda given: leading_run(given.hits)),
+    forgotten="lower",
+    kept="higher",
+    checked=("forget", "bystander_val"),
+    swept=("forget", "bystander"),
+    in_terminal=True,
+)
+EM_P95 = Metric(
+    key="em_p95",
+    label="EM, 95th percentile",
+    unit=TOKENS,
+    digits=1,
+    definition="the 95th percentile of EM over rows",
+    source=Percentile(EM, 95),
+    forgotten="lower",
+    kept="higher",
+    checked=("forget",),
+)
+LONGEST_RUN = Metric(
+    key="longest_run",
+    label="longest run",
+    unit=TOKENS,
+    digits=1,
+    definition="longest run of right tokens at any offset, all tokens before each being true: one flipped token games EM alone",
+    source=FromPass(lambda given: longest_run(given.hits)),
+    forgotten="lower",
+    kept="higher",
+    checked=("forget",),
+    swept=("forget",),
+    in_terminal=True,
+)
+LONGEST_COMMON_RUN = Metric(
+    key="longest_common_run",
+    label="longest common run",
+    unit=TOKENS,
+    digits=1,
+    definition="longest run of the original continuation's tokens in what the model says, at any place",
+    source=FromText(longest_common_run),
+    forgotten="lower",
+    kept="higher",
+    checked=("forget",),
+    swept=("forget",),
+    in_terminal=True,
+)
+MEMORIZED = Metric(
+    key="memorized",
+    label="memorized",
+    unit=SHARE,
+    digits=1,
+    definition="rows with EM = C",
+    source=ShareOfRows(EM, is_memorized),
+    forgotten="lower",
+    kept="higher",
+    in_terminal=True,
+)
+NON_MEMORIZED = Metric(
+    key="non_memorized",
+    label="non-memorized",
+    unit=SHARE,
+    digits=1,
+    definition="rows with EM <= C/5",
+    source=ShareOfRows(EM, is_non_memorized),
+    forgotten="higher",
+    kept="lower",
+)
+NLL = Metric(
+    key="nll",
+    label="NLL",
+    unit=NATS,
+    digits=3,
+    definition="mean over the continuation of -log p(true token given all true tokens before it)",
+    source=FromPass(lambda given: given.token_nll.mean(1)),
+    forgotten="higher",
+    kept="lower",
+    swept=("forget",),
+    in_terminal=True,
+)
+KL = Metric(
+    key="kl",
+    label="KL",
+    unit=NATS,
+    digits=4,
+    definition="mean over the continuation of KL(base distribution, current distribution)",
+    source=FromPassAndBase(lambda given: given.token_kl.mean(1), itself=0.0),
+    kept="lower",
+    checked=("retain_val",),
+    swept=("retain",),
+    in_terminal=True,
+)
+SELF_EM = Metric(
+    key="self_em",
+    label="self-EM",
+    unit=TOKENS,
+    digits=1,
+    definition="leading tokens of agreement with the base model's own greedy continuation",
+    source=OfOwnText(EM, itself=int),
+    kept="higher",
+    swept=("retain",),
+    in_terminal=True,
+)
+ALTERNATIVE_EM = Metric(
+    key="alternative_em",
+    label="EM with the alternative",
+    unit=TOKENS,
+    digits=1,
+    definition="EM of an edit's alternatives given the original prefixes",
+    source=OfAlternatives(EM),
+    forgotten="higher",
+    checked=("forget",),
+    swept=("forget",),
+)
+ALTERNATIVE_NLL = Metric(
+    key="alternative_nll",
+    label="NLL of the alternative",
+    unit=NATS,
+    digits=3,
+    definition="NLL of an edit's alternatives given the original prefixes",
+    source=OfAlternatives(NLL),
+    forgotten="lower",
+    in_rows=False,
+)
+
+METRICS: list[Metric] = [
+    EM,
+    EM_P95,
+    LONGEST_RUN,
+    LONGEST_COMMON_RUN,
+    MEMORIZED,
+    NON_MEMORIZED,
+    NLL,
+    KL,
+    SELF_EM,
+    ALTERNATIVE_EM,
+    ALTERNATIVE_NLL,
+]
 
 
-def token_hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """[B, C] bool: the most likely token is the true one, all tokens before it being true."""
-    return logits.argmax(-1) == labels
-
-
-def leading_run(hits: Tensor) -> Tensor:
-    """EM: [B, C] hits -> [B] int64, 0..C: how many come before the first miss."""
-    return hits.long().cumprod(1).sum(1)
-
-
-def longest_run(hits: Tensor) -> Tensor:
-    """[B, C] hits -> [B] int64, 0..C: the longest run of hits at any offset."""
-    counts = hits.long().cumsum(1)
-    last_miss = torch.where(hits, 0, counts).cummax(1).values
-    return (counts - last_miss).amax(1)
-
-
-def longest_common_run(one: Tensor, other: Tensor) -> Tensor:
-    """Longest common run: token ids [N, A] and [N, B] -> [N] int64, 0..min(A, B), on their device.
-
-    The most tokens in a row that stand in both texts, each text's at any place (the longest common substring, in tokens).
-    """
-    runs = one.new_zeros(len(one), other.shape[1] + 1)  # [n, j + 1]: how long a common run ends at the tokens i and j
-    longest = one.new_zeros(len(one))
-    for token in one.unbind(1):
-        runs[:, 1:] = torch.where(token.unsqueeze(1) == other, runs[:, :-1] + 1, 0)
-        longest = torch.maximum(longest, runs.amax(1))
-    return longest
-
-
-class _PerParagraph(Metric):
-    """Keeps one value a paragraph; torchmetrics gathers them over processes."""
-
-    full_state_update = False
-    values: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("values", default=[], dist_reduce_fx="cat")
-
-    def compute(self) -> Tensor:
-        return dim_zero_cat(self.values)
-
-
-class ExactMatch(_PerParagraph):
-    """EM [N] int64 (DESIGN: leading continuation tokens that greedy decoding gets right, 0..C)."""
-
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        self.values.append(leading_run(token_hits(logits, labels)))
-
-
-class LongestRun(_PerParagraph):
-    """Longest run [N] int64 of teacher-forced hits at any offset, 0..C."""
-
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        self.values.append(longest_run(token_hits(logits, labels)))
-
-
-class TokenNLL(_PerParagraph):
-    """[N, C] fp32, nats: -log p of each true token; its mean over a row is the paragraph's NLL."""
-
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        self.values.append(token_nll(logits, labels))
-
-
-class ReferenceKL(_PerParagraph):
-    """KL [N] fp32, nats per token: mean over the continuation of KL(base distribution, current distribution)."""
-
-    def update(self, reference_logits: Tensor, logits: Tensor) -> None:
-        self.values.append(token_kl(reference_logits, logits).mean(1))
+def metrics_from(kind: type[Kind]) -> list[tuple[Metric, Kind]]:
+    """The metrics whose source is of this kind, each with its source, in the order of the list."""
+    return [(metric, metric.source) for metric in METRICS if isinstance(metric.source, kind)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,30 +15,65 @@ from transformers import PreTrainedModel
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.forward import ReferenceStates, check_head, continuation_logits, head_inputs
-from memunlearn.scoring.metrics import ExactMatch, LongestRun, ReferenceKL, TokenNLL
+from memunlearn.scoring.metric import FromPass, FromPassAndBase
+from memunlearn.scoring.metrics import METRICS, metrics_from
+from memunlearn.scoring.one_pass import OnePass
 
 
 @dataclass(frozen=True)
 class ParagraphScores:
     """One row a paragraph, on the CPU.
 
-    em, longest_run: [N] int64, 0..C. token_nll: [N, C] fp32, nats. kl: [N] fp32, nats per token; None without a reference.
+    values: [N] each, by the key of every metric that comes from the pass (those that need the base model only with a
+    reference); each is an attribute too: `scores.em`. token_nll: [N, C] fp32, nats.
     """
 
-    em: Tensor
-    longest_run: Tensor
+    values: Mapping[str, Tensor]
     token_nll: Tensor
-    kl: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.token_nll)
+
+    @property
+    def em(self) -> Tensor:
+        """[N] int64, 0..C."""
+        return self.values["em"]
 
     @property
     def nll(self) -> Tensor:
         """[N] fp32, nats per token."""
-        return self.token_nll.mean(1)
+        return self.values["nll"]
+
+    @property
+    def kl(self) -> Tensor | None:
+        """[N] fp32, nats per token; None without a reference."""
+        return self.values.get("kl")
+
+    if not TYPE_CHECKING:  # a type checker is to know the names above only
+
+        def __getattr__(self, name: str) -> Tensor:
+            if name in self.__dict__.get("values", ()):
+                return self.values[name]
+            raise AttributeError(f"there is no metric {name!r} among these scores")
 
     def select(self, rows: Tensor) -> ParagraphScores:
-        return ParagraphScores(
-            self.em[rows], self.longest_run[rows], self.token_nll[rows], None if self.kl is None else self.kl[rows]
-        )
+        return ParagraphScores({key: values[rows] for key, values in self.values.items()}, self.token_nll[rows])
+
+    @staticmethod
+    def concatenate(parts: Sequence[ParagraphScores]) -> ParagraphScores:
+        """The rows of all of them, with the metrics that every one has."""
+        keys = [key for key in parts[0].values if all(key in part.values for part in parts)]
+        values = {key: torch.cat([part.values[key] for part in parts]) for key in keys}
+        return ParagraphScores(values, torch.cat([part.token_nll for part in parts]))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, for a file."""
+        return {"token_nll": self.token_nll, **self.values}
+
+    @staticmethod
+    def of_tensors(tensors: Mapping[str, Tensor]) -> ParagraphScores:
+        """What `tensors` gave, from among other tensors."""
+        return ParagraphScores({m.key: tensors[m.key] for m in METRICS if m.key in tensors}, tensors["token_nll"])
 
 
 def _batches(paragraphs: ParagraphSet, batch_size: int, description: str | None) -> Iterator[Tensor]:
@@ -55,7 +91,8 @@ def score(
     record: ReferenceStates | None = None,
     description: str | None = None,
 ) -> ParagraphScores:
-    """EM, longest run, NLL and (with the base model's states as reference) KL of every paragraph, from one pass each.
+    """Every metric of the pass (EM, longest run, NLL ...) and, with the base model's states as reference, those that compare
+    with it (KL), of every paragraph, from one pass each.
 
     record: filled with this model's own final hidden states, for later use as a reference.
     Raises UserError if an id is beyond the model's vocabulary.
@@ -63,29 +100,29 @@ def score(
     paragraphs.check_vocabulary(model.config.vocab_size)
     length = paragraphs.continuation_length
     if not len(paragraphs):
-        none = torch.empty(0, dtype=torch.int64)
-        return ParagraphScores(none, none, torch.empty(0, length), None if reference is None else torch.empty(0))
-    em, run, nll, kl = ExactMatch(), LongestRun(), TokenNLL(), ReferenceKL()
+        logits = torch.empty(0, length, model.config.vocab_size)
+        return _scores_of(OnePass(logits, paragraphs.continuations, None if reference is None else logits))
+    parts = []
     with parametrize.cached():
         for rows in _batches(paragraphs, batch_size, description):
             with head_inputs(model) as received:
                 logits = continuation_logits(model, paragraphs.ids[rows], length)
-            labels = paragraphs.continuations[rows].to(logits.device)
-            for metric in (em, run, nll):
-                metric.to(logits.device).update(logits, labels)
             if record is not None:
                 if not int(rows[0]):
                     check_head(model, received[0], logits)
                 record.hidden[rows] = received[0].float().cpu()
-            if reference is not None:
-                kl.to(logits.device).update(reference.logits(rows), logits)
-    count = len(paragraphs)
-    return ParagraphScores(
-        em.compute().reshape(count).cpu(),
-        run.compute().reshape(count).cpu(),
-        nll.compute().reshape(count, length).cpu(),
-        None if reference is None else kl.compute().reshape(count).cpu(),
-    )
+            labels = paragraphs.continuations[rows].to(logits.device)
+            base_logits = None if reference is None else reference.logits(rows)
+            parts.append(_scores_of(OnePass(logits, labels, base_logits)))
+    scores = ParagraphScores.concatenate(parts)
+    return ParagraphScores({key: values.cpu() for key, values in scores.values.items()}, scores.token_nll.cpu())
+
+
+def _scores_of(given: OnePass) -> ParagraphScores:
+    values = {metric.key: source.compute(given) for metric, source in metrics_from(FromPass)}
+    if given.base_logits is not None:
+        values |= {metric.key: source.compute(given) for metric, source in metrics_from(FromPassAndBase)}
+    return ParagraphScores(values, given.token_nll)
 
 
 def reference_states(
@@ -97,8 +134,9 @@ def reference_states(
 ) -> tuple[ParagraphScores, ReferenceStates]:
     """The base model's scores and its final hidden states [N, C, D], from the same pass.
 
-    KL is 0 in these scores by definition: the model is its own reference.
+    What compares with the base model is what it is by definition (KL: 0): the model is its own reference.
     """
     states = ReferenceStates.empty(len(paragraphs), paragraphs.continuation_length, model, directory)
     scores = score(model, paragraphs, batch_size, record=states, description=description)
-    return replace(scores, kl=torch.zeros(len(paragraphs))), states
+    itself = {metric.key: torch.full((len(scores),), source.itself) for metric, source in metrics_from(FromPassAndBase)}
+    return replace(scores, values={**scores.values, **itself}), states

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from memunlearn.words import counted
+
 Interval = tuple[float, float]
 Limits = tuple[float, float]
 
@@ -30,7 +32,7 @@ def too_few_clusters(clusters: int) -> str | None:
     """Why so many clusters give no interval, in words; None where they are enough."""
     if clusters >= FEWEST_CLUSTERS:
         return None
-    return f"{clusters} cluster{'' if clusters == 1 else 's'}, and an interval needs {FEWEST_CLUSTERS}"
+    return f"{counted(clusters, 'cluster')}, and an interval needs {FEWEST_CLUSTERS}"
 
 
 def mean_with_interval(

@@ -20,6 +20,7 @@ from memunlearn.statistics.intervals import (
     too_few_clusters,
 )
 from memunlearn.statistics.proportions import clustered_share
+from memunlearn.words import counted
 
 OneWay = Callable[[np.ndarray], Interval | None]
 
@@ -62,7 +63,7 @@ def why_no_interval(values: ArrayLike, clusters: ArrayLike, trials: ArrayLike | 
         return "not every value is a finite number"
     few = too_few_clusters(len(np.unique(np.asarray(clusters))))
     if few is None and trials is not None and too_few_clusters(number := len(np.unique(np.asarray(trials)))):
-        few = f"trials about {number} cluster{'' if number == 1 else 's'}, and an interval needs {FEWEST_CLUSTERS}"
+        few = f"trials about {counted(number, 'cluster')}, and an interval needs {FEWEST_CLUSTERS}"
     return few or "the same in every cluster, which says nothing of how much others would differ"
 
 

@@ -9,11 +9,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from memunlearn.sweeps.runs import Run, Trajectory
+from memunlearn.sweeps.run_files import Trajectory
+from memunlearn.sweeps.runs import Run
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckMeans:
     """Means at one check: EM in tokens, KL in nats per token; None where it was not measured."""
 
     step: int
@@ -31,7 +32,7 @@ class Crossing:
     bystander_val_em: float | None
 
 
-def checks_of(run: Run, forget_rows: Collection[int] | None = None) -> tuple[Check, ...]:
+def checks_of(run: Run, forget_rows: Collection[int] | None = None) -> tuple[CheckMeans, ...]:
     """The checks of a run by step, the base model (step 0) first.
 
     forget_rows: forget EM over the paragraphs with these indices only, which needs the run's trajectory (else no checks).
@@ -42,17 +43,17 @@ def checks_of(run: Run, forget_rows: Collection[int] | None = None) -> tuple[Che
     return () if forget_rows is not None else _of_curve(run)
 
 
-def equal_step(a: Sequence[Check], b: Sequence[Check]) -> int | None:
+def equal_step(a: Sequence[CheckMeans], b: Sequence[CheckMeans]) -> int | None:
     """The largest step that both have a check at; None where there is none after the base model."""
     common = {check.step for check in a} & {check.step for check in b} - {0}
     return max(common, default=None)
 
 
-def at_step(checks: Sequence[Check], step: int) -> Check:
+def at_step(checks: Sequence[CheckMeans], step: int) -> CheckMeans:
     return next(check for check in checks if check.step == step)
 
 
-def at_level(checks: Sequence[Check], level: float) -> Crossing | None:
+def at_level(checks: Sequence[CheckMeans], level: float) -> Crossing | None:
     """The first time forget EM is at or below the level (tokens), linear between the two checks around it; None if never.
 
     None too where the first check is there already: nothing had to be forgotten.
@@ -85,18 +86,18 @@ def rows_at_step(trajectory: Trajectory, name: str, step: int) -> dict[int, tupl
     return {index: (cluster, em, kl) for index, cluster, em, kl in zip(*(c[chosen].tolist() for c in columns), strict=True)}
 
 
-def _of_curve(run: Run) -> tuple[Check, ...]:
+def _of_curve(run: Run) -> tuple[CheckMeans, ...]:
     forget = (run.result.get("before") or {}).get("forget") or {}
-    found = {0: Check(0, forget.get("em"), 0.0, None)}
+    found = {0: CheckMeans(0, forget.get("em"), 0.0, None)}
     for row in run.curve:
         if "check/forget_em" in row and "step" in row:
             step = int(row["step"])
             values = (row["check/forget_em"], row.get("check/retain_val_kl"), row.get("check/bystander_val_em"))
-            found[step] = Check(step, *(value if value is not None and math.isfinite(value) else None for value in values))
+            found[step] = CheckMeans(step, *(value if value is not None and math.isfinite(value) else None for value in values))
     return tuple(found[step] for step in sorted(found)) if len(found) > 1 else ()
 
 
-def _of_trajectory(trajectory: Trajectory, forget_rows: Collection[int] | None) -> tuple[Check, ...]:
+def _of_trajectory(trajectory: Trajectory, forget_rows: Collection[int] | None) -> tuple[CheckMeans, ...]:
     forget = trajectory.set == "forget"
     if forget_rows is not None:
         forget &= np.isin(trajectory.index, list(forget_rows))
@@ -106,7 +107,7 @@ def _of_trajectory(trajectory: Trajectory, forget_rows: Collection[int] | None) 
         (trajectory.set == "bystander_val", trajectory.em),
     )
     return tuple(
-        Check(int(step), *(_mean(values[chosen & (trajectory.step == step)]) for chosen, values in parts))
+        CheckMeans(int(step), *(_mean(values[chosen & (trajectory.step == step)]) for chosen, values in parts))
         for step in np.unique(trajectory.step)
     )
 

@@ -9,18 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memunlearn.sweeps.checks import levels
-from memunlearn.sweeps.differences import (
-    BYSTANDER_EM,
-    BYSTANDER_VAL_EM,
-    FORGET_EM,
-    RETAIN_KL,
-    RETAIN_VAL_KL,
-    STEPS,
-    Difference,
-    PairedRuns,
-    Quantity,
-    difference,
-)
+from memunlearn.sweeps.differences import Difference, PairedRuns, difference
 from memunlearn.sweeps.pairs import (
     RunPair,
     at_equal_forget_em,
@@ -29,10 +18,10 @@ from memunlearn.sweeps.pairs import (
     kept_steps,
     run_pairs,
 )
+from memunlearn.sweeps.quantities import BYSTANDER_VAL_EM, FORGET_EM, KEPT_STEP, MAIN_COLUMNS, RETAIN_VAL_KL, STEPS
 from memunlearn.sweeps.runs import Run
 from memunlearn.sweeps.settings import MATCHED, Setting, also_different, comparable, continuation_length
 
-KEPT_STEPS = Quantity("the kept step", "steps", 1)
 END = "at the end of the runs"
 EQUAL_STEPS = "at equal steps"
 
@@ -56,7 +45,7 @@ CONTRASTS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Two settings that differ in one thing. a, b: what they are called in sentences; short: `a - b` for figures; held: what
     both have in common.
@@ -97,26 +86,20 @@ def _compare(contrast: Contrast, a: Setting, b: Setting) -> Comparison:
         remarks.append(_over_alternatives(pairs))
     differences = [*_at_the_end(pairs), *_at_equal_steps(pairs), *_at_equal_forget_em(pairs)]
     return Comparison(
-        contrast.title,
-        _called(contrast, contrast.a),
-        _called(contrast, contrast.b),
-        f"{contrast.a} - {contrast.b}",
-        a.label_without(contrast.factor),
-        tuple(remark for remark in remarks if remark),
-        tuple(one for one in differences if one is not None),
+        title=contrast.title,
+        a=_called(contrast, contrast.a),
+        b=_called(contrast, contrast.b),
+        short=f"{contrast.a} - {contrast.b}",
+        held=a.label_without(contrast.factor),
+        remarks=tuple(remark for remark in remarks if remark),
+        differences=tuple(difference for difference in differences if difference is not None),
     )
 
 
 def _at_the_end(pairs: Sequence[RunPair]) -> list[Difference | None]:
     trials = any(row.get("trial") is not None for pair in pairs for row in pair.a.paragraphs[:1])
-    return [
-        difference(quantity, END, at_the_end(pairs, name, column, key), trials=trials)
-        for quantity, name, column, key in (
-            (FORGET_EM, "forget", "em_after", "em"),
-            (BYSTANDER_EM, "bystander", "em_after", "em"),
-            (RETAIN_KL, "retain", "kl", "kl"),
-        )
-    ] + [difference(KEPT_STEPS, END, kept_steps(pairs))]
+    found = [difference(column.quantity, END, at_the_end(pairs, column), trials=trials) for column in MAIN_COLUMNS]
+    return [*found, difference(KEPT_STEP, END, kept_steps(pairs))]
 
 
 def _at_equal_steps(pairs: Sequence[RunPair]) -> list[Difference | None]:
@@ -140,7 +123,7 @@ def _at_equal_forget_em(pairs: Sequence[RunPair]) -> list[Difference | None]:
         note = f"reached by {len(crossings)} of {len(pairs)} pairs"
         for quantity, field in ((RETAIN_VAL_KL, "retain_val_kl"), (BYSTANDER_VAL_EM, "bystander_val_em"), (STEPS, "step")):
             values = [(seed, getattr(a, field), getattr(b, field)) for seed, a, b in crossings]
-            paired = [PairedRuns(seed, a, b) for seed, a, b in values if a is not None and b is not None]
+            paired = [PairedRuns(seed=seed, a=a, b=b) for seed, a, b in values if a is not None and b is not None]
             found.append(difference(quantity, f"at forget EM {level:g}", paired, note))
     return found
 

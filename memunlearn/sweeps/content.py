@@ -8,27 +8,13 @@ from dataclasses import dataclass
 from memunlearn.results.sentence import STOPPED_BECAUSE
 from memunlearn.statistics.intervals import FEWEST_CLUSTERS
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST
-from memunlearn.sweeps.comparisons import END, EQUAL_STEPS, Comparison, comparisons_of
-from memunlearn.sweeps.differences import (
-    BYSTANDER_EM,
-    FORGET_EM,
-    RETAIN_KL,
-    SEEDS_AND_CLUSTERS,
-    SEEDS_AND_TRIALS,
-    Difference,
-    sentence,
-)
+from memunlearn.sweeps.comparisons import Comparison, comparisons_of
+from memunlearn.sweeps.differences import SEEDS_AND_CLUSTERS, SEEDS_AND_TRIALS
+from memunlearn.sweeps.means import Mean, MemorizedShare, mean_of_run, memorized_after, setting_means
+from memunlearn.sweeps.quantities import OF_BYSTANDER, OF_FORGET, OF_RETAIN
 from memunlearn.sweeps.runs import Run
-from memunlearn.sweeps.settings import Setting, continuation_length, repeated, seed_name, settings_of
-from memunlearn.sweeps.tables import (
-    COLUMNS,
-    Mean,
-    MemorizedShare,
-    kept_step,
-    mean_of_run,
-    memorized_after,
-    setting_means,
-)
+from memunlearn.sweeps.settings import Setting, repeated, seed_name, settings_of
+from memunlearn.words import counted
 
 HOW = (
     "At equal steps: at the largest step that both runs of a pair have a check at. At equal forget EM: when it first comes "
@@ -57,7 +43,7 @@ class SettingRow:
     means: tuple[Mean, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JobRow:
     """A line of the table of finished runs."""
 
@@ -72,7 +58,7 @@ class JobRow:
     memorized: MemorizedShare | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepContent:
     """Everything that is shown. lost: failed and unfinished runs with why. remarks: runs left out or read in part."""
 
@@ -88,49 +74,20 @@ class SweepContent:
 
 def content_of(runs: Sequence[Run]) -> SweepContent:
     settings = settings_of(runs)
+    means = setting_means(settings)
     return SweepContent(
-        _headline(runs, settings),
-        tuple(dict.fromkeys(note for run in runs for note in run.notes)),
-        tuple(settings),
-        tuple(
-            SettingRow(one.label, tuple(map(seed_name, one.runs)), means)
-            for one, means in zip(settings, setting_means(settings), strict=True)
+        headline=_headline(runs, settings),
+        notes=tuple(dict.fromkeys(note for run in runs for note in run.notes)),
+        settings=tuple(settings),
+        setting_rows=tuple(
+            SettingRow(setting.label, tuple(map(seed_name, setting.runs)), row)
+            for setting, row in zip(settings, means, strict=True)
         ),
-        tuple(comparisons_of(settings)),
-        tuple(_job(setting, run) for setting in settings for run in setting.runs),
-        tuple((run, _why(run)) for run in runs if run.state != "finished"),
-        tuple(_remarks(runs, settings)),
+        comparisons=tuple(comparisons_of(settings)),
+        jobs=tuple(_job(setting, run) for setting in settings for run in setting.runs),
+        lost=tuple((run, _why(run)) for run in runs if run.state != "finished"),
+        remarks=tuple(_remarks(runs, settings)),
     )
-
-
-def headline_sentences(comparison: Comparison) -> list[str]:
-    """The comparison in a few sentences: the kept states, forget EM at equal steps, and the side effects at equal forget EM
-    (the lowest of the levels that most pairs reach)."""
-    reached = {one.moment: len(one.pairs) for one in comparison.differences if one.moment not in (END, EQUAL_STEPS)}
-    level = max(reversed(reached), key=lambda moment: reached[moment], default=None)
-    chosen = [one for one in comparison.differences if _in_headline(one, level)]
-    return [sentence(one, comparison.a, comparison.b) for one in chosen]
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def points(found: Difference) -> str:
-    """The seeds' own differences, where there are too few for an interval: `seed 0: +0.25 (-1.00 to +1.50 over clusters)`."""
-    quantity = found.quantity
-    said = []
-    for pair in found.pairs:
-        within = pair.interval
-        bounds = "" if within is None else f" ({within[0]:+.{quantity.digits}f} to {within[1]:+.{quantity.digits}f})"
-        said.append(f"seed {pair.seed}: {round(pair.a - pair.b, quantity.digits) + 0.0:+.{quantity.digits}f}{bounds}")
-    return "; ".join(said)
-
-
-def _in_headline(one: Difference, level: str | None) -> bool:
-    if one.moment == END:
-        return one.quantity.label != "the kept step"
-    return one.moment == level or (one.moment == EQUAL_STEPS and one.quantity == FORGET_EM)
 
 
 def _headline(runs: Sequence[Run], settings: Sequence[Setting]) -> str:
@@ -144,18 +101,16 @@ def _headline(runs: Sequence[Run], settings: Sequence[Setting]) -> str:
 
 def _job(setting: Setting, run: Run) -> JobRow:
     reason = str(run.result.get("stopped_because"))
-    of_quantity = {column.quantity: column for column in COLUMNS}
-    forget_em, bystander_em, retain_kl = (mean_of_run(run, of_quantity[one]) for one in (FORGET_EM, BYSTANDER_EM, RETAIN_KL))
     return JobRow(
-        run,
-        setting.label,
-        seed_name(run),
-        STOPPED_BECAUSE.get(reason, reason),
-        kept_step(run),
-        forget_em,
-        bystander_em,
-        retain_kl,
-        memorized_after(run, continuation_length(run)),
+        run=run,
+        label=setting.label,
+        seed=seed_name(run),
+        stopped=STOPPED_BECAUSE.get(reason, reason),
+        kept_step=run.kept_step,
+        forget_em=mean_of_run(run, OF_FORGET),
+        bystander_em=mean_of_run(run, OF_BYSTANDER),
+        retain_kl=mean_of_run(run, OF_RETAIN),
+        memorized=memorized_after(run),
     )
 
 

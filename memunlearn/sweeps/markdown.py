@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memunlearn.sweeps.comparisons import Comparison
-from memunlearn.sweeps.content import HOW, JobRow, SweepContent, counted, headline_sentences, points
-from memunlearn.sweeps.differences import Difference, interval_text, p_text
-from memunlearn.sweeps.tables import Mean
+from memunlearn.sweeps.content import HOW, JobRow, SweepContent
+from memunlearn.sweeps.differences import Difference
+from memunlearn.sweeps.means import Mean
+from memunlearn.sweeps.sentences import headline_sentences, points
+from memunlearn.words import counted, p_value_alone, to
 
 OVER_CLUSTERS = "Intervals: over the clusters (and trials) of the run, conditional on it; of the share still memorized: exact."
 JOB_NUMBERS = ("forget EM", "still memorized", "bystander EM", "retain KL", "kept step")
@@ -66,9 +68,7 @@ def mean_text(mean: Mean) -> str:
     if mean.value is None:
         return "-"
     value = mean.quantity.text(mean.value)
-    if mean.interval is None:
-        return value
-    return f"{value} ({mean.quantity.text(mean.interval[0])} to {mean.quantity.text(mean.interval[1])})"
+    return value if mean.interval is None else f"{value} ({mean.quantity.to(mean.interval)})"
 
 
 def _units(content: SweepContent) -> list[str]:
@@ -82,31 +82,26 @@ def _units(content: SweepContent) -> list[str]:
 
 
 def _difference_row(found: Difference) -> list[str]:
-    quantity = found.quantity
-    when = found.moment + (f" ({found.note})" if found.note else "")
-    interval = "-" if found.interval is None else interval_text(quantity, found.interval)
-    p = "-" if found.p is None else p_text(found.p).removeprefix("= ")
-    gap = f"{round(found.mean, quantity.digits) + 0.0:+.{quantity.digits}f}"
-    means = (quantity.text(found.mean_a), quantity.text(found.mean_b))
+    quantity, interval = found.quantity, found.interval
     return [
-        when,
+        found.moment + (f" ({found.note})" if found.note else ""),
         quantity.label,
         quantity.unit,
-        *means,
-        gap,
-        interval,
-        p,
+        quantity.text(found.mean_a),
+        quantity.text(found.mean_b),
+        quantity.signed(found.mean),
+        "-" if interval is None else quantity.signed_to(interval),
+        "-" if found.p is None else p_value_alone(found.p),
         str(len(found.pairs)),
-        found.unit if found.interval else "-",
+        "-" if interval is None else found.unit,
     ]
 
 
 def _job_row(job: JobRow) -> list[str]:
-    share = job.memorized
-    memorized = "-"
+    memorized, share = "-", job.memorized
     if share is not None:
         within = share_text(share.interval)
-        memorized = f"{share.hits} of {counted(share.n, share.unit[:-1])}" + (f" ({within})" if within else "")
+        memorized = f"{share.hits} of {counted(share.clusters, 'cluster')}" + (f" ({within})" if within else "")
     step = "-" if job.kept_step is None else f"{job.kept_step:,}"
     means = [mean_text(job.forget_em), memorized, mean_text(job.bystander_em), mean_text(job.retain_kl)]
     return [job.run.folder, job.label, job.seed, *means, step, job.stopped]
@@ -114,7 +109,7 @@ def _job_row(job: JobRow) -> list[str]:
 
 def share_text(interval: tuple[float, float] | None) -> str:
     """`0.0 to 10.9 %`; nothing where there is no interval."""
-    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
+    return "" if interval is None else f"{to((100 * interval[0], 100 * interval[1]), 1)} %"
 
 
 def _plain(text: str) -> str:

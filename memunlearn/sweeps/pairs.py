@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from memunlearn.sweeps.checks import Check, Crossing, at_level, at_step, checks_of, equal_step, rows_at_step
+from memunlearn.sweeps.checks import CheckMeans, Crossing, at_level, at_step, checks_of, equal_step, rows_at_step
 from memunlearn.sweeps.differences import PairedRuns
+from memunlearn.sweeps.quantities import Column
 from memunlearn.sweeps.runs import Run
 from memunlearn.sweeps.settings import Setting, seed_name
 
@@ -49,26 +50,26 @@ def run_pairs(a: Setting, b: Setting, by_row: bool, with_alternative: bool) -> l
     return pairs
 
 
-def at_the_end(pairs: Sequence[RunPair], name: str, column: str, mean: str) -> list[PairedRuns]:
-    """The kept states in one set. column: of paragraphs.parquet, paired by row; where that cannot be done for every pair, the
-    means of result.json under the key `mean`, pairs without it left out."""
-    by_row = [_by_row(pair, rows_of(pair.a, name, column), rows_of(pair.b, name, column), name) for pair in pairs]
+def at_the_end(pairs: Sequence[RunPair], column: Column) -> list[PairedRuns]:
+    """The kept states, paired by row; where that cannot be done for every pair, the means of result.json, pairs without them
+    left out."""
+    by_row = [_by_row(pair, rows_of(pair.a, column), rows_of(pair.b, column), column.set) for pair in pairs]
     if by_row and all(pair is not None for pair in by_row):
         return [pair for pair in by_row if pair is not None]
-    return _of_runs(pairs, lambda run: (run.result["after"].get(name) or {}).get(mean))
+    return _of_runs(pairs, lambda run: column.mean_after(run.result))
 
 
 def kept_steps(pairs: Sequence[RunPair]) -> list[PairedRuns]:
     """The step whose state was kept; the number of steps where the protocol keeps none."""
-    return _of_runs(pairs, lambda run: _number_or(run.result.get("kept_step"), run.result.get("steps")))
+    return _of_runs(pairs, lambda run: run.kept_step)
 
 
 def at_equal_steps(pairs: Sequence[RunPair], name: str, field: str) -> tuple[list[PairedRuns], list[int]]:
-    """A field of Check at the largest step that both runs of a pair have a check at, and those steps. name: the field's set.
+    """A field of CheckMeans at the largest step that both runs of a pair have a check at, and those steps.
 
-    By row where every pair has two trajectories, else by mean.
+    name: the field's set. By row where every pair has two trajectories, else by mean.
     """
-    steps = [equal_step(_checks(pair.a), _checks(pair.b)) for pair in pairs]
+    steps = [equal_step(checks_of(pair.a), checks_of(pair.b)) for pair in pairs]
     there = [(pair, step) for pair, step in zip(pairs, steps, strict=True) if step is not None]
     by_row = [
         _by_row(pair, _trajectory_rows(pair.a, name, step), _trajectory_rows(pair.b, name, step), name) for pair, step in there
@@ -79,7 +80,7 @@ def at_equal_steps(pairs: Sequence[RunPair], name: str, field: str) -> tuple[lis
     for pair, step in there:
         a, b = (getattr(at_step(checks_over(run, pair), step), field) for run in (pair.a, pair.b))
         if a is not None and b is not None:
-            found.append(PairedRuns(pair.seed, a, b))
+            found.append(PairedRuns(seed=pair.seed, a=a, b=b))
             kept.append(step)
     return found, kept
 
@@ -90,13 +91,9 @@ def at_equal_forget_em(pairs: Sequence[RunPair], level: float) -> list[tuple[str
     return [(seed, a, b) for seed, a, b in crossings if a is not None and b is not None]
 
 
-def checks_over(run: Run, pair: RunPair) -> tuple[Check, ...]:
+def checks_over(run: Run, pair: RunPair) -> tuple[CheckMeans, ...]:
     """The run's checks over the pair's forget rows; over all of them where a trajectory is missing on either side."""
     return checks_of(run, pair.forget_rows if pair.a.trajectory and pair.b.trajectory else None)
-
-
-def _checks(run: Run) -> tuple[Check, ...]:
-    return checks_of(run)
 
 
 def _by_row(pair: RunPair, a: Rows, b: Rows, name: str) -> PairedRuns | None:
@@ -107,20 +104,20 @@ def _by_row(pair: RunPair, a: Rows, b: Rows, name: str) -> PairedRuns | None:
         return None
     mean_a, mean_b = (sum(rows[key].value for key in kept) / len(kept) for rows in (a, b))
     gaps = tuple(a[key].value - b[key].value for key in kept)
-    return PairedRuns(
-        pair.seed, mean_a, mean_b, gaps, tuple(a[key].cluster for key in kept), trials_of([a[key] for key in kept])
-    )
+    clusters, trials = tuple(a[key].cluster for key in kept), trials_of([a[key] for key in kept])
+    return PairedRuns(seed=pair.seed, a=mean_a, b=mean_b, differences=gaps, clusters=clusters, trials=trials)
 
 
-def rows_of(run: Run, name: str, column: str) -> Rows:
-    """Rows by (forget row of the trial, index, origin)."""
+def rows_of(run: Run, column: Column) -> Rows:
+    """The paragraphs' values after the run, in the unit of tables, by (forget row of the trial, index, origin)."""
     trials = {row["trial"]: row for row in run.paragraphs if row["set"] == "forget" and row.get("trial") is not None}
     rows: Rows = {}
     for row in run.paragraphs:
-        if row["set"] == name and row.get(column) is not None:
+        value = column.value_after(row)
+        if value is not None:
             of_trial = trials.get(row.get("trial"), {})
             key = (of_trial.get("index"), row["index"], row.get("origin"))
-            rows[key] = Row(float(row[column]), row["cluster"], of_trial.get("cluster"))
+            rows[key] = Row(value, row["cluster"], of_trial.get("cluster"))
     return rows
 
 
@@ -139,7 +136,7 @@ def _trajectory_rows(run: Run, name: str, step: int) -> Rows:
 
 def _of_runs(pairs: Sequence[RunPair], number: Callable[[Run], Any]) -> list[PairedRuns]:
     values = [(pair.seed, number(pair.a), number(pair.b)) for pair in pairs]
-    return [PairedRuns(seed, float(a), float(b)) for seed, a, b in values if a is not None and b is not None]
+    return [PairedRuns(seed=seed, a=float(a), b=float(b)) for seed, a, b in values if a is not None and b is not None]
 
 
 def _with_alternative(edit: Run) -> frozenset[int] | None:
@@ -147,7 +144,3 @@ def _with_alternative(edit: Run) -> frozenset[int] | None:
         row["index"] for row in edit.paragraphs if row["set"] == "forget" and row.get("alternative") is not None
     ]
     return frozenset(rows) or None
-
-
-def _number_or(value: Any, other: Any) -> Any:
-    return other if value is None else value

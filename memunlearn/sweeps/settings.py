@@ -44,7 +44,7 @@ class Setting:
     def label_without(self, left_out: str | None) -> str:
         """The label without one of its keys; may be empty."""
         said = [said_of(key, self.facts[key]) for key in self.names if key != left_out]
-        return ", ".join(one for one in said if one)
+        return ", ".join(filter(None, said))
 
 
 def settings_of(runs: Sequence[Run]) -> list[Setting]:

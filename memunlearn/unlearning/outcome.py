@@ -14,7 +14,8 @@ from memunlearn.evaluation.suite import Baseline, Measurement, base_measurement,
 from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.scoring.greedy import greedy_continuations
-from memunlearn.scoring.metrics import longest_common_run
+from memunlearn.scoring.metric import FromText
+from memunlearn.scoring.metrics import metrics_from
 from memunlearn.scoring.score import ParagraphScores
 from memunlearn.unlearning.checks import Check, CheckedScores
 
@@ -26,14 +27,29 @@ class Said:
     """What the models say after some of a set's prefixes.
 
     rows: [m] positions in the set's outcome. before, after: [m, C] greedy continuations of the base and the current model.
-    run_before, run_after: [m] int64, their longest common run with the paragraph's continuation, 0..C.
+    values_before, values_after: [m] each, by the key of every metric of decoded text (longest common run).
     """
 
     rows: Tensor
     before: Tensor
     after: Tensor
-    run_before: Tensor
-    run_after: Tensor
+    values_before: Mapping[str, Tensor]
+    values_after: Mapping[str, Tensor]
+
+    @staticmethod
+    def concatenate(parts: Sequence[tuple[int, Said]]) -> Said:
+        """Those of several outcomes that are put together; each with the position where its outcome starts."""
+
+        def joined(values: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+            return {key: torch.cat([of_part[key] for of_part in values]) for key in values[0]}
+
+        return Said(
+            torch.cat([start + said.rows for start, said in parts]),
+            torch.cat([said.before for _, said in parts]),
+            torch.cat([said.after for _, said in parts]),
+            joined([said.values_before for _, said in parts]),
+            joined([said.values_after for _, said in parts]),
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,7 @@ class AlternativeOutcome:
     rows: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """sets: by name; empty ones are left out.
 
@@ -85,6 +101,11 @@ class Outcome:
     trajectory: Sequence[CheckedScores] = ()
 
 
+def text_values(said: Tensor, continuations: Tensor) -> dict[str, Tensor]:
+    """[m] each, by the key of every metric of decoded text: said, continuations [m, C]."""
+    return {metric.key: source.compute(said, continuations) for metric, source in metrics_from(FromText)}
+
+
 def measure_set(
     model: PreTrainedModel, baseline: Baseline, index: Tensor, batch_size: int, name: str | None = None, texts: int = 0
 ) -> SetOutcome:
@@ -100,7 +121,7 @@ def measure_set(
         prefixes = baseline.paragraphs.prefixes[rows]
         now = greedy_continuations(model, prefixes, length, batch_size, name and f"decoding {name}")
         before, true = baseline.own.continuations[rows], baseline.paragraphs.continuations[rows]
-        said = Said(rows, before, now, longest_common_run(before, true), longest_common_run(now, true))
+        said = Said(rows, before, now, text_values(before, true), text_values(now, true))
     return SetOutcome(baseline.paragraphs, index, base_measurement(baseline), after, said)
 
 
@@ -110,17 +131,11 @@ def pool_trials(trials: Sequence[tuple[int, SetOutcome]], trial_clusters: Tensor
     about = [int(trial_clusters[trial]) for trial, _ in trials]
     starts = [0, *accumulate(len(outcome.index) for outcome in outcomes)]
     said = [(start, outcome.said) for start, outcome in zip(starts, outcomes, strict=False) if outcome.said is not None]
-    pooled = None
-    if said:
-        pooled = Said(
-            torch.cat([start + one.rows for start, one in said]),
-            *(torch.cat([getattr(one, field) for _, one in said]) for field in ("before", "after", "run_before", "run_after")),
-        )
     return SetOutcome(
         concatenate([o.paragraphs for o in outcomes]),
         torch.cat([o.index for o in outcomes]),
         pool([o.before for o in outcomes], about),
         pool([o.after for o in outcomes], about),
-        pooled,
+        Said.concatenate(said) if said else None,
         torch.cat([torch.full((len(o.index),), trial) for trial, o in trials]),
     )

@@ -43,6 +43,11 @@ class PerParagraph:
         retain_rows = len(preparation.baselines["retain_train"].paragraphs)
         if given.stop is not None:
             raise UserError(f"protocol=per_paragraph takes {self.steps} steps a trial and no stop rule: add stop=none")
+        if "protected" in preparation.baselines:
+            raise UserError(
+                "protocol=per_paragraph keeps the retain rows of each trial and no others: leave out paragraphs.protected, "
+                "or use protocol=joint"
+            )
         if given.resume_from is not None:
             raise UserError("a per_paragraph run cannot be resumed: start it anew, in another folder")
         for what, needed, there in (
@@ -69,13 +74,13 @@ class PerParagraph:
         for mask in runner.masks:
             per_component.update(count_per_component(mask.indices, given.weights))
         return Outcome(
-            {name: pool_trials(outcomes, runner.trial_clusters) for name, outcomes in runner.outcomes.items()},
-            pool_alternatives(runner.alternatives),
-            runner.patches,
-            runner.masks[0].k,
-            runner.masks[0].eligible,
-            per_component,
-            len(plan),
-            None,
-            "nan" if runner.diverged else "max_steps",
+            sets={name: pool_trials(outcomes, runner.trial_clusters) for name, outcomes in runner.outcomes.items()},
+            alternatives=pool_alternatives(runner.alternatives),
+            patches=runner.patches,
+            k=runner.masks[0].k,
+            eligible=runner.masks[0].eligible,
+            per_component=per_component,
+            steps=len(plan),
+            kept_step=None,
+            stopped_because="nan" if runner.diverged else "max_steps",
         )

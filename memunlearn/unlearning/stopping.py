@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import lightning
-import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.models.sparse_delta import delta_parameters
 from memunlearn.scoring.greedy import greedy_continuations
-from memunlearn.scoring.metrics import longest_common_run
+from memunlearn.scoring.metric import FromText
+from memunlearn.scoring.metrics import metrics_from
 from memunlearn.scoring.score import score
-from memunlearn.unlearning.checks import Check, CheckedScores, check_of, columns_of
+from memunlearn.unlearning.checks import Check, CheckedScores, check_of
 from memunlearn.unlearning.module import Unlearning
 from memunlearn.unlearning.preparation import Preparation
 
@@ -157,13 +157,12 @@ class StopAndKeep(lightning.Callback):
         self.alternatives = None if preparation.alternative_scores is None else preparation.loss_rows
         self.length = preparation.loss_rows.continuation_length
         scores = {name: preparation.baselines[name].scores for name in CHECKED}
-        self.best = check_of(0, scores, 0.0, preparation.alternative_scores)
+        self.best = check_of(0, scores, preparation.alternative_scores)
         self.best_deltas: dict[str, Tensor] = {}
-        base = {name: columns_of(scores[name]) for name in CHECKED}
-        base["retain_val"]["kl"] = torch.zeros_like(base["retain_val"]["nll"])
+        base = {name: dict(scores[name].values) for name in CHECKED}
         own = self.baselines["forget"].own
         if self.alternatives is not None and own is not None:
-            self.best = self._with_common_runs(self.best, base["forget"], own.continuations)
+            self.best = self._with_texts(self.best, base["forget"], own.continuations)
         self.trajectory = [CheckedScores(0, base)]
         self.last_checked = 0
         self.low_checks = 0  # the last ones in a row that bystander EM was too low at
@@ -183,24 +182,27 @@ class StopAndKeep(lightning.Callback):
                 alternatives = score(module.model, self.alternatives, self.batch_size)
         kl = scores["retain_val"].kl
         assert kl is not None
-        check = check_of(step, scores, float(kl.double().mean()), alternatives)
+        check = check_of(step, scores, alternatives)
         if kl.isnan().any():
             return check
-        columns = {name: columns_of(scores[name]) for name in CHECKED}
+        columns = {name: dict(scores[name].values) for name in CHECKED}
         unhurt = self.rule.hurt(check, self.length) is None
         if alternatives is not None and unhurt and self.rule.forgotten_if_nothing_is_said(check, self.length):
             prefixes = self.baselines["forget"].paragraphs.prefixes
             with self.precision():
                 said = greedy_continuations(module.model, prefixes, self.length, self.batch_size)
-            check = self._with_common_runs(check, columns["forget"], said)
+            check = self._with_texts(check, columns["forget"], said)
         self.trajectory.append(CheckedScores(step, columns))
         return check
 
-    def _with_common_runs(self, check: Check, columns: dict[str, Tensor], said: Tensor) -> Check:
-        """The check with the longest common run of what is said [N, C] after the forget prefixes; each row's in `columns`."""
-        runs = longest_common_run(said, self.baselines["forget"].paragraphs.continuations)
-        columns["longest_common_run"] = runs
-        return replace(check, forget_longest_common_run=float(runs.double().mean()))
+    def _with_texts(self, check: Check, columns: dict[str, Tensor], said: Tensor) -> Check:
+        """The check with the metrics of what is said [N, C] after the forget prefixes; each row's in `columns`."""
+        numbers = {}
+        for metric, source in metrics_from(FromText):
+            columns[metric.key] = source.compute(said, self.baselines["forget"].paragraphs.continuations)
+            if "forget" in metric.checked:
+                numbers[metric.check_name("forget")] = float(columns[metric.key].double().mean())
+        return check.with_numbers(numbers)
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         # Resumed from the checkpoint of the very step at which the rule said enough: there is nothing left to train.
@@ -215,6 +217,9 @@ class StopAndKeep(lightning.Callback):
         # The step does not advance while gradients accumulate.
         if module.diverged_at is not None or step == self.last_checked or not self.rule.is_due(step):
             return
+        module.log_curve(before=step - 1)  # the row of the step that has just been taken follows the check's
+        if module.diverged_at is not None:
+            return
         self.last_checked = step
         check = self.check(module, step)
         if math.isnan(check.retain_val_kl):
@@ -222,7 +227,7 @@ class StopAndKeep(lightning.Callback):
             trainer.should_stop = True
             return
         values = {
-            f"check/{name}": float(value) for name, value in asdict(check).items() if name != "step" and value is not None
+            f"check/{name}": float(value) for name, value in check.numbers().items() if name != "step" and value is not None
         }
         for logger in trainer.loggers:
             logger.log_metrics(values, step)

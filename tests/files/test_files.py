@@ -6,10 +6,12 @@ import pyarrow.parquet
 import pytest
 
 from memunlearn.files.writing import (
+    finite_or_null,
     remove_folder,
     remove_leftovers,
     replacing,
     replacing_folder,
+    write_bytes,
     write_json,
     write_parquet,
     write_text,
@@ -115,3 +117,28 @@ def test_the_name_of_a_removed_folder_is_free_before_anything_in_it_goes(tmp_pat
     remove_leftovers(tmp_path)
     assert list(tmp_path.iterdir()) == []
     remove_folder(tmp_path / "model")
+
+
+def test_numbers_that_json_lacks_are_null_wherever_they_stand():
+    data = {"a": [1.5, math.nan, (math.inf, -math.inf)], "b": {"c": math.nan, "d": "nan", "e": None, "f": True}}
+    assert finite_or_null(data) == {"a": [1.5, None, [None, None]], "b": {"c": None, "d": "nan", "e": None, "f": True}}
+    assert math.isnan(data["a"][1])  # what was given is left alone
+
+
+def test_what_json_cannot_hold_is_refused_and_leaves_no_file(tmp_path):
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"a": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_are_written_as_they_are_in_folders_that_are_made(tmp_path):
+    content = bytes(range(256))
+    write_bytes(tmp_path / "a" / "b" / "c.bin", content)
+    assert (tmp_path / "a" / "b" / "c.bin").read_bytes() == content
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["c.bin"]
+
+
+def test_a_folder_that_is_not_there_is_removed_without_complaint(tmp_path):
+    remove_folder(tmp_path / "gone")
+    remove_leftovers(tmp_path / "gone")
+    assert list(tmp_path.iterdir()) == []

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import fake_results
 import pytest
 
+from memunlearn.charts.files import Picture
 from memunlearn.reporting.page import report, write_report
-from memunlearn.results.figures import Picture
 
 PICTURES = [Picture("em", b"\x89PNG em", b"%PDF"), Picture("training", b"\x89PNG training", b"%PDF")]
 VOID = {"meta", "link", "img", "br", "input"}
@@ -53,7 +53,7 @@ def page():
 
 
 def test_texts_cannot_break_out(page):
-    assert page.count("script") == 4 and page.count("b") == 0  # plotly, the page's own, and two blocks of data
+    assert page.count("script") == 4 and page.count("b") == 0  # the drawing library, the page's own, and two blocks of data
     assert page.words.count("</table><script>alert('before')</script><!-- [bold]text[/bold]\ufffd[31m") == 5
     assert "something else &amp; <b>bold</b>" in page.words
     assert "A test of the software & no <b>evidence</b>." in page.words
@@ -61,7 +61,10 @@ def test_texts_cannot_break_out(page):
 
 
 def test_data_for_the_script_is_all_there(page):
-    plots, paragraphs = (json.loads(data) for data in page.scripts[:2])
+    plots, browser = (json.loads(data) for data in page.scripts[:2])
+    paragraphs, labels = browser["rows"], [label for label, _, _ in browser["metrics"]]
+    assert labels == ["EM", "longest run", "longest common run", "NLL", "KL"]
+    assert all(row["scores"].keys() == {key for _, key, _ in browser["metrics"]} for row in paragraphs)
     assert plots.keys() == {"training", "em", "nll", "em_nll", "mask"}
     assert [row["set"] for row in paragraphs] == ["forget"] * 5 + ["bystander"] * 2
     assert paragraphs[0]["tokens"] == fake_results.paragraphs(5)[0]["token_texts"]

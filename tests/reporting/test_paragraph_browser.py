@@ -31,8 +31,9 @@ def test_rows_are_what_the_table_says():
     row = {**fake_results.paragraphs(1)[0], "kl": float("nan"), "nll_after": 1.23456, "alternative": "asked"}
     (shown,) = browser_rows([row]).rows
     assert shown["tokens"] == row["token_texts"] and shown["original"] is None and shown["before"] is None
-    assert shown["common"] == [50, row["longest_common_run_after"]]
-    assert shown["token_nll"][1][:3] == [7.5, 0.25, 0.5] and shown["nll"] == [0.06, 1.235] and shown["kl"] is None
+    assert shown["scores"]["longest_common_run"] == [50, row["longest_common_run_after"]]
+    assert shown["token_nll"][1][:3] == [7.5, 0.25, 0.5] and shown["scores"]["nll"] == [0.06, 1.235]
+    assert shown["scores"]["kl"] == [None]
     assert shown["prefix"] == row["prefix"] and shown["after"] == row["continuation_after"] and shown["alternative"] == "asked"
 
 
@@ -52,7 +53,8 @@ def test_rows_of_runs_that_kept_no_tokens():
     }
     (shown,) = browser_rows([row]).rows
     assert (shown["tokens"], shown["token_nll"], shown["original"], shown["prefix"]) == (None, None, "a", "end")
-    assert shown["em"] == [50, None] and shown["trial"] is None and shown["common"] == [None, None]
+    assert shown["scores"]["em"] == [50, None] and shown["trial"] is None
+    assert shown["scores"]["longest_common_run"] == [None, None]
 
 
 def test_ids_are_kept_apart():

@@ -1,112 +1,155 @@
-"""EM and longest run against loops over booleans; the metrics keep the order of rows through batches of any size."""
+"""The list of metrics: each value of a pass against loops, and what an entry says of itself."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import naive_scoring as naive
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from memunlearn.objectives.losses import token_kl, token_nll
-from memunlearn.scoring.metrics import (
-    ExactMatch,
-    LongestRun,
-    ReferenceKL,
-    TokenNLL,
-    leading_run,
-    longest_common_run,
-    longest_run,
-    token_hits,
+from memunlearn.scoring.metric import (
+    NATS,
+    SHARE,
+    TOKENS,
+    FromPass,
+    FromPassAndBase,
+    FromText,
+    Metric,
+    OfAlternatives,
+    OfOwnText,
+    Percentile,
+    ShareOfRows,
+    percentile,
 )
+from memunlearn.scoring.metrics import ALTERNATIVE_EM, ALTERNATIVE_NLL, EM, KL, METRICS, NLL, SELF_EM, metrics_from
+from memunlearn.scoring.one_pass import OnePass, token_hits
 
-quick = settings(max_examples=200, deadline=None)
-hit_tables = st.integers(1, 12).flatmap(
-    lambda length: st.lists(st.lists(st.booleans(), min_size=length, max_size=length), min_size=1, max_size=6)
-)
-
-
-@quick
-@given(hits=hit_tables)
-def test_exact_match_counts_hits_before_the_first_miss(hits):
-    counted = leading_run(torch.tensor(hits))
-    assert counted.dtype == torch.int64
-    assert counted.tolist() == [next((i for i, hit in enumerate(row) if not hit), len(row)) for row in hits]
+DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+ROWS, C, V = 11, 7, 13
 
 
-@quick
-@given(hits=hit_tables)
-def test_longest_run_is_the_longest_at_any_offset(hits):
-    counted = longest_run(torch.tensor(hits))
-    assert counted.dtype == torch.int64
-    assert counted.tolist() == [naive.longest(row) for row in hits]
-    assert bool((counted >= leading_run(torch.tensor(hits))).all())
-
-
-few_tokens = st.integers(0, 2)  # so that runs are long, and break often
-
-
-@quick
-@given(data=st.data(), rows=st.integers(1, 5), lengths=st.tuples(st.integers(1, 9), st.integers(1, 9)))
-def test_longest_common_run_against_a_double_loop(data, rows, lengths):
-    one, other = (
-        torch.tensor([data.draw(st.lists(few_tokens, min_size=length, max_size=length)) for _ in range(rows)])
-        for length in lengths
-    )
-    counted = longest_common_run(one, other)
-    assert counted.dtype == torch.int64
-    assert counted.tolist() == [naive.common_run(*pair) for pair in zip(one.tolist(), other.tolist(), strict=True)]
-    assert torch.equal(counted, longest_common_run(other, one))
-
-
-def test_longest_common_run_stands_at_any_place_in_either_text():
-    text = torch.arange(50)
-    moved = torch.cat([torch.arange(900, 920), text[11:24], torch.arange(920, 937)])
-    assert longest_common_run(text[None], moved[None]).tolist() == [13]
-    assert longest_common_run(text[None], text[None]).tolist() == [50]
-    assert longest_common_run(text[None], text[None] + 50).tolist() == [0]
-    assert longest_common_run(text[None, ::2], text[None]).tolist() == [1]  # together often, never in a row
-    assert longest_common_run(text[:0].view(0, 50), text[:0].view(0, 50)).shape == (0,)
-
-
-def logits_that_hit(hits, seed=0):
-    """Random logits [B, C, V] and labels whose hits are these."""
+def some_pass(seed=0, with_base=True):
+    """Random logits whose hits are a random 70 % of the places."""
     generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(*hits.shape, 13, generator=generator)
+    hits = torch.rand(ROWS, C, generator=generator) < 0.7
+    logits, base = (torch.randn(ROWS, C, V, generator=generator) for _ in range(2))
     best = logits.argmax(-1)
-    return logits, torch.where(hits, best, (best + 5) % 13)
+    return OnePass(logits, torch.where(hits, best, (best + 5) % V), base if with_base else None), hits
 
 
-def some_hits(rows=11, length=7):
-    return torch.rand(rows, length, generator=torch.Generator().manual_seed(3)) < 0.7
+def values_of(key, given):
+    (metric,) = [metric for metric in METRICS if metric.key == key]
+    return metric.source.compute(given)
 
 
-def test_a_hit_is_the_most_likely_token():
-    hits = some_hits()
-    logits, labels = logits_that_hit(hits)
-    assert torch.equal(token_hits(logits, labels), hits)
+def test_metrics_of_hits_against_loops_over_rows():
+    given, hits = some_pass()
+    assert torch.equal(given.hits, hits) and torch.equal(token_hits(given.logits, given.labels), hits)
+    em, longest = values_of("em", given), values_of("longest_run", given)
+    assert em.tolist() == [next((i for i, hit in enumerate(row) if not hit), C) for row in hits.tolist()]
+    assert longest.tolist() == [naive.longest(row) for row in hits.tolist()]
+    assert len(set(em.tolist())) > 3 and em.tolist() != longest.tolist()
+    assert em.dtype == longest.dtype == torch.int64
 
 
-@pytest.mark.parametrize("sizes", [[11], [1] * 11, [4, 1, 6], [5, 5, 1]], ids=str)
-def test_batches_of_any_size_give_the_rows_in_order(sizes):
-    hits = some_hits()
-    logits, labels = logits_that_hit(hits)
-    reference = torch.randn(logits.shape, generator=torch.Generator().manual_seed(4))
-    em, run, nll, kl = ExactMatch(), LongestRun(), TokenNLL(), ReferenceKL()
-    for x, y, r in zip(logits.split(sizes), labels.split(sizes), reference.split(sizes), strict=True):
-        for metric in (em, run, nll):
-            metric.update(x, y)
-        kl.update(r, x)
-    assert em.compute().tolist() == leading_run(hits).tolist() and len(set(em.compute().tolist())) > 3
-    assert run.compute().tolist() == longest_run(hits).tolist() != em.compute().tolist()
-    torch.testing.assert_close(nll.compute(), token_nll(logits, labels))
-    torch.testing.assert_close(kl.compute(), token_kl(reference, logits).mean(1))
-    assert nll.compute().shape == (11, 7) and kl.compute().shape == (11,)
+def test_metrics_of_probabilities_against_numpy():
+    given, _ = some_pass(1)
+    exponentials = [np.exp(logits.double().numpy()) for logits in (given.base_logits, given.logits)]
+    p, q = (values / values.sum(-1, keepdims=True) for values in exponentials)
+    nll = [[-np.log(q[i, j, given.labels[i, j]]) for j in range(C)] for i in range(ROWS)]
+    kl = [[sum(p[i, j] * np.log(p[i, j] / q[i, j])) for j in range(C)] for i in range(ROWS)]
+    assert values_of("nll", given).tolist() == pytest.approx(np.mean(nll, 1).tolist(), rel=1e-5)
+    assert values_of("kl", given).tolist() == pytest.approx(np.mean(kl, 1).tolist(), rel=1e-4)
+    assert values_of("kl", given).shape == (ROWS,) and given.token_nll.shape == (ROWS, C)
 
 
-def test_a_metric_can_be_reset_and_used_again():
-    logits, labels = logits_that_hit(some_hits())
-    em = ExactMatch()
-    em.update(logits, labels)
-    first = em.compute()
-    em.reset()
-    em.update(logits[2:5], labels[2:5])
-    assert em.compute().tolist() == first[2:5].tolist()
+def test_a_pass_without_a_base_has_no_kl():
+    given, _ = some_pass(with_base=False)
+    with pytest.raises(ValueError, match="no base model"):
+        values_of("kl", given)
+    assert values_of("nll", given).shape == (ROWS,)
+
+
+def test_what_several_metrics_share_is_computed_once(monkeypatch):
+    from memunlearn.scoring import one_pass
+
+    calls = []
+    monkeypatch.setattr(one_pass, "token_hits", lambda *given: calls.append(given) or token_hits(*given))
+    given, _ = some_pass()
+    for _ in range(2):
+        values_of("em", given), values_of("longest_run", given)
+    assert len(calls) == 1
+
+
+def test_shares_are_those_of_rows_at_the_two_ends_of_em():
+    em = torch.tensor([0, 1, 2, 9, 10, 10])
+    hits = {metric.key: share.hit(em, 10).tolist() for metric, share in metrics_from(ShareOfRows)}
+    assert hits == {
+        "memorized": [False, False, False, False, True, True],
+        "non_memorized": [True, True, True, False, False, False],
+    }
+    assert all(share.of is EM for _, share in metrics_from(ShareOfRows))
+
+
+def test_percentiles_are_numpys():
+    draw = np.random.default_rng(2)
+    values = draw.integers(0, 51, 37)
+    assert percentile(torch.from_numpy(values), 95) == np.percentile(values, 95)
+    assert [(metric.key, of.of, of.q) for metric, of in metrics_from(Percentile)] == [("em_p95", EM, 95)]
+
+
+def test_limits_are_what_a_row_can_be():
+    assert TOKENS.limits(50) == (0.0, 50.0) and TOKENS.limits(None) == (0.0, np.inf)
+    assert NATS.limits(50) == (0.0, np.inf) and SHARE.limits(50) == (0.0, 1.0)
+    assert SELF_EM.source.itself(9) == 9 and KL.source.itself == 0.0
+
+
+def test_columns_of_paragraphs_parquet_follow_from_the_source():
+    assert EM.columns == ("em_before", "em_after") and NLL.columns == ("nll_before", "nll_after")
+    assert KL.columns == ("kl",) and SELF_EM.columns == ("self_em",) and ALTERNATIVE_EM.columns == ("alternative_em",)
+    assert ALTERNATIVE_NLL.columns == ()
+    assert [metric.columns for metric, _ in metrics_from(FromText)] == [
+        ("longest_common_run_before", "longest_common_run_after")
+    ]
+    assert {metric.columns for kind in (ShareOfRows, Percentile) for metric, _ in metrics_from(kind)} == {()}
+    assert dataclasses.replace(EM, in_rows=False).columns == ()
+
+
+def test_names_in_checks():
+    assert EM.check_name("bystander_val") == "bystander_val_em"
+    assert ALTERNATIVE_EM.check_name("forget") == "alternative_em"
+
+
+def test_a_row_has_one_decimal_fewer_than_a_mean():
+    assert (EM.row_digits, NLL.row_digits, KL.row_digits) == (0, 2, 3)
+    assert dataclasses.replace(EM, digits=0).row_digits == 0
+
+
+def test_keys_and_labels_are_told_apart_and_every_source_is_of_a_listed_metric():
+    for name in ("key", "label", "definition"):
+        assert len({getattr(metric, name) for metric in METRICS}) == len(METRICS), name
+    of_pass = [metric for metric, _ in metrics_from(FromPass)]
+    for kind in (OfOwnText, OfAlternatives, ShareOfRows, Percentile):
+        assert all(source.of in of_pass for _, source in metrics_from(kind))
+    assert [metric.key for metric, _ in metrics_from(FromPassAndBase)] == ["kl"]
+
+
+def test_the_list_is_read_without_torch():
+    """Pages and sweeps are written again in a second."""
+    code = "import sys, memunlearn.reporting.sweep_summary, memunlearn.scoring.metrics; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def docs_row(metric: Metric) -> tuple[str, ...]:
+    better = (metric.forgotten or "-", metric.kept or "-")
+    return (f"`{metric.key}`", metric.label, metric.unit.name, *better, metric.definition)
+
+
+def test_the_docs_list_every_metric():
+    table = DOCS.read_text().partition("| key |")[2].partition("\n\n")[0]
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in table.splitlines()[2:]]
+    assert rows == [docs_row(metric) for metric in METRICS]

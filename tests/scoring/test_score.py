@@ -13,7 +13,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.scoring import forward
 from memunlearn.scoring.forward import ReferenceStates, check_head, continuation_logits
 from memunlearn.scoring.greedy import greedy_continuations
-from memunlearn.scoring.score import reference_states, score
+from memunlearn.scoring.score import ParagraphScores, reference_states, score
 
 TIE = 1e-4  # top-2 logit gap below which decoding and teacher forcing may disagree
 
@@ -206,6 +206,30 @@ def test_scores_of_some_rows():
     rows = torch.tensor([4, 1])
     picked = scores.select(rows)
     assert torch.equal(picked.em, scores.em[rows]) and torch.equal(picked.nll, scores.nll[rows]) and picked.kl is None
+
+
+def test_every_metric_of_the_scores_is_an_attribute():
+    scores = score(tiny.tiny_model("gpt2"), random_rows())
+    assert torch.equal(scores.longest_run, scores.values["longest_run"]) and torch.equal(scores.em, scores.values["em"])
+    with pytest.raises(AttributeError, match="no metric 'longest' among these scores"):
+        scores.longest  # noqa: B018
+    assert torch.equal(copy.deepcopy(scores).em, scores.em) and len(scores) == 5
+
+
+def test_scores_put_together_and_kept_in_a_file():
+    model, other = tiny.tiny_model("gpt2"), tiny.tiny_model("gpt2", seed=1)
+    rows = random_rows(rows=7)
+    _, states = reference_states(other, rows)
+    whole = score(model, rows, reference=states)
+    first, second = whole.select(torch.arange(3)), whole.select(torch.arange(3, 7))
+    again = ParagraphScores.concatenate([first, second])
+    assert again.values.keys() == whole.values.keys() >= {"em", "longest_run", "nll", "kl"}
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(again.tensors()[name], tensor)
+    of_file = ParagraphScores.of_tensors({**whole.tensors(), "hidden": states.hidden})
+    assert of_file.values.keys() == whole.values.keys() and torch.equal(of_file.token_nll, whole.token_nll)
+    without = ParagraphScores.concatenate([first, score(model, rows.select([0]))])  # KL is known of the first three only
+    assert without.kl is None and len(without) == 4 and torch.equal(without.em[:3], first.em)
 
 
 @every_family

@@ -13,9 +13,9 @@ from memunlearn.errors import UserError
 from memunlearn.files.reading import parse_json, read_json
 from memunlearn.reporting.sweep_summary import write_summary
 from memunlearn.sweeps.content import content_of
+from memunlearn.sweeps.job_rows import job_rows
 from memunlearn.sweeps.markdown import markdown
 from memunlearn.sweeps.runs import read_sweep
-from memunlearn.sweeps.tables import job_rows
 
 ODD = ("text", [], [1], {}, {"a": 1}, True, -1, 10**17, 1e300, None)
 TOO_DEEP = '{"before": ' + '{"a": ' * 100_000 + "1" + "}" * 100_001

@@ -3,12 +3,12 @@ import random
 import fake_sweeps
 import pytest
 
-from memunlearn.sweeps.checks import Check, at_level, checks_of, equal_step, levels, rows_at_step
+from memunlearn.sweeps.checks import CheckMeans, at_level, checks_of, equal_step, levels, rows_at_step
 from memunlearn.sweeps.runs import read_run
 
 
 def path(*points):
-    return [Check(step, em, kl, em / 2) for step, em, kl in points]
+    return [CheckMeans(step, em, kl, em / 2) for step, em, kl in points]
 
 
 def test_the_equal_step_is_the_largest_that_both_have():
@@ -44,7 +44,7 @@ def test_interpolation_agrees_with_a_walk_in_small_steps():
 
 
 def test_a_quantity_that_was_not_measured_stays_unknown():
-    checks = [Check(0, 50, 0.0, None), Check(1, 10, 0.2, 45.0)]
+    checks = [CheckMeans(0, 50, 0.0, None), CheckMeans(1, 10, 0.2, 45.0)]
     assert at_level(checks, 25).bystander_val_em is None and at_level(checks, 25).retain_val_kl == pytest.approx(0.125)
 
 
@@ -57,7 +57,7 @@ def test_curve_and_trajectory_say_the_same(tmp_path):
     fake_sweeps.write_run(tmp_path / "curve", fake_sweeps.config(), trajectory=False)
     both, curve = (checks_of(read_run(tmp_path / name, name)) for name in ("both", "curve"))
     assert [check.step for check in both] == [check.step for check in curve]
-    assert both[0] == Check(0, 20.0, 0.0, 20.0) and curve[0] == Check(0, 20.0, 0.0, None)
+    assert both[0] == CheckMeans(0, 20.0, 0.0, 20.0) and curve[0] == CheckMeans(0, 20.0, 0.0, None)
     for one, other in zip(both[1:], curve[1:], strict=True):
         assert one.forget_em == pytest.approx(other.forget_em)
         assert one.retain_val_kl == pytest.approx(other.retain_val_kl)

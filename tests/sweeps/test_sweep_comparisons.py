@@ -11,8 +11,8 @@ from fake_sweeps import config
 
 from memunlearn.statistics.two_way import mean_over_units
 from memunlearn.sweeps.comparisons import END, EQUAL_STEPS, comparisons_of
-from memunlearn.sweeps.differences import sentence
 from memunlearn.sweeps.runs import read_sweep
+from memunlearn.sweeps.sentences import sentence
 from memunlearn.sweeps.settings import settings_of
 
 SEEDS = 6

@@ -7,7 +7,19 @@ from memunlearn.sweeps.settings import also_different, comparable, repeated, see
 
 def runs(*configs):
     return [
-        Run(str(i), "finished", {"before": {}, "after": {}}, one, (), (), (), None, None, (), False)
+        Run(
+            folder=str(i),
+            state="finished",
+            result={"before": {}, "after": {}},
+            config=one,
+            overrides=(),
+            paragraphs=(),
+            curve=(),
+            trajectory=None,
+            error=None,
+            problems=(),
+            has_report=False,
+        )
         for i, one in enumerate(configs)
     ]
 

@@ -12,7 +12,7 @@ from tiny_runs import C, bits, deltas_of, quiet_trainer, same
 
 from memunlearn.localization.weight_attribution import Gradient, attribute
 from memunlearn.masks import AllWeights, RandomWeights, TopAttribution, select_top
-from memunlearn.models import apply_patch, bake, count_per_component, eligible_weights, fingerprint, is_attached
+from memunlearn.models import apply_patch, bake, count_per_component, eligible_weights, is_attached
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.scoring.score import score
 from memunlearn.unlearning.ingredients import Ingredients
@@ -26,19 +26,18 @@ RULE = StopRule(every=2, forget_em=2.0, max_kl=100.0, max_steps=8)
 def ingredients(reciting, preparation):
     def make(extra=(), model=reciting, **changes):
         given = Ingredients(
-            model,
-            eligible_weights(model),
-            preparation,
-            TopAttribution(0.3),
-            Gradient(),
-            Unlearn(1.0, 0.1),
-            partial(torch.optim.Adam, lr=1e-2),
-            RULE,
-            quiet_trainer(8, extra),
-            3,
-            7,
-            7,
-            fingerprint(model),
+            model=model,
+            weights=eligible_weights(model),
+            preparation=preparation,
+            strategy=TopAttribution(0.3),
+            attribution=Gradient(),
+            objective=Unlearn(1.0, 0.1),
+            optimizer=partial(torch.optim.Adam, lr=1e-2),
+            stop=RULE,
+            make_trainer=quiet_trainer(8, extra),
+            batch_size=3,
+            seed=7,
+            mask_seed=7,
         )
         return replace(given, **changes)
 
@@ -60,10 +59,10 @@ def test_a_run_reports_what_the_patched_model_does(reciting, ingredients, prepar
         torch.testing.assert_close(found.after.scores.kl, after.kl, rtol=1e-3, atol=1e-6)
         for row, prefix in enumerate(rows.prefixes):
             said = [naive.greedy(model, prefix, C)[0] for model in (base, unlearned)]
-            assert int(found.after.self_em[row]) == naive.agreement(*said)
+            assert int(found.after.own["self_em"][row]) == naive.agreement(*said)
             assert torch.equal(found.said.before[row], said[0]) and torch.equal(found.said.after[row], said[1])
             runs = [naive.common_run(one, found.paragraphs.continuations[row]) for one in said]
-            assert [int(found.said.run_before[row]), int(found.said.run_after[row])] == runs
+            assert [int(v["longest_common_run"][row]) for v in (found.said.values_before, found.said.values_after)] == runs
         assert found.said.rows.tolist() == found.index.tolist() and found.trial is None
     assert float(outcome.sets["forget"].after.scores.em.double().mean()) < 9
     assert is_attached(reciting) and same(bits(reciting), before) and same(bits(bake(reciting)), bits(bake(unlearned)))

@@ -9,7 +9,7 @@ from tiny_runs import quiet_trainer
 
 from memunlearn.localization.weight_attribution import Contrastive, Fisher, Gradient, attribute
 from memunlearn.masks import RandomWeights, TopAttribution, select_top
-from memunlearn.models import eligible_weights, fingerprint
+from memunlearn.models import eligible_weights
 from memunlearn.objectives.contrastive import Unlearn
 from memunlearn.paragraphs.splits import SET_NAMES
 from memunlearn.unlearning.ingredients import Ingredients
@@ -22,19 +22,18 @@ HELD_OUT = [name for name in SET_NAMES if name not in ("forget", "retain_train")
 def ingredients(reciting, preparation):
     def make(**changes):
         given = Ingredients(
-            reciting,
-            eligible_weights(reciting),
-            preparation,
-            TopAttribution(0.1),
-            Contrastive(),
-            Unlearn(1.0, 0.1),
-            partial(torch.optim.Adam, lr=1e-2),
-            None,
-            quiet_trainer(),
-            3,
-            7,
-            7,
-            fingerprint(reciting),
+            model=reciting,
+            weights=eligible_weights(reciting),
+            preparation=preparation,
+            strategy=TopAttribution(0.1),
+            attribution=Contrastive(),
+            objective=Unlearn(1.0, 0.1),
+            optimizer=partial(torch.optim.Adam, lr=1e-2),
+            stop=None,
+            make_trainer=quiet_trainer(),
+            batch_size=3,
+            seed=7,
+            mask_seed=7,
         )
         return replace(given, **changes)
 

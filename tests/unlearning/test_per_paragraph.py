@@ -12,7 +12,7 @@ from tiny_runs import C, P, Poisoned, Recorder, alike, bits, naive_training, qui
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import Gradient
 from memunlearn.masks import RandomWeights, TopAttribution
-from memunlearn.models import apply_patch, count_per_component, eligible_weights, fingerprint, is_attached
+from memunlearn.models import apply_patch, count_per_component, eligible_weights, is_attached
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.paragraphs.batches import Trials
 from memunlearn.scoring.score import score
@@ -32,19 +32,18 @@ def ingredients(reciting, preparation):
         recorder, made = Recorder(), []
         settings = {name: changes.pop(name) for name in ("accumulate_grad_batches", "precision") if name in changes}
         given = Ingredients(
-            reciting,
-            eligible_weights(reciting),
-            preparation,
-            TopAttribution(FRACTION),
-            Gradient(),
-            Unlearn(0.3, 5.0),
-            ADAM,
-            None,
-            quiet_trainer(99, [recorder], made, **settings),
-            4,
-            SEED,
-            SEED,
-            fingerprint(reciting),
+            model=reciting,
+            weights=eligible_weights(reciting),
+            preparation=preparation,
+            strategy=TopAttribution(FRACTION),
+            attribution=Gradient(),
+            objective=Unlearn(0.3, 5.0),
+            optimizer=ADAM,
+            stop=None,
+            make_trainer=quiet_trainer(99, [recorder], made, **settings),
+            batch_size=4,
+            seed=SEED,
+            mask_seed=SEED,
         )
         return replace(given, **changes), recorder, made
 
@@ -188,10 +187,12 @@ def test_a_run_decodes_at_most_so_many_rows_of_a_set_over_all_trials(reciting, i
         unlearned = copy.deepcopy(base)
         apply_patch(unlearned, outcome.patches[int(retain.trial[row])])
         prefix = retain.paragraphs.prefixes[row]
-        seen = ((base, retain.said.before, retain.said.run_before), (unlearned, retain.said.after, retain.said.run_after))
-        for model, said, run in seen:
+        before, after = (retain.said.before, retain.said.values_before), (retain.said.after, retain.said.values_after)
+        for model, (said, values) in ((base, before), (unlearned, after)):
             assert torch.equal(said[place], naive.greedy(model, prefix, C)[0])
-            assert int(run[place]) == naive.common_run(said[place], retain.paragraphs.continuations[row])
+            assert int(values["longest_common_run"][place]) == naive.common_run(
+                said[place], retain.paragraphs.continuations[row]
+            )
     assert outcome.sets["forget"].said.rows.tolist() == [0, 1, 2, 3]
 
 
