@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 WANDB_MODE=offline $(VENV)/bin/pyt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo paper test test-all check format clean
+.PHONY: help demo paper test test-slow test-all check format clean
 
 help: ## List the targets (this is what plain `make` does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,10 @@ paper: $(INSTALLED) ## Every figure of the paper and one page, on one GPU; again
 test: $(INSTALLED) ## The quick tests
 	$(PYTEST) -m "not slow"
 
-test-all: $(INSTALLED) ## Every test, the slow ones too
-	$(PYTEST)
+test-slow: $(INSTALLED) ## The tests that take minutes
+	$(PYTEST) -m slow
+
+test-all: test test-slow ## Both
 
 check: $(INSTALLED) ## Lint, format, types and import direction; changes nothing
 	$(VENV)/bin/ruff check .

@@ -21,7 +21,7 @@ NAMES = frozenset(
 )
 """Settings whose value is text, whatever it looks like."""
 
-FILES = frozenset(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain"))
+FILES = frozenset(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected"))
 """Text as well, or a pair {prefix: A.npy, continuation: B.npy}."""
 
 FOLDERS = frozenset({"hydra.run.dir", "hydra.sweep.dir"})

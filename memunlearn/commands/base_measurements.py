@@ -29,12 +29,13 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
+from memunlearn.scoring.hidden_states import hidden_states
 from memunlearn.scoring.metric import FromPass, FromPassAndBase
 from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import ParagraphScores, score
 
 # Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
-VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "alternatives": 2}
+VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "hidden": 1, "alternatives": 2}
 LIBRARIES = ("torch", "transformers")
 
 
@@ -132,6 +133,29 @@ class BaseMeasurements:
         key = self._key("baseline", VERSIONS["baseline"], {"rows": _rows(paragraphs)}, with_own=with_own, metrics=_metrics())
         return cached(self.store, "baselines", key, make, pack, unpack)
 
+    def hidden_states(
+        self,
+        model: PreTrainedModel,
+        block: str,
+        paragraphs: ParagraphSet,
+        batch_size: int,
+        *,
+        directory: Path | None = None,
+        description: str | None = None,
+    ) -> Tensor:
+        """See `scoring.hidden_states`; large ones lie in the store, and in the directory only where there is none."""
+        self._check(model)
+        return cached(
+            self.store,
+            "hidden states",
+            self._key("hidden", VERSIONS["hidden"], {"rows": _rows(paragraphs)}, block=block),
+            lambda large: hidden_states(
+                model, block, paragraphs, batch_size, directory=large or directory, description=description
+            ),
+            lambda hidden: {"hidden": hidden},
+            lambda tensors: tensors["hidden"],
+        )
+
     def alternatives(
         self, model: PreTrainedModel, paragraphs: ParagraphSet, replacements: int = 1, seed: int = 0, batch_size: int = 16
     ) -> Alternatives:
@@ -206,7 +230,8 @@ class _StoredAttribution:
         self.measurements._check(model)
 
         def make(_: Path | None) -> Scores:
-            return self.method(model, names, forget, retain, batch_size, seed)
+            scores: Scores = self.method(model, names, forget, retain, batch_size, seed)
+            return scores
 
         if len(forget) < 2:
             return make(None)

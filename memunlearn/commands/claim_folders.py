@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from memunlearn.commands.arguments import override
+from memunlearn.commands.call import SCRIPTS, program
 from memunlearn.commands.claims import hold, hold_when_free, let_go, new_folder
 from memunlearn.commands.earlier_results import check_earlier, is_complete, remove_earlier
 from memunlearn.commands.sweep_folder import RESULT
@@ -40,7 +41,7 @@ class ClaimFolders(Callback):
         with _refusing(), _as_hydras(config):
             folder = _own(config, "run")
             resumed, overwrite = bool(config.get("resume", False)), bool(config.get("overwrite", False))
-            go_on_by(lambda: _resuming(folder, checkpoint, resumed))
+            go_on_by(lambda: _resuming(folder, config.hydra.job.config_name, checkpoint, resumed))
             checkpoint = _mark(folder / CHECKPOINT)
             if not hold(folder):
                 raise UserError(
@@ -108,15 +109,20 @@ def _settings(config: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(settings, resolve=True)  # type: ignore[return-value]
 
 
-def _resuming(folder: Path, before: tuple[int, int] | None, resumed: bool) -> str:
+def _resuming(folder: Path, command: str, before: tuple[int, int] | None, resumed: bool) -> str:
     """How to go on with the run in this folder. before: its checkpoint's mark when this command began."""
     where = shlex.quote(override("hydra.run.dir", str(folder.resolve())))
     checkpoint = _mark(folder / CHECKPOINT)
     if (folder / RESULT).is_file():
         return f"the run is complete, in {folder}"
     if resumed or (checkpoint is not None and checkpoint != before):
-        return f"go on with `{shlex.join(['python', sys.argv[0]])} resume=true {where}`"
+        return f"go on with `{shlex.join(_same_command(command))} resume=true {where}`"
     return f"{AGAIN} with `{where}`: findings are kept" if (folder / FINDINGS).is_dir() else AGAIN
+
+
+def _same_command(command: str) -> list[str]:
+    how = program()
+    return ["python", sys.argv[0]] if how == SCRIPTS else shlex.split(how.format(command))
 
 
 def _mark(path: Path) -> tuple[int, int] | None:

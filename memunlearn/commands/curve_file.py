@@ -16,9 +16,11 @@ from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.files.writing import write_text
-from memunlearn.results.curve import METRICS
+from memunlearn.results.curve import METRICS, read_curve
+from memunlearn.unlearning.module import Unlearning
 
 CURVE = "curve"
+OWN_ROW = "curve_row"  # in checkpoints of an earlier version
 
 Row = Mapping[str, float]
 
@@ -85,7 +87,7 @@ class CurveFile(Logger):
 class KeepCurve(lightning.Callback):
     """A checkpoint holds the curve up to its step: what metrics.csv has, or lost, by the time of resuming does not matter.
 
-    Lightning logs a training row only after the checkpoint of its step, so that one is added here.
+    The training rows that nobody has read yet reach the loggers before it.
     """
 
     def on_save_checkpoint(
@@ -94,21 +96,30 @@ class KeepCurve(lightning.Callback):
         curve = next((logger for logger in trainer.loggers if isinstance(logger, CurveFile)), None)
         if curve is None:
             return
-        rows, step = list(curve.rows), trainer.global_step - 1
-        logged = any("train/loss" in row and row["step"] == step for row in rows)
-        if trainer.global_step % trainer.log_every_n_steps == 0 and not logged:  # type: ignore[attr-defined]
-            values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
-            rows.append({"step": step, "epoch": trainer.current_epoch, **values})
-        checkpoint[CURVE] = rows
+        if isinstance(module, Unlearning):
+            module.log_curve(before=trainer.global_step)
+        checkpoint[CURVE] = list(curve.rows)
 
 
-def curve_of(checkpoint: Mapping[str, Any], path: Path) -> list[dict[str, float]]:
-    """The rows that a checkpoint holds. path: for messages. Raises UserError where it holds none, or something else."""
+def curve_of(checkpoint: Mapping[str, Any], path: Path, metrics: Path) -> list[dict[str, float]]:
+    """The rows up to a checkpoint. path: its file, for messages. metrics: metrics.csv, where an earlier version had all rows
+    but the checkpoint's own. Raises UserError where there are none, or something else."""
     rows = checkpoint.get(CURVE)
+    if rows is None and metrics.is_file():
+        step = checkpoint["global_step"]
+        # A training row is logged under the number of steps taken before it, a check under the number of steps taken.
+        before = [row for row in read_curve(metrics) if row.get("step", step + 1) < step or _is_check(row, step)]
+        rows = [{**row, "step": int(row["step"])} for row in before]
+        if OWN_ROW in checkpoint and not any("train/loss" in row and row["step"] == step - 1 for row in rows):
+            rows.append(checkpoint[OWN_ROW])
     with contextlib.suppress(AttributeError, TypeError):
         if isinstance(rows, list) and all(isinstance(row.get("step"), int) and _is_row(row) for row in rows):
             return rows
     raise UserError(f"{path} holds no training curve that can be read: start the run anew in another folder")
+
+
+def _is_check(row: Mapping[str, Any], step: int) -> bool:
+    return row.get("step") == step and "train/loss" not in row
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:

@@ -10,13 +10,13 @@ from typing import Any
 
 import lightning
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
+from memunlearn.commands.call import Call
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import (
     caps_of,
@@ -45,7 +45,7 @@ from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.roles import UNKNOWN
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.splits import SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
+from memunlearn.paragraphs.splits import ROLE_NAMES, SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
 from memunlearn.paths import expanded
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.metric import FromPass, FromPassAndBase, OfOwnText
@@ -62,24 +62,23 @@ class Evaluation:
     result: dict[str, Any]
 
 
-def evaluate(cfg: DictConfig) -> Evaluation:
+def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     """Scores every paragraph; with patch= or reference= also KL and self-EM against the base model.
 
     With a patch that says which rows played which role in its run, the sets are those, the rows found again by their hashes
     (`rows_of_the_run`). Else they are those that train.py makes of the same paragraphs with the same seed, and rows in none of
     them are in set "none". Raises UserError for everything that the user can mend.
     """
-    directory = Path(HydraConfig.get().runtime.output_dir)
     (directory / EVALUATION).unlink(missing_ok=True)
     remove_leftovers(directory)
-    check_settings(cfg)
+    check_settings(cfg, call)
     if cfg.patch is not None and cfg.reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
-    given = given_on_the_command_line()
+    given = given_on_the_command_line(call)
     patch = None if cfg.patch is None else load_patch(expanded(cfg.patch))
     if patch is not None:
-        cfg = with_settings_of(patch, cfg, given)
-        check_settings(cfg)
+        cfg = with_settings_of(patch, cfg, given, call.folders)
+        check_settings(cfg, call)
     if (patch is None or patch.roles is None) and forgets_own_text(cfg):
         raise UserError(
             "paragraphs.forget_text=own is for train.py, which writes such text: evaluate.py reads it; leave it out"
@@ -157,11 +156,12 @@ def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:
 
 def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool]) -> int:
     """The seed of the split; of a patch without roles its run's, unless one is given."""
+    own: int = cfg.seed
     if patch is None:
-        return cfg.seed
+        return own
     seeds = patch.config.get("seeds")
     known = seeds.get("split") if isinstance(seeds, Mapping) else None
-    seed = known if isinstance(known, int) and "seed" not in given else cfg.seed
+    seed = known if isinstance(known, int) and "seed" not in given else own
     print(
         "warning: this patch does not say which rows played which role in its run (an older version made it): the sets are "
         f"split anew with seed {seed}, and are the run's own only if paragraphs, settings and memunlearn's version are",
@@ -195,13 +195,14 @@ def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, see
         if paragraphs.corpus is not None:
             sets = split_by_em(paragraphs.corpus, em, seed, caps)
         else:
-            sets = split_named(paragraphs.forget, paragraphs.bystander, paragraphs.retain, seed, caps)
+            named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+            sets = split_named(*named, seed, caps, protected=paragraphs.protected)
     except UserError as error:
         # Evaluating needs no forget set and no retain sets; training does.
         print(f"not split as for training: {error}")
         if paragraphs.corpus is not None or paragraphs.bins:
             return ["none"] * len(rows)
-        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain, paragraphs.protected)
     names = ["none"] * len(rows)
     for name, positions in sets.rows.items():
         for position in positions.tolist():
@@ -211,7 +212,7 @@ def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, see
 
 def _shown(names: Sequence[str]) -> list[str]:
     """The four reported sets always (null where empty), others where they have rows."""
-    return [*REPORTED, *(name for name in (*SET_NAMES, "none", UNKNOWN) if name not in REPORTED and name in names)]
+    return [*REPORTED, *(name for name in (*ROLE_NAMES, "none", UNKNOWN) if name not in REPORTED and name in names)]
 
 
 def _summaries(measured: Measurement, names: Sequence[str], name: str, seed: int) -> list[Summary]:

@@ -12,13 +12,14 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from memunlearn.commands import sweep_folder, sweep_launcher, sweep_watch
+from memunlearn.commands import resolvers, sweep_launcher, sweep_watch
 from memunlearn.commands.arguments import as_typed
 from memunlearn.commands.claim_folders import Refused
 from memunlearn.commands.claims import let_all_go
 from memunlearn.commands.mistakes import mistake
 from memunlearn.passwords import without_passwords
 from memunlearn.process import go_on_by
+from memunlearn.results.old_names import check_keys
 
 INSTEAD = {
     # Hydra takes no null for a group on the command line; the option that is empty means the same.
@@ -38,12 +39,13 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     # Hydra would print a traceback and exit with 1; with this set it hands the exception on.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [sys.argv[0], *as_typed([INSTEAD.get(argument, argument) for argument in sys.argv[1:]])]
-    sweep_folder.register()
+    resolvers.register()
     sweep_launcher.register()
     sweep_watch.forget_sweep()
     go_on_by(None)
     raised: Exception | None = None
     try:
+        check_keys(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(config_path.resolve()), config_name=config_name)(task)()
     except Refused as refused:
         raised = refused.error

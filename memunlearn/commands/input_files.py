@@ -17,6 +17,7 @@ NAME_FILES = (
     "paragraphs.forget",
     "paragraphs.bystander",
     "paragraphs.retain",
+    "paragraphs.protected",
     "paragraphs.data_files",
 )
 # In a model's folder: its config, weights and tokenizer; a note to its readers is not part of it.

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from memunlearn.commands.base_measurements import BaseMeasurements
+from memunlearn.demo.model import DemoModelSource
 from memunlearn.errors import UserError, is_out_of_memory
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel
@@ -49,6 +50,11 @@ def choose_device(accelerator: str) -> torch.device:
         return Fabric(accelerator=accelerator, devices=1, plugins=one_process()).device
     except Exception as error:  # Lightning raises its own and PyTorch's errors here
         raise UserError(f"accelerator={accelerator} is not to be had here ({error}): use auto or cpu") from error
+
+
+def is_demo(cfg: DictConfig) -> bool:
+    """Whether the model is the embedded demo's."""
+    return isinstance(instantiate(cfg.model), DemoModelSource)
 
 
 def load_inputs(cfg: DictConfig) -> tuple[LoadedModel, LoadedParagraphs]:
@@ -88,7 +94,8 @@ def load_paragraphs(config: DictConfig, loaded: LoadedModel) -> LoadedParagraphs
         print(paragraphs.beginning, flush=True)
     for rows in (paragraphs.corpus, paragraphs.memorized, paragraphs.non_memorized):
         check_fits(loaded, rows)
-    for rows in (paragraphs.forget, paragraphs.bystander, paragraphs.retain, *paragraphs.bins.values()):
+    named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain, paragraphs.protected)
+    for rows in (*named, *paragraphs.bins.values()):
         check_fits(loaded, rows)
     return paragraphs
 
@@ -129,7 +136,7 @@ def forgets_own_text(cfg: DictConfig) -> bool:
     text = cfg.paragraphs.forget_text
     if text not in ("memorized", "own"):
         raise UserError(f"paragraphs.forget_text={text} is not known: use memorized or own")
-    return text == "own"
+    return bool(text == "own")
 
 
 def split(cfg: DictConfig, measurements: BaseMeasurements, paragraphs: LoadedParagraphs) -> ParagraphSets:
@@ -157,4 +164,5 @@ def split(cfg: DictConfig, measurements: BaseMeasurements, paragraphs: LoadedPar
             "paragraphs.forget_text=own takes prefixes from the non-memorized rows of a corpus, not from sets given by name: "
             "set paragraphs.path=CORPUS, or leave it out"
         )
-    return split_named(paragraphs.forget, paragraphs.bystander, paragraphs.retain, seed, caps)
+    named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+    return split_named(*named, seed, caps, protected=paragraphs.protected)

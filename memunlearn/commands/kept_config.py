@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.offered import check_offered
+from memunlearn.commands.references import followed
 from memunlearn.errors import UserError
 from memunlearn.files.reading import DEEPEST, read_text
 from memunlearn.files.writing import write_text
 from memunlearn.passwords import HIDDEN, hide_passwords
+from memunlearn.results.old_names import config_today
 
 ANEW = "start the run anew in another folder"
 LARGEST = 1_000_000  # characters
@@ -22,24 +24,28 @@ LARGEST = 1_000_000  # characters
 
 def shown(cfg: DictConfig) -> dict[str, Any]:
     """The config as it may be shown and kept: resolved, passwords hidden."""
-    return hide_passwords(OmegaConf.to_container(cfg, resolve=True))
+    plain: dict[str, Any] = hide_passwords(OmegaConf.to_container(cfg, resolve=True))
+    return plain
 
 
 def keep_config(cfg: DictConfig, path: Path) -> None:
     write_text(path, OmegaConf.to_yaml(OmegaConf.create(shown(cfg))))
 
 
-def kept_config(path: Path, allowed: Sequence[str]) -> DictConfig:
-    """Raises UserError if the file is damaged, or names what is neither offered nor allowed (see `check_offered`)."""
+def kept_config(path: Path, folders: Collection[Path], allowed: Sequence[str]) -> DictConfig:
+    """In today's names. folders: of config files.
+
+    Raises UserError if the file is damaged, or names what is neither offered nor allowed (see `check_offered`).
+    """
     text = read_text(path, ANEW)
     with damage_named(path):
         _check_text(text)
         cfg = OmegaConf.create(text)
         if not isinstance(cfg, DictConfig):
             raise ValueError("it is no mapping")
-        plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
-    check_offered(plain, path, allowed)
-    return cfg
+        plain = config_today(followed(cfg))
+    check_offered(plain, path, folders, allowed)
+    return OmegaConf.create(plain)
 
 
 def hidden_settings(config: Any, prefix: str = "") -> list[str]:
@@ -67,8 +73,6 @@ def _check_text(text: str) -> None:
     """Raises ValueError for YAML that no run writes and that takes all memory, or the stack, to read."""
     if len(text) > LARGEST:
         raise ValueError(f"it has {len(text):,} characters")
-    if "${" in text:
-        raise ValueError("it refers to something with ${...}, and what a run keeps is resolved")
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

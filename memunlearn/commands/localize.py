@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
@@ -18,6 +17,7 @@ from memunlearn.analyses.material import Analysis, Material
 from memunlearn.caching.keys import Key
 from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
+from memunlearn.commands.call import Call
 from memunlearn.commands.environment import environment
 from memunlearn.commands.finding_key import common_key, finding_key, has_version
 from memunlearn.commands.findings_folder import (
@@ -27,10 +27,9 @@ from memunlearn.commands.findings_folder import (
     read_kept,
     write_findings,
 )
-from memunlearn.commands.inputs import choose_device, load_inputs, move, quiet_libraries
+from memunlearn.commands.inputs import choose_device, is_demo, load_inputs, move, quiet_libraries
 from memunlearn.commands.kept_config import shown
 from memunlearn.commands.material import check_material, describe, make_material
-from memunlearn.commands.resuming import command_line
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
@@ -53,22 +52,21 @@ class Localization:
     result: dict[str, Any]
 
 
-def localize(cfg: DictConfig) -> Localization:
+def localize(cfg: DictConfig, directory: Path, call: Call) -> Localization:
     """Runs the configured analyses. One that cannot be done for these paragraphs does not keep the others from it.
 
     In a folder that holds findings already, those that were made from the same are kept and not computed again.
     Raises UserError for everything that the user can mend; where only some analyses failed, after the others are written.
     """
-    directory = Path(HydraConfig.get().runtime.output_dir)
     for name in (LOCALIZATION, PAGE):
         (directory / name).unlink(missing_ok=True)
     remove_leftovers(directory)
-    check_settings(cfg)
+    check_settings(cfg, call)
     analyses: dict[str, Analysis] = {name: instantiate(one, _convert_="all") for name, one in cfg.analysis.items()}
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
-    place = environment(device) | {"command": command_line()}
+    place = environment(device) | {"command": call.line}
     check_material(cfg)
     loaded, paragraphs = load_inputs(cfg)
     move(loaded.model, device, loaded.name)
@@ -77,9 +75,9 @@ def localize(cfg: DictConfig) -> Localization:
     print("\n".join(describe(material)), flush=True)
 
     config = shown(cfg)
-    notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_) + [SELF_GENERATED] * paragraphs.self_generated
+    notes = [WHAT_IT_IS] * is_demo(cfg) + [SELF_GENERATED] * paragraphs.self_generated
     notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
-    loggers = start_tracking(cfg, config, directory)
+    loggers = start_tracking(cfg, config, directory, call.sweep)
     succeeded, afterwards = False, Afterwards()
     try:
         common = common_key(measurements, material)

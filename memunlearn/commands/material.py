@@ -95,6 +95,7 @@ def _groups(paragraphs: LoadedParagraphs, em: Tensor, bins: list[str], length: i
         return torch.tensor([one == labels[-1] for one in bins]), torch.tensor([one == labels[0] for one in bins])
     sizes = [0 if members is None else len(members) for members in (paragraphs.forget, paragraphs.bystander)]
     in_memorized = torch.arange(len(em)) < sum(sizes)
+    in_memorized[len(em) - len(paragraphs.protected or ()) :] = True
     return in_memorized, ~in_memorized
 
 

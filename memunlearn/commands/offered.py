@@ -11,27 +11,24 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from memunlearn.errors import UserError
 from memunlearn.passwords import without_passwords
+from memunlearn.results.old_names import TARGET
 
-TARGET = "_target_"
 NOT_GROUPS = ("hydra", "experiment")
 REFERENCE = re.compile(r"\$\{(\w+)\}")
 
 
-def check_offered(
-    config: Mapping[str, Any], file: Path, allowed: Collection[str] = (), folders: Collection[Path] | None = None
-) -> None:
+def check_offered(config: Mapping[str, Any], file: Path, folders: Collection[Path], allowed: Collection[str] = ()) -> None:
     """Raises UserError where a config from this file names a class that is not offered in that place, or refers to anything
     with `${...}`: what a run keeps is resolved. Nothing is imported or called.
 
-    config: plain and unresolved (OmegaConf.to_container). allowed: names that the person at the keyboard allows. folders: of
-    configs; None means those that this command was composed of.
+    config: plain and unresolved (OmegaConf.to_container), in today's names (`config_today`). folders: of config files. allowed:
+    names that the person at the keyboard allows.
     """
-    offers = offered_targets(composed_of() if folders is None else folders)
+    offers = offered_targets(folders)
     for place, key, value in _leaves(config):
         if key == TARGET:
             if not isinstance(value, str) or value not in {*offers.get(place.partition(".")[0], ()), *allowed}:
@@ -44,11 +41,6 @@ def check_offered(
                 f"{file}: {place} is {without_passwords(value)}, and what a run keeps refers to nothing: it is not resolved; "
                 "write the value itself there"
             )
-
-
-def composed_of() -> list[Path]:
-    """The folders of config files of the command that runs now: conf/, and what --config-dir adds."""
-    return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
 
 
 def offered_targets(folders: Collection[Path]) -> dict[str, set[str]]:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from memunlearn.commands.offered import TARGET, check_offered
+from memunlearn.commands.call import Call
+from memunlearn.commands.offered import check_offered
 from memunlearn.commands.settings import allowed_names
 from memunlearn.errors import UserError
 from memunlearn.models.patches import Patch
+from memunlearn.results.old_names import TARGET, config_today
 
 # Settings of paragraphs that say which rows there are; the others say how they are read and split.
 WHICH_ROWS = (
-    "path forget bystander retain name subset split revision data_files streaming max_rows base_url source cache_dir"
+    "path forget bystander retain protected name subset split revision data_files streaming max_rows base_url source cache_dir"
 ).split()
 # Where things lie on the machine of whoever made the patch.
 OF_THE_MACHINE = ("base_url", "cache_dir")
-BY_NAME = ("forget", "bystander", "retain")
+BY_NAME = ("forget", "bystander", "retain", "protected")
 LENGTHS = ("prefix_length", "continuation_length")
 GROUPS = ("model", "paragraphs", "demo")
 
 
-def given_on_the_command_line() -> dict[str, bool]:
+def given_on_the_command_line(call: Call) -> dict[str, bool]:
     """Every setting and group that this command names, without signs such as ++."""
-    overrides = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
+    overrides = OverridesParser.create().parse_overrides(list(call.overrides or ()))
     return {override.key_or_group: True for override in overrides}
 
 
@@ -37,16 +38,16 @@ def names_rows(given: Mapping[str, bool]) -> bool:
     return "paragraphs" in given or any(f"paragraphs.{name}" in given for name in WHICH_ROWS)
 
 
-def with_settings_of(patch: Patch, cfg: DictConfig, given: Mapping[str, bool]) -> DictConfig:
+def with_settings_of(patch: Patch, cfg: DictConfig, given: Mapping[str, bool], folders: Collection[Path]) -> DictConfig:
     """The config with the run's model, tokenizer, demo, seed and ways of reading; its paragraphs too, where none are named.
 
-    What is given on the command line stays. Raises UserError where the patch's config is not one of this project's: it may be
-    a stranger's file, and what it names is built.
+    What is given on the command line stays. folders: of config files. Raises UserError where the patch's config is not one of
+    this project's: it may be a stranger's file, and what it names is built.
     """
     run = _groups(patch)
     if run is None:  # saved in a notebook, without a config
         return cfg
-    _check(run, Path(str(cfg.patch)), allowed_names(cfg))
+    _check(run, Path(str(cfg.patch)), folders, allowed_names(cfg))
     composed: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     for name, value in _open(run["demo"], "demo", given):
         if name not in LENGTHS:  # those follow the paragraphs'
@@ -65,12 +66,15 @@ def paragraphs_of(patch: Patch, cfg: DictConfig) -> DictConfig | None:
     if run is None:
         return None
     how = {name: cfg.paragraphs[name] for name in cfg.paragraphs if name in run["paragraphs"] and name not in WHICH_ROWS}
-    return OmegaConf.create({"demo": cfg.demo, "paragraphs": _linked({**run["paragraphs"], **how})}).paragraphs.source
+    paragraphs = _linked({**run["paragraphs"], **how})
+    source: DictConfig = OmegaConf.create({"demo": cfg.demo, "paragraphs": paragraphs}).paragraphs.source
+    return source
 
 
 def _groups(patch: Patch) -> dict[str, Mapping[str, Any]] | None:
     """The run's settings by group."""
-    run = {name: patch.config.get(name) for name in GROUPS}
+    config = config_today(patch.config)
+    run = {name: config.get(name) for name in GROUPS}
     groups = {name: group for name, group in run.items() if isinstance(group, Mapping)}
     return groups if len(groups) == len(run) and isinstance(groups["paragraphs"].get("source"), Mapping) else None
 
@@ -118,9 +122,9 @@ def _with_demo(group: Mapping[str, Any]) -> dict[str, Any]:
     return {**group, "demo": "${demo}"} if "demo" in group else dict(group)
 
 
-def _check(run: Mapping[str, Any], file: Path, allowed: Sequence[str]) -> None:
+def _check(run: Mapping[str, Any], file: Path, folders: Collection[Path], allowed: Sequence[str]) -> None:
     """Raises UserError where these settings, which may be anyone's, name what no config here offers, or what no run writes."""
-    check_offered(run, file, allowed)
+    check_offered(run, file, folders, allowed)
     for name in _keys(run):
         if name.startswith("_") and name not in (TARGET, "_convert_"):
             raise UserError(f"{file}: its config has {name}, which no run writes: copy the patch again from the run")

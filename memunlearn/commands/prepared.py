@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from omegaconf import DictConfig
 
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.resuming import CHECKPOINTS
-from memunlearn.objectives.contrastive import Objective
+from memunlearn.models.components import WeightTensor
+from memunlearn.objectives.material import Objective
 from memunlearn.paragraphs.splits import ParagraphSets
 from memunlearn.scoring.metric import percentile
 from memunlearn.scoring.runs import leading_run, longest_common_run
@@ -22,6 +24,8 @@ def prepare_run(
     cfg: DictConfig,
     measurements: BaseMeasurements,
     sets: ParagraphSets,
+    *,
+    weights: Sequence[WeightTensor],
     objective: Objective,
     stop: StopRule | None,
     directory: Path,
@@ -29,11 +33,21 @@ def prepare_run(
     """`prepare`, with a line for rows that cannot be edited, for an edit that cannot meet its rule, and the like."""
     rows_at_once = 2 * cfg.batch_size
     alternatives = None
-    if objective.needs_alternatives:
+    if objective.needs.alternatives:
         alternatives = partial(
             measurements.alternatives, replacements=cfg.objective.replacements, seed=cfg.seeds.split, batch_size=rows_at_once
         )
-    preparation = prepare(measurements.model, sets, alternatives, rows_at_once, directory / CHECKPOINTS, measurements.baseline)
+    preparation = prepare(
+        measurements.model,
+        sets,
+        alternatives,
+        needs=objective.needs,
+        weights=weights,
+        batch_size=rows_at_once,
+        directory=directory / CHECKPOINTS,
+        measure=measurements.baseline,
+        measure_hidden=measurements.hidden_states,
+    )
     length = sets.forget.continuation_length
     if preparation.alternatives is not None:
         without = (~preparation.alternatives.found).nonzero().flatten().tolist()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from memunlearn.commands.call import Call
 from memunlearn.commands.curve_file import curve_of
 from memunlearn.commands.earlier_results import is_complete
 from memunlearn.commands.kept_config import damage_named, hidden_settings, keep_config, kept_config
@@ -19,7 +17,6 @@ from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another
 from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json, read_text
 from memunlearn.files.writing import write_json, write_text
-from memunlearn.passwords import without_passwords
 from memunlearn.results.curve import METRICS, read_curve
 from memunlearn.unlearning.checkpoints import checkpoint_mask, read_checkpoint
 
@@ -30,7 +27,7 @@ COMMAND = Path(CHECKPOINTS) / "command.txt"
 INPUTS = Path(CHECKPOINTS) / "inputs.json"
 
 
-def remember(cfg: DictConfig, directory: Path, inputs: Mapping[str, str]) -> str | None:
+def remember(cfg: DictConfig, directory: Path, inputs: Mapping[str, str], call: Call) -> str | None:
     """Keeps what resuming needs, the config last: where that is, the rest is. A fresh run's folder loses what an earlier run
     kept. inputs: `input_digests` of the config. Returns the command that makes this run again.
 
@@ -40,14 +37,14 @@ def remember(cfg: DictConfig, directory: Path, inputs: Mapping[str, str]) -> str
         for kept in (CONFIG, CHECKPOINT):
             (directory / kept).unlink(missing_ok=True)
         write_json(directory / INPUTS, dict(inputs))
-    command = starting_command(directory, cfg.resume)
+    command = starting_command(directory, cfg.resume, call)
     keep_config(cfg, directory / CONFIG)
     if (directory / ".hydra").is_dir():
         keep_config(cfg, directory / ".hydra" / "config.yaml")
     return command
 
 
-def remembered(directory: Path, given: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def remembered(directory: Path, given: DictConfig, call: Call) -> DictConfig:
     """The config of the run in this folder, with resume on, and with what `given`, the command's own config, allows.
 
     Raises UserError if no run was started there, if its config is damaged or names what is neither offered nor allowed, or if
@@ -56,9 +53,9 @@ def remembered(directory: Path, given: DictConfig, overrides: Sequence[str]) -> 
     path = directory / CONFIG
     if not path.is_file():
         raise UserError(f"there is no run to resume in {directory}: name its folder with hydra.run.dir=DIR")
-    cfg = kept_config(path, allowed_names(given))
+    cfg = kept_config(path, call.folders, allowed_names(given))
     hidden = hidden_settings(OmegaConf.to_container(cfg))
-    said = {override.partition("=")[0].lstrip("+"): override for override in overrides}
+    said = {override.partition("=")[0].lstrip("+"): override for override in call.overrides or ()}
     others = [override for name, override in said.items() if name not in ("resume", "allow", *hidden)]
     if others:
         raise UserError(f"a run is resumed with the config that it was started with: leave out {' '.join(others)}")
@@ -69,9 +66,9 @@ def remembered(directory: Path, given: DictConfig, overrides: Sequence[str]) -> 
     with damage_named(path):
         for name in hidden:
             OmegaConf.update(cfg, name, OmegaConf.select(given, name))
-        cfg.resume, cfg.allow = True, given.allow
+        cfg.resume, cfg.overwrite, cfg.allow = True, given.overwrite, given.allow
         try:
-            check_settings(cfg, kept=True)
+            check_settings(cfg, call, kept=True)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     return cfg
@@ -90,25 +87,21 @@ def same_inputs(directory: Path, inputs: Mapping[str, str]) -> None:
             )
 
 
-def starting_command(directory: Path, resumed: bool) -> str | None:
+def starting_command(directory: Path, resumed: bool, call: Call) -> str | None:
     """The command that makes this run again: the script and the overrides that the run (of a sweep: its job) began with.
 
-    Kept in the folder, since `resume=true` says nothing of them; None where a run from before this was kept is resumed.
+    Kept in the folder, since `resume=true` says nothing of them; None from Python, or where a run from before
+    this was kept is resumed.
     Passwords are hidden. Raises UserError if the file that keeps it is damaged.
     """
     kept = directory / COMMAND
     if resumed:
         return read_text(kept, "remove it, and the run is resumed without").strip() if kept.is_file() else None
-    command = command_line()
-    write_text(kept, command + "\n")
-    return command
-
-
-def command_line() -> str:
-    """The command that runs now, passwords hidden."""
-    hydra_config = HydraConfig.get()
-    script = f"{hydra_config.job.config_name}.py"
-    return shlex.join(["python", script, *map(without_passwords, hydra_config.overrides.task)])
+    if call.line is None:
+        kept.unlink(missing_ok=True)
+    else:
+        write_text(kept, call.line + "\n")
+    return call.line
 
 
 def finished_result(directory: Path) -> dict[str, Any] | None:
@@ -123,16 +116,14 @@ def finished_result(directory: Path) -> dict[str, Any] | None:
     return result
 
 
-def finished_in_sweep(cfg: DictConfig, directory: Path) -> Path | None:
+def finished_in_sweep(cfg: DictConfig, directory: Path, sweep: Path | None) -> Path | None:
     """The folder of this sweep that has the complete run of this config, if there is one; None outside a sweep, or to do it
     again (overwrite=true).
 
     Raises UserError for resume=true in a sweep, and if this job's folder holds the result of another.
     """
-    hydra_config = HydraConfig.get()
-    if hydra_config.mode != RunMode.MULTIRUN:
+    if sweep is None:
         return None
-    sweep = Path(hydra_config.sweep.dir)
     if cfg.resume:
         raise UserError(
             "resume=true is for a single run: a sweep goes on with hydra.sweep.dir=DIR, which skips finished jobs; leave it out"
@@ -149,9 +140,9 @@ def finished_in_sweep(cfg: DictConfig, directory: Path) -> Path | None:
     return None
 
 
-def finished_by_itself(cfg: DictConfig, directory: Path) -> bool:
-    """Whether the run of this config, outside a sweep and not resumed, is complete in its folder and not to be done again."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN or cfg.resume or cfg.overwrite:
+def finished_by_itself(cfg: DictConfig, directory: Path, sweep: Path | None) -> bool:
+    """Whether the run of this config, of no sweep (None) and not resumed, is complete here and not to be done again."""
+    if sweep is not None or cfg.resume or cfg.overwrite:
         return False
     return is_complete(directory, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
@@ -169,4 +160,4 @@ def checkpoint_of(directory: Path) -> tuple[Path | None, list[dict[str, float]]]
     checkpoint_mask(path)  # refused now if it cannot be read
     if (directory / METRICS).is_file():
         read_curve(directory / METRICS)
-    return path, curve_of(read_checkpoint(path), path)
+    return path, curve_of(read_checkpoint(path), path, directory / METRICS)

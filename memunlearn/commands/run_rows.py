@@ -13,7 +13,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.roles import UNKNOWN, Roles, positions_of, row_hashes
 from memunlearn.paragraphs.row_file import RowFile
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.splits import SET_NAMES
+from memunlearn.paragraphs.splits import ROLE_NAMES
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def find_rows(roles: Roles, pools: Sequence[Pool], given: Pool | None) -> RunRow
         bins += pool.bins or [None] * len(pool.rows)
     hashes = row_hashes(rows.ids)
     positions, names, clusters, found = [], [], [], {}
-    for name in SET_NAMES:
+    for name in ROLE_NAMES:
         wanted = roles.rows.get(name, ())
         members = zip(positions_of(wanted, hashes), roles.clusters.get(name, ()), strict=True)
         there = [(place, cluster) for place, cluster in members if place is not None]

@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from memunlearn.commands.call import Call
 from memunlearn.errors import UserError
 
 SQLITE = "sqlite:///"
 
 
-def check_search(cfg: DictConfig) -> None:
+def check_search(cfg: DictConfig, call: Call) -> None:
     """Raises UserError, before any work, if this job is a trial of a search that could not be judged."""
-    if HydraConfig.get().runtime.choices.get("hydra/sweeper") == "search" and "PerParagraph" in cfg.protocol._target_:
+    from memunlearn.unlearning.per_paragraph import PerParagraph  # here, since the sweeper asks this module for its storage
+
+    searches = (call.choices or {}).get("hydra/sweeper") == "search"
+    if searches and isinstance(instantiate(cfg.protocol), PerParagraph):
         raise UserError(
             "hydra/sweeper=optuna minimizes forget EM and retain_val KL of one kept state, and protocol=per_paragraph has one "
             "a trial: search with protocol=joint"

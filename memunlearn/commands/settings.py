@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from memunlearn.commands.arguments import FILES, NAMES
-from memunlearn.commands.offered import NOT_GROUPS, composed_of, targets_in
+from memunlearn.commands.call import Call
+from memunlearn.commands.offered import NOT_GROUPS, targets_in
 from memunlearn.errors import UserError
+from memunlearn.results.old_names import RENAMED
 
 LARGEST_SEED = 2**32 - 1  # numpy's
 # Lightning and PyTorch check their own, and know more types than that of the default.
@@ -21,18 +22,21 @@ LIMITS = ("paragraphs.max_", "objective.max_")
 ANALYSES = "analysis"
 
 
-def check_settings(cfg: DictConfig, kept: bool = False) -> None:
+def check_settings(cfg: DictConfig, call: Call, kept: bool = False) -> None:
     """Raises UserError where a setting is not of the type that its default has in conf/, or out of range.
 
     A default that is null says nothing about the type, but of those that are names of something; where the default is text,
     anything may stand. kept: the config is not composed of this command's choices, but one that a run has kept.
     """
+    for old, new in RENAMED.items():
+        if (value := OmegaConf.select(cfg, old)) is not None:
+            raise UserError(f"{old}={value}: this setting is {new} now: move it there in the config file that has it")
     for name in sorted(NAMES | FILES):
         value = OmegaConf.select(cfg, name)
         pair = " or a pair {prefix: A.npy, continuation: B.npy}" if name in FILES else ""
         if isinstance(value, ListConfig) or (isinstance(value, DictConfig) and name in NAMES):
             raise UserError(f"{name}={value} must be text{pair}: give one name, in quotes if it is written like a list")
-    for name, default in _kept_defaults(cfg) if kept else _defaults(cfg):
+    for name, default in _kept_defaults(cfg, call) if kept or call.choices is None else _defaults(cfg, call, call.choices):
         value = OmegaConf.select(cfg, name)
         if name.startswith(NOT_OURS) or (value is None and _is_limit(name)):
             continue
@@ -80,10 +84,10 @@ def allowed_names(cfg: DictConfig) -> list[str]:
     return allowed
 
 
-def _kept_defaults(cfg: DictConfig) -> Iterator[tuple[str, bool | int | float]]:
+def _kept_defaults(cfg: DictConfig, call: Call) -> Iterator[tuple[str, bool | int | float]]:
     """The same for a config whose choices are not known: of every option that makes the class that it names."""
-    for folder in composed_of():
-        yield from _file_scalars(folder / f"{HydraConfig.get().job.config_name}.yaml", "")
+    for folder in call.folders:
+        yield from _file_scalars(folder / f"{call.command}.yaml", "")
         for file in sorted(folder.glob("*/*.yaml")):
             group = file.parent.name
             if group not in NOT_GROUPS and OmegaConf.is_dict(cfg.get(group)):
@@ -92,17 +96,14 @@ def _kept_defaults(cfg: DictConfig) -> Iterator[tuple[str, bool | int | float]]:
                     yield from _file_scalars(file, f"{group}.")
 
 
-def _defaults(cfg: DictConfig) -> Iterator[tuple[str, bool | int | float]]:
+def _defaults(cfg: DictConfig, call: Call, choices: Mapping[str, str | None]) -> Iterator[tuple[str, bool | int | float]]:
     """(dotted name, value) of every number and switch in the files that this job's config was composed of."""
-    job = HydraConfig.get()
-    folders = composed_of()
-    files = {"": f"{job.job.config_name}.yaml"}
-    choices = {group: option for group, option in job.runtime.choices.items() if option and group != ANALYSES}
-    files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in choices.items()}
+    files = {"": f"{call.command}.yaml"}
+    files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in choices.items() if option and group != ANALYSES}
     # Of this group there can be several, each under its own name.
     files |= {f"{ANALYSES}.{name}.": f"{ANALYSES}/{name}.yaml" for name in cfg.get(ANALYSES, {})}
     for prefix, name in files.items():
-        file = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        file = next((folder / name for folder in call.folders if (folder / name).is_file()), None)
         if file is not None:
             yield from _file_scalars(file, prefix)
 

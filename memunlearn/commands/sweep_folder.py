@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from memunlearn.commands.input_files import input_digests
 from memunlearn.files.reading import parse_json
 from memunlearn.files.writing import finite_or_null, temporary_folder
 from memunlearn.passwords import hide_passwords
+from memunlearn.results.old_names import config_today
 
 RESULT = "result.json"
 EVALUATION = "evaluation.json"
@@ -30,19 +31,29 @@ ERROR = "error.json"
 CLAIM = ".content"
 # Settings that say where things are kept or how a run was called, but not what it computes or leaves in its folder.
 NOT_CONTENT = ("resume", "overwrite", "allow", "cache", "paragraphs.cache_dir")
+# Settings that results from before lack, and the value with which they change nothing.
+LATER = {"paragraphs.protected": None, "paragraphs.source.protected": None, "paragraphs.protected_share": 0.5}
 
 
 def content(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved config as result.json would hold it, without what is in NOT_CONTENT: equal for jobs that are the same."""
-    kept = hide_passwords(dict(config))
+    """A resolved config as result.json would hold it today, without what is in NOT_CONTENT: equal for equal jobs."""
+    kept = hide_passwords(config_today(config))
     for name in NOT_CONTENT:
-        *groups, key = name.split(".")
-        place: Any = kept
-        for group in groups:
-            place = place.get(group) or {}
-        if isinstance(place, dict):
-            place.pop(key, None)
-    return json.loads(json.dumps(finite_or_null(kept), default=str))
+        _take_out(kept, name)
+    for name, nothing in LATER.items():
+        _take_out(kept, name, (nothing,))
+    plain: dict[str, Any] = json.loads(json.dumps(finite_or_null(kept), default=str))
+    return plain
+
+
+def _take_out(config: dict[str, Any], name: str, values: Sequence[Any] | None = None) -> None:
+    """Leaves out a setting, where it has one of these values."""
+    *groups, key = name.split(".")
+    place: Any = config
+    for group in groups:
+        place = place.get(group) if isinstance(place, dict) else None
+    if isinstance(place, dict) and key in place and (values is None or place[key] in values):
+        del place[key]
 
 
 def content_hash(config: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
@@ -85,12 +96,8 @@ def _claim_folder(sweep: Path, number: int, wanted: str) -> str:
     raise AssertionError("numbers do not end")
 
 
-def register() -> None:
-    """Makes ${job_folder:NUMBER,SWEEP} known, for hydra.sweep.subdir."""
-    OmegaConf.register_new_resolver("job_folder", _job_folder, replace=True)
-
-
-def _job_folder(number: int, sweep: str, *, _root_: Container) -> str:
+def job_folder(number: int, sweep: str, *, _root_: Container) -> str:
+    """The name of this job's folder in the sweep: ${job_folder:NUMBER,SWEEP}."""
     given = OmegaConf.select(_root_, "hydra.runtime.output_dir", default=None)
     if given is not None:  # asked again, from inside the job
         return Path(given).name

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memunlearn.commands import sweep_folder
+from memunlearn.commands import resolvers
 from memunlearn.commands.mistakes import mistake
 from memunlearn.commands.sweep_folder import ERROR, EVALUATION, LOCALIZATION, RESULT
 from memunlearn.errors import UserError
@@ -29,7 +29,7 @@ from memunlearn.files.writing import write_json, write_text
 from memunlearn.passwords import hide_passwords, without_passwords
 from memunlearn.words import counted
 
-sweep_folder.register()  # a launcher's worker process imports no script, only this callback
+resolvers.register()  # a launcher's worker process imports no script, only this callback
 
 Marks = dict[Path, tuple[int, int]]
 
@@ -63,7 +63,7 @@ class WatchJobs(Callback):
         given = OverridesParser.create().parse_overrides(_overrides(config))
         self.common = {override.get_key_element() for override in given if not override.is_sweep_override()}
         self.before = marks(self.sweep)
-        if str(OmegaConf.select(config, "logger._target_")).endswith("WandbLogger"):
+        if config.get("logger") and _is_wandb(config.logger):
             self.project = str(config.logger.project)
         _watching = self
 
@@ -157,6 +157,12 @@ def closing_lines(failures: Sequence[Failure]) -> str:
         lines.append(f"  {failure.folder.name} ({' '.join(failure.overrides)}): {failure.error}")
     again = f"run the same command again with hydra.sweep.dir={sweep}: finished jobs are skipped"
     return "\n".join([*lines, f"error: {jobs} failed, see above and {ERROR} in their folders; mend that and {again}"])
+
+
+def _is_wandb(logger: DictConfig) -> bool:
+    from memunlearn.commands.tracking import is_wandb  # here, since it takes seconds, and most sweeps have no logger
+
+    return is_wandb(logger)
 
 
 def _record(folder: Path, config: DictConfig, error: BaseException) -> None:

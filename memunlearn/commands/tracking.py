@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
 from PIL import Image
@@ -29,8 +27,8 @@ from memunlearn.results.sentence import result_sentence
 NAMES = ("name", "project", "entity", "group", "job_type", "notes", "version", "id")
 
 
-def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> list[Logger]:
-    """The configured logger, already started, with the config logged; none for logger=csv.
+def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path, sweep: Path | None) -> list[Logger]:
+    """The configured logger, already started, with the config logged; none for logger=csv. sweep: its folder, of a job of one.
 
     A W&B run has an id of its own, made of the sweep's folder and the config (so that a resumed run goes on in it), and is
     grouped by sweep. Raises UserError if W&B cannot be reached or no one is logged in.
@@ -38,11 +36,11 @@ def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> 
     if not cfg.get("logger"):
         return []
     place = in_place_of_null(cfg.logger, "save_dir", directory)
-    if not cfg.logger._target_.endswith("WandbLogger"):
+    if not is_wandb(cfg.logger):
         logger = instantiate(cfg.logger, **place)
         logger.log_hyperparams(config)
         return [logger]
-    run_id, group = _identity(config, directory, cfg.get("resume", False))
+    run_id, group = _identity(config, directory, cfg.get("resume", False), sweep)
     sys.argv = [without_passwords(argument) for argument in sys.argv]  # W&B keeps the command line
     try:
         given = {"id": run_id, "group": group, "resume": "allow", **place, **names_as_text(cfg.logger)}
@@ -54,6 +52,11 @@ def start_tracking(cfg: DictConfig, config: dict[str, Any], directory: Path) -> 
             raise
         raise not_started(error) from error
     return [logger]
+
+
+def is_wandb(logger: DictConfig) -> bool:
+    """Whether the config group `logger` makes a logger of Weights & Biases."""
+    return issubclass(get_class(logger._target_), WandbLogger)
 
 
 def names_as_text(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +73,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _identity(config: dict[str, Any], directory: Path, resumed: bool) -> tuple[str, str | None]:
+def _identity(config: dict[str, Any], directory: Path, resumed: bool, sweep: Path | None) -> tuple[str, str | None]:
     """(id, group) of the W&B run; kept for resuming, where the folder may have been moved and the sweep is not known."""
     kept = directory / CHECKPOINTS / "wandb.json"
     if resumed and kept.is_file():
@@ -80,9 +83,7 @@ def _identity(config: dict[str, Any], directory: Path, resumed: bool) -> tuple[s
         if not isinstance(run_id, str) or not run_id.isalnum() or not isinstance(group, str | None):
             raise UserError(f"{kept} holds no id and group of a W&B run: {remedy}")
         return run_id, group
-    hydra_config = HydraConfig.get()
-    sweep = Path(hydra_config.sweep.dir).resolve() if hydra_config.mode == RunMode.MULTIRUN else None
-    identity = json.dumps([str(sweep or directory.resolve()), content(config)], sort_keys=True)
+    identity = json.dumps([str((sweep or directory).resolve()), content(config)], sort_keys=True)
     run_id = hashlib.sha256(identity.encode()).hexdigest()[:16]
     group = None if sweep is None else group_of(sweep)
     write_json(kept, {"id": run_id, "group": group})

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
@@ -19,10 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
+from memunlearn.commands.call import Call
 from memunlearn.commands.curve_file import CurveFile, KeepCurve
 from memunlearn.commands.environment import environment
 from memunlearn.commands.input_files import input_digests
-from memunlearn.commands.inputs import choose_device, forgets_own_text, load_inputs, move, quiet_libraries, split
+from memunlearn.commands.inputs import choose_device, forgets_own_text, is_demo, load_inputs, move, quiet_libraries, split
 from memunlearn.commands.kept_config import damage_named, shown
 from memunlearn.commands.kept_patches import KeptPatches
 from memunlearn.commands.kept_rows import keep_rows
@@ -51,12 +50,15 @@ from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
-from memunlearn.objectives.contrastive import Objective
+from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
+from memunlearn.paragraphs.batches import protected_rows_a_batch
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.checkpoints import WholeCheckpoints
-from memunlearn.unlearning.ingredients import Ingredients, KeepPatch
+from memunlearn.unlearning.ingredients import Ingredients, KeepTrial
+from memunlearn.unlearning.optimizers import check_optimizer
+from memunlearn.unlearning.per_paragraph import PerParagraph
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
@@ -76,35 +78,34 @@ class RunResult:
     result: dict[str, Any]
 
 
-def train(cfg: DictConfig) -> RunResult:
-    """One run, from its composed config to its folder (DESIGN section 4).
+def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
+    """One run, from its composed config to its folder.
 
     Raises UserError for everything that the user can mend; nothing half-written is left under a final name then.
     """
     started = time.perf_counter()
-    directory = Path(HydraConfig.get().runtime.output_dir)
-    if (finished_folder := finished_in_sweep(cfg, directory)) is not None:
+    if (finished_folder := finished_in_sweep(cfg, directory, call.sweep)) is not None:
         return _skipped(finished_folder)
-    if finished_by_itself(cfg, directory):
+    if finished_by_itself(cfg, directory, call.sweep):
         print(f"{directory} is complete already, with the same settings: overwrite=true would do it again")
         return _finished(directory)
     if not cfg.resume:
         (directory / RESULT).unlink(missing_ok=True)
-    check_settings(cfg)
+    check_settings(cfg, call)
     resume_from: Path | None = None
     curve_rows: list[dict[str, float]] = []
     if cfg.resume:
-        cfg = remembered(directory, cfg, HydraConfig.get().overrides.task)
+        cfg = remembered(directory, cfg, call)
         if (finished := finished_result(directory)) is not None:
             print(f"{directory} is complete: nothing to resume")
             return RunResult(directory, finished)
         with damage_named(directory / CONFIG):
-            _check(cfg)
+            _check(cfg, call)
         resume_from, curve_rows = checkpoint_of(directory)
     remove_leftovers(directory)
     quiet_libraries()
     device = choose_device(cfg.trainer.accelerator)
-    _check(cfg)
+    _check(cfg, call)
     place = environment(device)
     lightning.seed_everything(cfg.seeds.training, workers=True, verbose=False)
     inputs = input_digests(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
@@ -118,20 +119,30 @@ def train(cfg: DictConfig) -> RunResult:
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 
-    command = remember(cfg, directory, inputs)
+    command = remember(cfg, directory, inputs, call)
     config = shown(cfg)
-    loggers = [CurveFile(directory, curve_rows), *start_tracking(cfg, config, directory)]
+    loggers = [CurveFile(directory, curve_rows), *start_tracking(cfg, config, directory, call.sweep)]
     ReferenceStates.remove_files(directory / CHECKPOINTS)
-    kept, afterwards = KeptPatches(directory, config), Afterwards()
+    kept, afterwards = KeptPatches(directory, measurements.fingerprint, config, call.words("evaluate")), Afterwards()
     failed = True
     try:
-        given = _ingredients(cfg, loaded, weights, measurements, sets, directory, loggers, resume_from, kept.keep)
+        given = _ingredients(
+            cfg,
+            loaded,
+            weights,
+            measurements,
+            sets,
+            directory=directory,
+            loggers=loggers,
+            resume_from=resume_from,
+            keep=kept.keep,
+        )
         keep_rows(directory, sets, given.preparation, paragraphs)
         prepared = time.perf_counter()
         outcome = instantiate(cfg.protocol).run(given)
         print_reused(measurements.store)
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
-        notes = [WHAT_IT_IS] * ("demo" in cfg.model._target_)
+        notes = [WHAT_IT_IS] * is_demo(cfg)
         notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
         place = place | {"command": command}
@@ -174,9 +185,9 @@ def _diverged(result: dict[str, Any], directory: Path) -> str:
     return f"the loss became NaN {where}: lower optimizer.lr or objective.forget_weight"
 
 
-def _check(cfg: DictConfig) -> None:
+def _check(cfg: DictConfig, call: Call) -> None:
     """Refuses what is not tested, before any work."""
-    check_search(cfg)
+    check_search(cfg, call)
     trainer = cfg.trainer
     nodes = trainer.get("num_nodes", 1)
     if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device") or nodes not in (1, "1"):
@@ -193,7 +204,7 @@ def _check(cfg: DictConfig) -> None:
         )
     if "stop" not in cfg and trainer.max_steps < 1:
         raise UserError(f"trainer.max_steps={trainer.max_steps} without a stop rule would never end: set 1 or more")
-    if cfg.save_model and "PerParagraph" in cfg.protocol._target_:
+    if cfg.save_model and isinstance(instantiate(cfg.protocol), PerParagraph):
         raise UserError(
             "save_model=true with protocol=per_paragraph: every trial has a model of its own; leave it out, and bake a trial's "
             "patch with `python -m memunlearn.models apply`"
@@ -201,33 +212,36 @@ def _check(cfg: DictConfig) -> None:
     if not isinstance(cfg.callbacks, DictConfig):
         raise UserError(f"callbacks={cfg.callbacks} must be callbacks by name, as in conf/callbacks/default.yaml")
     # Built once for nothing, so that a setting they refuse does not cost a run.
+    if cfg.paragraphs.get("protected") is not None:
+        protected_rows_a_batch(cfg.batch_size, cfg.paragraphs.protected_share)
     for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
         instantiate(group)
     if cfg.get("stop"):
         instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
     _strategy(cfg)
-    for name, build in (
-        ("optimizer", lambda: instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(1))])),
-        ("trainer", lambda: alone(instantiate(cfg.trainer, _partial_=True))(logger=False, enable_checkpointing=False)),
-    ):
+    for name, build in (("optimizer", _build_optimizer), ("trainer", _build_trainer)):
         try:
-            build()
+            build(cfg)
         except Exception as error:  # PyTorch's and Lightning's checks raise ValueError, TypeError and errors of their own
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
 
 
-def _strategy(cfg: DictConfig) -> tuple[MaskStrategy, str | None]:
-    """What chooses the weights, and the scope of a mask."""
-    mask = OmegaConf.to_container(cfg.mask, resolve=True)
-    scope, _ = mask.pop("scope"), mask.pop("lr")  # type: ignore[union-attr, arg-type]
-    if scope not in (None, "trial", "set"):
-        raise UserError(f"mask.scope={scope} is not known: use trial or set")
-    return instantiate(mask, _convert_="all"), scope
+def _build_optimizer(cfg: DictConfig) -> None:
+    check_optimizer(instantiate(cfg.optimizer))
+
+
+def _build_trainer(cfg: DictConfig) -> None:
+    alone(instantiate(cfg.trainer, _partial_=True))(logger=False, enable_checkpointing=False)
+
+
+def _strategy(cfg: DictConfig) -> MaskStrategy:
+    strategy: MaskStrategy = instantiate(cfg.mask, _convert_="all")
+    return strategy
 
 
 def _weights(cfg: DictConfig, loaded: LoadedModel) -> list[WeightTensor]:
     """The eligible weights; refuses here, not after the corpus was scored, an unknown architecture and a filter on nothing."""
-    strategy, _ = _strategy(cfg)
+    strategy = _strategy(cfg)
     weights = eligible_weights(loaded.model, loaded.patterns)
     passing_positions(weights, Filter(strategy.layers, strategy.components, strategy.heads))
     return weights
@@ -239,31 +253,31 @@ def _ingredients(
     weights: list[WeightTensor],
     measurements: BaseMeasurements,
     sets: ParagraphSets,
+    *,
     directory: Path,
     loggers: Sequence[Logger],
     resume_from: Path | None,
-    keep_patch: KeepPatch,
+    keep: KeepTrial,
 ) -> Ingredients:
     objective: Objective = instantiate(cfg.objective)
     stop = instantiate(cfg.stop) if cfg.get("stop") else None
-    strategy, scope = _strategy(cfg)
+    preparation = prepare_run(cfg, measurements, sets, weights=weights, objective=objective, stop=stop, directory=directory)
     return Ingredients(
-        loaded.model,
-        weights,
-        prepare_run(cfg, measurements, sets, objective, stop, directory),
-        strategy,
-        measurements.attribution(instantiate(cfg.attribution)),
-        scope,
-        objective,
-        instantiate(cfg.optimizer),
-        stop,
-        partial(_make_trainer, cfg, directory, loggers),
-        cfg.batch_size,
-        cfg.seeds.training,
-        cfg.seeds.mask,
-        measurements.fingerprint,
-        resume_from,
-        keep_patch,
+        model=loaded.model,
+        weights=weights,
+        preparation=preparation,
+        strategy=_strategy(cfg),
+        attribution=measurements.attribution(instantiate(cfg.attribution)),
+        objective=objective,
+        optimizer=instantiate(cfg.optimizer),
+        stop=stop,
+        make_trainer=partial(_make_trainer, cfg, directory, loggers),
+        batch_size=cfg.batch_size,
+        protected_share=cfg.paragraphs.get("protected_share", 0.5),
+        seed=cfg.seeds.training,
+        mask_seed=cfg.seeds.mask,
+        resume_from=resume_from,
+        keep=keep,
     )
 
 
@@ -281,7 +295,7 @@ def _make_trainer(
     ]
     keeps_checkpoints = any(isinstance(callback, ModelCheckpoint) for callback in configured)
     make = alone(instantiate(cfg.trainer, _partial_=True), directory / CHECKPOINTS)
-    trainer = make(
+    trainer: lightning.Trainer = make(
         callbacks=[*callbacks, KeepCurve(), *configured],
         logger=list(loggers),
         enable_checkpointing=keeps_checkpoints,

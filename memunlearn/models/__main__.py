@@ -13,9 +13,9 @@ from memunlearn.process import own_process
 DTYPES = ("float32", "bfloat16", "float16")  # of torch, which is not imported for --help
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, or 2 after one line about a mistake that the user can mend."""
-    parser = argparse.ArgumentParser(prog="python -m memunlearn.models", description="What can be done with a patch.")
+def main(arguments: Sequence[str] | None = None, program: str = "python -m memunlearn.models") -> int:
+    """program: what starts this. Returns the exit code: 0, or 2 after one line about a mistake that the user can mend."""
+    parser = argparse.ArgumentParser(prog=program, description="What can be done with a patch.")
     apply = parser.add_subparsers(required=True).add_parser("apply", help="write base + patch as a plain checkpoint")
     apply.add_argument("--base", required=True, metavar="DIR", help="the checkpoint that the run started from, or its Hub name")
     apply.add_argument("--patch", required=True, metavar="FILE", help="a run's patch.safetensors")

@@ -1,4 +1,4 @@
-"""The patch: the change itself, as a file. Base + patch = the unlearned model (DESIGN section 4)."""
+"""The patch: the change itself, as a file. Base + patch = the unlearned model."""
 
 from __future__ import annotations
 
@@ -23,6 +23,21 @@ from memunlearn.paths import expanded
 
 
 @dataclass(frozen=True, eq=False)
+class Change:
+    """What was trained: `Patch` before it is said of which base model, and by which run.
+
+    indices, deltas, roles: as in `Patch`.
+    """
+
+    indices: Mapping[str, Tensor | None]
+    deltas: Mapping[str, Tensor]
+    roles: Roles | None = None
+
+    def stamped(self, base_fingerprint: str, config: Mapping[str, Any]) -> Patch:
+        return Patch(self.indices, self.deltas, base_fingerprint, config, self.roles)
+
+
+@dataclass(frozen=True, eq=False)
 class Patch:
     """What to add to which weights of which base model.
 
@@ -44,20 +59,18 @@ class Patch:
         return sum(delta.numel() for delta in self.deltas.values())
 
 
-def capture_patch(model: nn.Module, config: Mapping[str, Any], base_fingerprint: str | None = None) -> Patch:
-    """The deltas that `model` carries now, copied to the CPU. The fingerprint is computed unless the caller has it already.
-
-    Raises UserError if no deltas are attached.
-    """
+def capture_change(model: nn.Module, roles: Roles | None = None) -> Change:
+    """The deltas that `model` carries now, copied to the CPU. Raises UserError if none are attached."""
     deltas = read_deltas(model)
     if not deltas:
         raise UserError("this model carries no deltas, so there is no patch to take: unlearn(model, mask, preparation) first")
-    return Patch(
-        indices={name: None if flat is None else flat.cpu() for name, (flat, _) in deltas.items()},
-        deltas={name: delta.cpu() for name, (_, delta) in deltas.items()},
-        base_fingerprint=base_fingerprint or fingerprint(model),
-        config=config,
-    )
+    indices = {name: None if flat is None else flat.cpu() for name, (flat, _) in deltas.items()}
+    return Change(indices, {name: delta.cpu() for name, (_, delta) in deltas.items()}, roles)
+
+
+def capture_patch(model: nn.Module, config: Mapping[str, Any]) -> Patch:
+    """The same as a patch. Raises UserError if no deltas are attached."""
+    return capture_change(model).stamped(fingerprint(model), config)
 
 
 def save_patch(path: str | Path, patch: Patch) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 
+def precise(values: Tensor) -> Tensor:
+    """The same in fp32, which autocast's bf16 is not; fp64 stays."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log softmax(logits)[label], in nats and fp32: logits [B, C, V], labels [B, C] -> [B, C]."""
-    return functional.cross_entropy(logits.float().transpose(1, 2), labels, reduction="none")
+    """-log softmax(logits)[label], in nats and at least fp32: logits [B, C, V], labels [B, C] -> [B, C]."""
+    return functional.cross_entropy(precise(logits).transpose(1, 2), labels, reduction="none")
 
 
 def token_kl(reference_logits: Tensor, logits: Tensor) -> Tensor:
-    """KL(reference || current) = sum_v p_ref(v) (log p_ref(v) - log p(v)) at every position, in nats and fp32.
+    """KL(reference || current) = sum_v p_ref(v) (log p_ref(v) - log p(v)) at every position, in nats and at least fp32.
 
     Both [B, C, V] -> [B, C]; never below 0.
     """
-    reference = functional.log_softmax(reference_logits.float(), dim=-1)
-    current = functional.log_softmax(logits.float(), dim=-1)
+    reference = functional.log_softmax(precise(reference_logits), dim=-1)
+    current = functional.log_softmax(precise(logits), dim=-1)
     # The sum of terms that cancel can end a rounding error below 0, where KL cannot be.
     return functional.kl_div(current, reference, reduction="none", log_target=True).sum(-1).clamp_min(0.0)
 
@@ -35,6 +41,6 @@ def bounded(tokens: Tensor, bound: float) -> Tensor:
 def kl(reference_logits: Tensor, logits: Tensor) -> Tensor:
     """KL = mean over rows and positions of KL(reference || current): a scalar, nats per token.
 
-    PyTorch's `kl_div(reduction="batchmean")` divides by rows only, C times as much (paper.md, fault 4).
+    PyTorch's `kl_div(reduction="batchmean")` divides by rows only, C times as much.
     """
     return token_kl(reference_logits, logits).mean()

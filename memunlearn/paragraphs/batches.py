@@ -9,17 +9,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memunlearn.errors import UserError
+
 Batch = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
+def protected_rows_a_batch(batch_size: int, share: float) -> int:
+    """How many of a batch's rows to keep are protected. Raises UserError if all or none are."""
+    count = round(share * batch_size)
+    if not 0 < count < batch_size:
+        raise UserError(
+            f"paragraphs.protected_share={share}: {count} of the {batch_size} rows to keep of a batch would be protected, "
+            "and at least one must be and one must not: set another share, or a larger batch_size"
+        )
+    return count
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairedEpochs:
     """An epoch is one pass over the larger of two sets; the smaller is cycled and reshuffled each time it has been used up.
 
     A step takes accumulate * forget_batch rows of the one and accumulate * retain_batch rows of the other, and goes through
     the model in at most `accumulate` batches {"forget": [F], "retain": [R], "weights": [2]} of row numbers. The last step of
     the larger set may be smaller; every row of both sets is used in every epoch. weights: what the means over a batch's forget
-    and over its retain rows count in those over the step's; over the batches of a step each sums to 1.
+    rows and over its rows to keep count in those over the step's; over the batches of a step each sums to 1.
+    With protected rows every step keeps accumulate * protected_batch of them as well ("protected": [Q]), cycled and shuffled.
     """
 
     forget_rows: int
@@ -28,6 +42,8 @@ class PairedEpochs:
     retain_batch: int
     seed: int
     accumulate: int = 1
+    protected_rows: int = 0
+    protected_batch: int = 0
 
     @property
     def steps(self) -> int:
@@ -36,18 +52,19 @@ class PairedEpochs:
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        last = [
+        forget, retain = (
             rows - (self.steps - 1) * step if _parts(rows, step) == self.steps else step
             for rows, step in ((self.forget_rows, self._forget_step), (self.retain_rows, self._retain_step))
-        ]
-        return (self.steps - 1) * self.accumulate + self._batches_of(*last)
+        )
+        return (self.steps - 1) * self.accumulate + self._batches_of(forget, retain, self._protected_step)
 
     def epoch(self, number: int) -> list[Batch]:
         """The batches of one epoch: a pure function of the seed and the epoch's number."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         forget = self._stream(self.forget_rows, self._forget_step, generator)
         retain = self._stream(self.retain_rows, self._retain_step, generator)
-        return [batch for f, r in zip(forget, retain, strict=True) for batch in self._split(f, r)]
+        protected = self._stream(self.protected_rows, self._protected_step, generator, fill=True)
+        return [batch for rows in zip(forget, retain, protected, strict=True) for batch in self._split(*rows)]
 
     @property
     def _forget_step(self) -> int:
@@ -57,28 +74,38 @@ class PairedEpochs:
     def _retain_step(self) -> int:
         return self.accumulate * self.retain_batch
 
-    def _batches_of(self, forget: int, retain: int) -> int:
-        return max(_parts(forget, self.forget_batch), _parts(retain, self.retain_batch))
+    @property
+    def _protected_step(self) -> int:
+        return self.accumulate * self.protected_batch
 
-    def _stream(self, rows: int, step: int, generator: torch.Generator) -> list[Tensor]:
+    def _batches_of(self, forget: int, retain: int, protected: int) -> int:
+        counts = _parts(forget, self.forget_batch), _parts(retain, self.retain_batch)
+        return max(*counts, _parts(protected, self.protected_batch) if protected else 0)
+
+    def _stream(self, rows: int, step: int, generator: torch.Generator, fill: bool = False) -> list[Tensor]:
+        """The rows of every step. fill: as many for the last as for the others, whatever the set's size."""
+        if not step:
+            return [torch.empty(0, dtype=torch.int64)] * self.steps
         passes = _parts(self.steps * step, rows)
         order = torch.cat([torch.randperm(rows, generator=generator) for _ in range(passes)])
         # The larger set is passed over exactly once; the smaller fills every step.
-        once = _parts(rows, step) == self.steps
+        once = _parts(rows, step) == self.steps and not fill
         return list((order[:rows] if once else order[: self.steps * step]).split(step))
 
-    def _split(self, forget: Tensor, retain: Tensor) -> list[Batch]:
-        """One step's rows in batches. One that would have no rows of a set gets one of them, with weight 0."""
-        count = self._batches_of(len(forget), len(retain))
-        pairs = zip(forget.tensor_split(count), retain.tensor_split(count), strict=True)
-        return [
-            {
+    def _split(self, forget: Tensor, retain: Tensor, protected: Tensor) -> list[Batch]:
+        """One step's rows in batches. One that would have no rows of a side gets one of them, with weight 0."""
+        count = self._batches_of(len(forget), len(retain), len(protected))
+        parts = zip(*(rows.tensor_split(count) for rows in (forget, retain, protected)), strict=True)
+        batches = []
+        for f, r, p in parts:
+            kept = (len(r) + len(p)) / (len(retain) + len(protected))
+            batch = {
                 "forget": f if len(f) else forget[:1],
-                "retain": r if len(r) else retain[:1],
-                "weights": torch.tensor([len(f) / len(forget), len(r) / len(retain)]),
+                "retain": r if kept else retain[:1],
+                "weights": torch.tensor([len(f) / len(forget), kept]),
             }
-            for f, r in pairs
-        ]
+            batches.append(batch | ({"protected": p} if self.protected_rows else {}))
+        return batches
 
 
 def _parts(rows: int, size: int) -> int:

@@ -8,8 +8,8 @@ from memunlearn.paragraphs.batches import BatchLoader, PairedEpochs, Trials
 
 
 class UnlearningData(lightning.LightningDataModule):
-    """Batches of row numbers {"forget": [F], "retain": [R], "weights": [2]}; the tokens and the base model's states lie with
-    the module."""
+    """Batches of row numbers {"forget": [F], "retain": [R], "weights": [2]}, with protected rows "protected": [Q]; the tokens
+    and the base model's states lie with the module."""
 
     def __init__(self, plan: PairedEpochs | Trials) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.paragraphs.splits import SET_NAMES
+from memunlearn.paragraphs.splits import ROLE_NAMES
 
 UNKNOWN = "unknown"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -74,8 +74,8 @@ def from_metadata(metadata: Mapping[str, str]) -> Roles | None:
         alternatives = json.loads(metadata.get("alternatives", "null"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(rows, dict) or not rows or not set(rows) <= set(SET_NAMES):
-        raise ValueError(f"not lists by role ({', '.join(SET_NAMES)})")
+    if not isinstance(rows, dict) or not rows or not set(rows) <= set(ROLE_NAMES):
+        raise ValueError(f"not lists by role ({', '.join(ROLE_NAMES)})")
     if not isinstance(clusters, dict) or clusters.keys() != rows.keys():
         raise ValueError("roles and clusters do not name the same sets")
     for name, members in rows.items():

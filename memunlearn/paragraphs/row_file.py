@@ -15,7 +15,7 @@ from torch import Tensor
 from memunlearn.errors import UserError
 from memunlearn.files.writing import replacing
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
-from memunlearn.paragraphs.splits import SET_NAMES
+from memunlearn.paragraphs.splits import ROLE_NAMES
 
 ROWS = "rows.safetensors"
 ALTERNATIVE = "alternative"
@@ -72,7 +72,7 @@ def read_rows(path: Path, prefix_length: int) -> RowFile:
         self_generated = json.loads(metadata.get("self_generated", "false")) is True
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}): copy it again from the run") from error
-    names = [name for name in SET_NAMES if name in tensors]
+    names = [name for name in ROLE_NAMES if name in tensors]
     widths = {tensor.shape[1:] for tensor in tensors.values()}
     if not names or len(widths) != 1 or any(t.ndim != 2 or t.dtype != torch.int64 for t in tensors.values()):
         raise UserError(f"{path} is not a run's {ROWS}: it must hold int64 [rows, tokens] by role, all as wide")

@@ -23,7 +23,7 @@ class LoadedParagraphs:
 
     corpus: one mixed corpus, to be split by EM (`splits.split_by_em`);
     memorized and non_memorized: two pools whose roles are known from their origin (`splits.split_pools`);
-    forget, bystander, retain: sets given by name, any of them possibly None (`splits.split_named`).
+    forget, bystander, retain, protected: sets given by name, any of them possibly None (`splits.split_named`).
 
     bins: where the source fixes EM bins (pile), every bin's rows by label; the pools are two of them.
     self_generated: the continuations appear to be the model's own output, so EM on them is self-EM.
@@ -38,6 +38,7 @@ class LoadedParagraphs:
     forget: ParagraphSet | None = None
     bystander: ParagraphSet | None = None
     retain: ParagraphSet | None = None
+    protected: ParagraphSet | None = None
     bins: Mapping[str, ParagraphSet] = field(default_factory=dict)
     self_generated: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -45,12 +46,13 @@ class LoadedParagraphs:
 
     @property
     def all_rows(self) -> ParagraphSet:
-        """Every row once: the corpus; or the bins in order (pile); or forget, bystander and retain rows."""
+        """Every row once: the corpus; or the bins in order (pile); or forget, bystander, retain and protected rows."""
         if self.corpus is not None:
             return self.corpus
         if self.bins:
             return concatenate(list(self.bins.values()))
-        return concatenate([members for members in (self.forget, self.bystander, self.retain) if members is not None])
+        named = (self.forget, self.bystander, self.retain, self.protected)
+        return concatenate([members for members in named if members is not None])
 
     @property
     def bins_of_origin(self) -> list[str]:
@@ -61,7 +63,7 @@ class LoadedParagraphs:
 
 @dataclass(frozen=True)
 class FileSource:
-    """Local files: `path` (one mixed corpus) or sets by name (`forget`, `bystander`, `retain`), for `read_paragraphs`."""
+    """Local files: `path` (one mixed corpus) or sets by name, for `read_paragraphs`."""
 
     prefix_length: int
     continuation_length: int
@@ -69,6 +71,7 @@ class FileSource:
     forget: PathOrPair | None = None
     bystander: PathOrPair | None = None
     retain: PathOrPair | None = None
+    protected: PathOrPair | None = None
     column: str | None = None
     bos: Bos = "auto"
 
@@ -91,12 +94,13 @@ class FileSource:
             forget=sets.get("forget"),
             bystander=sets.get("bystander"),
             retain=sets.get("retain"),
+            protected=sets.get("protected"),
             dropped={"corpus" if name == "path" else name: result.dropped for name, result in read.items() if result.dropped},
             beginning=next((result.beginning for result in read.values() if result.beginning), None),
         )
 
     def _given(self) -> dict[str, PathOrPair]:
-        named = {"forget": self.forget, "bystander": self.bystander, "retain": self.retain}
+        named = {"forget": self.forget, "bystander": self.bystander, "retain": self.retain, "protected": self.protected}
         given = {name: path for name, path in {"path": self.path, **named}.items() if path is not None}
         if not given:
             raise UserError(

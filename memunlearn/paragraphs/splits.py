@@ -18,12 +18,16 @@ from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 
 SET_NAMES = ("forget", "bystander", "near", "bystander_val", "retain_train", "retain_val", "retain")
+PROTECTED = "protected"
+ROLE_NAMES = (*SET_NAMES, PROTECTED)
+"""Protected rows are there only where they were given."""
 
 MIDDLE_EM = "neither memorized nor non-memorized"
 OVER_MAX_FORGET = "over paragraphs.max_forget"
 OVER_MAX_BYSTANDER = "over paragraphs.max_bystander"
 OVER_MAX_RETAIN = "over paragraphs.max_retain"
 LIKE_MEMORIZED = "near-duplicates of memorized paragraphs"
+LIKE_PROTECTED = "near-duplicates of protected paragraphs"
 LIKE_OWN = "near-duplicates of the model's own continuations"
 
 
@@ -48,14 +52,14 @@ class Caps:
                 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParagraphSets:
     """Every set, possibly with 0 rows.
 
     clusters: by set name, [n] int64 cluster numbers; one numbering for all sets.
     rows: by set name, [n] int64 positions in the corpus, or in the sets that were given, one after the other
-    (memorized, non_memorized; forget, bystander, retain).
-    dropped: rows in no set, by reason.
+    (memorized, non_memorized; forget, bystander, retain, protected).
+    dropped: rows in no set, by reason. protected: None where none were given.
     """
 
     forget: ParagraphSet
@@ -68,10 +72,12 @@ class ParagraphSets:
     clusters: Mapping[str, Tensor]
     rows: Mapping[str, Tensor]
     dropped: Mapping[str, int]
+    protected: ParagraphSet | None = None
 
     def by_name(self) -> dict[str, ParagraphSet]:
-        """The seven sets in the order of SET_NAMES."""
-        return {name: getattr(self, name) for name in SET_NAMES}
+        """The seven sets in the order of SET_NAMES, then the protected rows if there are any."""
+        sets = {name: getattr(self, name) for name in SET_NAMES}
+        return sets if self.protected is None else {**sets, PROTECTED: self.protected}
 
 
 def describe(sets: ParagraphSets) -> list[str]:
@@ -101,30 +107,46 @@ def split_pools(memorized: ParagraphSet, non_memorized: ParagraphSet, seed: int,
 
 
 def split_named(
-    forget: ParagraphSet | None, bystander: ParagraphSet | None, retain: ParagraphSet | None, seed: int, caps: Caps
+    forget: ParagraphSet | None,
+    bystander: ParagraphSet | None,
+    retain: ParagraphSet | None,
+    seed: int,
+    caps: Caps,
+    *,
+    protected: ParagraphSet | None = None,
 ) -> ParagraphSets:
     """Sets given by name.
 
     Bystanders that share a cluster with a forget row are `near`; a quarter of the other bystanders' clusters is bystander_val.
-    Retain rows that share no cluster with forget or bystander are split into retain_train, retain_val and retain.
-    A set that is None has no rows. Raises UserError where a retain set is given and has fewer than 3 clusters of its own.
+    Retain rows that share no cluster with any of the others are split into retain_train, retain_val and retain. Protected rows
+    stay as they are: what shares a cluster with one is in no other set.
+    A set that is None has no rows. Raises UserError where a retain set is given and has fewer than 3 clusters of its own, and
+    where a protected row shares a cluster with a forget row.
     """
-    everything, role = _joined(forget, bystander, retain)
+    everything, role = _joined(forget, bystander, retain, protected)
     clusters = cluster_rows(everything.text).numpy()
     chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, caps, seed)
     kept_bystanders, dropped[OVER_MAX_BYSTANDER] = _capped(apart, clusters, caps.max_bystander, seed)
     bystanders, bystanders_val = hold_out_quarter(kept_bystanders, clusters, number_generator(seed, "bystander"))
     positions = {"forget": chosen, "near": near, "bystander": bystanders, "bystander_val": bystanders_val}
+    positions |= {PROTECTED: np.flatnonzero(role == 3)} if protected is not None else {}
     retained, dropped[OVER_MAX_RETAIN] = _split_retain(unrelated, clusters, caps, seed) if retain is not None else ({}, 0)
     return _sets(everything, clusters, positions | retained, dropped)
 
 
-def sets_as_given(forget: ParagraphSet | None, bystander: ParagraphSet | None, retain: ParagraphSet | None) -> ParagraphSets:
+def sets_as_given(
+    forget: ParagraphSet | None,
+    bystander: ParagraphSet | None,
+    retain: ParagraphSet | None,
+    protected: ParagraphSet | None = None,
+) -> ParagraphSets:
     """Sets given by name, to be reported only: near and left-out rows as in `split_named`, but nothing is held out."""
-    everything, role = _joined(forget, bystander, retain)
+    everything, role = _joined(forget, bystander, retain, protected)
     clusters = cluster_rows(everything.text).numpy()
     chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, Caps(), seed=0)
-    return _sets(everything, clusters, {"forget": chosen, "near": near, "bystander": apart, "retain": unrelated}, dropped)
+    positions = {"forget": chosen, "near": near, "bystander": apart, "retain": unrelated}
+    positions |= {PROTECTED: np.flatnonzero(role == 3)} if protected is not None else {}
+    return _sets(everything, clusters, positions, dropped)
 
 
 def _split_pools(
@@ -189,13 +211,25 @@ def _joined(*given: ParagraphSet | None) -> tuple[ParagraphSet, np.ndarray]:
 def _named_roles(
     clusters: np.ndarray, role: np.ndarray, caps: Caps, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
-    """Positions of forget, near, bystander and retain rows, where roles 0, 1, 2 were given by name; and what was dropped."""
-    named_forget, named_bystander, named_retain = (np.flatnonzero(role == number) for number in range(3))
+    """Positions of forget, near, bystander and retain rows, where roles 0, 1, 2 (3: protected) were given by name; and what was
+    dropped."""
+    named_forget, named_bystander, named_retain, protected = (np.flatnonzero(role == number) for number in range(4))
     limit = caps.max_forget if caps.max_forget is not None else len(named_forget)
     forget = whole_clusters(named_forget, clusters, limit, number_generator(seed, "forget"))
+    if wrong := int(np.isin(clusters[protected], clusters[forget]).sum()):
+        raise UserError(
+            f"{wrong} rows of paragraphs.protected are near-duplicates of rows of paragraphs.forget (they share "
+            "20 tokens in a row): what is to be forgotten cannot be kept, take them out of one of the two"
+        )
+    like_protected = np.isin(clusters[named_bystander], clusters[protected])
+    named_bystander = named_bystander[~like_protected]
     touched = np.isin(clusters[named_bystander], clusters[forget])
     like_memorized = np.isin(clusters[named_retain], clusters[role != 2])
-    dropped = {OVER_MAX_FORGET: len(named_forget) - len(forget), LIKE_MEMORIZED: int(like_memorized.sum())}
+    dropped = {
+        OVER_MAX_FORGET: len(named_forget) - len(forget),
+        LIKE_PROTECTED: int(like_protected.sum()),
+        LIKE_MEMORIZED: int(like_memorized.sum()),
+    }
     return forget, named_bystander[touched], named_bystander[~touched], named_retain[~like_memorized], dropped
 
 
@@ -220,7 +254,9 @@ def _split_retain(rows: np.ndarray, clusters: np.ndarray, caps: Caps, seed: int)
 def _sets(
     everything: ParagraphSet, clusters: np.ndarray, positions: Mapping[str, np.ndarray], dropped: Mapping[str, int]
 ) -> ParagraphSets:
-    rows = {name: from_numpy(np.sort(positions.get(name, np.empty(0, dtype=np.int64))).astype(np.int64)) for name in SET_NAMES}
+    nothing = np.empty(0, dtype=np.int64)
+    names = [name for name in ROLE_NAMES if name in (*SET_NAMES, *positions)]
+    rows = {name: from_numpy(np.sort(positions.get(name, nothing)).astype(np.int64)) for name in names}
     return ParagraphSets(
         **{name: everything.select(where) for name, where in rows.items()},
         clusters={name: from_numpy(clusters)[where] for name, where in rows.items()},

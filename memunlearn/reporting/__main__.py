@@ -15,11 +15,9 @@ from memunlearn.paths import expanded
 from memunlearn.process import own_process
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, or 2 after one line about a mistake that the user can mend."""
-    parser = argparse.ArgumentParser(
-        prog="python -m memunlearn.reporting", description="Write a sweep's or a run's page again."
-    )
+def main(arguments: Sequence[str] | None = None, program: str = "python -m memunlearn.reporting") -> int:
+    """program: what starts this. Returns the exit code: 0, or 2 after one line about a mistake that the user can mend."""
+    parser = argparse.ArgumentParser(prog=program, description="Write a sweep's or a run's page again.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that holds the runs of a sweep, or one run's")
     parser.add_argument("--paper", action="store_true", help="it is the folder of `make paper`: write its page instead")
     options = parser.parse_args(arguments)

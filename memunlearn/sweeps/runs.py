@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from memunlearn.errors import UserError
+from memunlearn.results.old_names import config_today
 from memunlearn.results.shape import check_config, check_result
 from memunlearn.sweeps.run_files import (
     Trajectory,
@@ -105,7 +106,7 @@ def read_run(folder: Path, name: str) -> Run:
         folder=name,
         state="finished" if finished else "failed" if failure is not None else "unfinished",
         result=result or {},
-        config=config if isinstance(config, dict) else None,
+        config=config_today(config) if isinstance(config, dict) else None,
         overrides=overrides_of(failure),
         paragraphs=paragraphs,
         curve=curve,

@@ -12,10 +12,10 @@ from memunlearn.sweeps.runs import Run
 # Change no number of a run.
 WITHOUT_EFFECT = ("resume", "allow", "save_model", "callbacks", "logger", "cache")
 SEEDS = ("seed", "seeds")
-# Said by the leading keys below; a mask's lr is optimizer.lr, or without effect.
+# Said by the leading keys below.
 SAID_ALREADY = (
     *(f"{group}._target_" for group in ("objective", "mask", "attribution", "protocol")),
-    *("mask.match", "mask.fraction", "mask.lr", "paragraphs.forget_text"),
+    *("mask.match", "mask.fraction", "paragraphs.forget_text"),
 )
 OBJECTIVES = {"Unlearn": "unlearn", "Edit": "edit"}
 MASKS = {"AllWeights": "all", "TopAttribution": "gradient", "RandomWeights": "random"}

@@ -53,7 +53,7 @@ class Restored(lightning.Callback):
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What a checkpoint holds, as plain types. Raises UserError if the file cannot be read as one."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         missing = [name for name, kind in PARTS.items() if not isinstance(state[name], kind)]
     except Exception as error:  # torch.load raises many kinds of error for a damaged file
         raise not_readable(path, error) from error

@@ -8,29 +8,31 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from memunlearn.localization.weight_attribution import Attribution, attribute
+from memunlearn.localization.weight_attribution import Attribution, Scores, attribute
 from memunlearn.masks.selection import Mask
 from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor
-from memunlearn.models.patches import Patch
-from memunlearn.objectives.contrastive import Objective
+from memunlearn.models.fingerprints import fingerprint
+from memunlearn.models.patches import Change, Patch
+from memunlearn.objectives.material import Objective
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.unlearning.module import MakeOptimizer
+from memunlearn.unlearning.optimizers import MakeOptimizer
 from memunlearn.unlearning.preparation import Preparation
 from memunlearn.unlearning.stopping import StopRule
 from memunlearn.unlearning.training import MakeTrainer
 
-KeepPatch = Callable[[int | None, Patch], None]
-"""Called with a trial (None for a joint run) and its patch as soon as that is trained, before anything is measured."""
+KeepTrial = Callable[[int | None, Change], Patch]
+"""Called with a trial (None for a joint run) and its change as soon as that is trained, before anything is measured; gives back
+the patch that it has made of it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ingredients:
     """What a run is made of.
 
-    weights: the eligible ones. mask_scope: "set" (one mask from all loss rows), "trial" (one from each trial's own row),
-    or None for the protocol's own. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what
-    a mask draws. resume_from: a checkpoint, or None. keep_patch: where what is trained goes at once, if anywhere.
+    weights: the eligible ones. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what a mask draws.
+    protected_share: of the rows to keep of a batch, where there are protected ones. resume_from: a checkpoint, or None. keep:
+    where what is trained goes at once, None for nowhere.
     """
 
     model: PreTrainedModel
@@ -38,7 +40,6 @@ class Ingredients:
     preparation: Preparation
     strategy: MaskStrategy
     attribution: Attribution
-    mask_scope: str | None
     objective: Objective
     optimizer: MakeOptimizer
     stop: StopRule | None
@@ -46,14 +47,18 @@ class Ingredients:
     batch_size: int
     seed: int
     mask_seed: int
-    base_fingerprint: str
+    protected_share: float = 0.5
     resume_from: Path | None = None
-    keep_patch: KeepPatch | None = None
+    keep: KeepTrial | None = None
+
+    def patch_of(self, trial: int | None, change: Change) -> Patch:
+        """What was trained, kept where it is to be. The model: with any deltas, or none."""
+        return change.stamped(fingerprint(self.model), {}) if self.keep is None else self.keep(trial, change)
 
     def mask_for(self, loss_rows: ParagraphSet, seed: int) -> Mask:
         """The mask for these loss rows; attributed on the model as it is, which must be the base model."""
 
-        def scores():
+        def scores() -> Scores:
             retain = self.preparation.baselines["retain_train"].paragraphs
             names = [weight.name for weight in self.weights]
             return attribute(self.model, names, loss_rows, retain, self.attribution, 2 * self.batch_size, seed)

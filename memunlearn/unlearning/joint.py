@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 
-from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Baseline
 from memunlearn.masks.selection import Mask, select_all
 from memunlearn.models.components import count_per_component
@@ -26,10 +25,6 @@ class Joint:
 
     def run(self, given: Ingredients) -> Outcome:
         """Chooses the mask, trains, and measures every reported set; the model is left with the kept deltas."""
-        if given.mask_scope == "trial":
-            raise UserError(
-                "mask.scope=trial needs protocol=per_paragraph: a joint run has one mask, from the whole forget set"
-            )
         preparation, model, rows_at_once = given.preparation, given.model, 2 * given.batch_size
         mask = _mask(given)
         trained = unlearn(
@@ -38,13 +33,14 @@ class Joint:
             preparation,
             given.objective,
             given.optimizer,
-            given.stop,
-            given.make_trainer,
-            given.batch_size,
-            given.seed,
-            given.base_fingerprint,
-            given.resume_from,
-            None if given.keep_patch is None else partial(given.keep_patch, None),
+            stop=given.stop,
+            make_trainer=given.make_trainer,
+            batch_size=given.batch_size,
+            protected_share=given.protected_share,
+            seed=given.seed,
+            weights=given.weights,
+            resume_from=given.resume_from,
+            keep_change=partial(given.patch_of, None),
         )
         sets = {
             name: measure_set(
@@ -58,17 +54,17 @@ class Joint:
             after = score(model, preparation.loss_rows, rows_at_once)
             alternatives = AlternativeOutcome(preparation.alternative_scores, after, torch.tensor(preparation.loss_positions))
         return Outcome(
-            sets,
-            alternatives,
-            [trained.patch],
-            mask.k,
-            mask.eligible,
-            count_per_component(mask.indices, given.weights),
-            trained.steps,
-            trained.kept_step,
-            trained.stopped_because,
-            trained.kept_check,
-            trained.trajectory,
+            sets=sets,
+            alternatives=alternatives,
+            patches=[trained.patch],
+            k=mask.k,
+            eligible=mask.eligible,
+            per_component=count_per_component(mask.indices, given.weights),
+            steps=trained.steps,
+            kept_step=trained.kept_step,
+            stopped_because=trained.stopped_because,
+            kept_check=trained.kept_check,
+            trajectory=trained.trajectory,
         )
 
 

@@ -1,90 +1,124 @@
-"""The LightningModule: a model with deltas, its contrastive objective, and the base model's states to keep to."""
+"""The LightningModule: a model with deltas, its objective, and the base model's states to compare with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import copy
+from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from transformers import PreTrainedModel
 
 from memunlearn.models.sparse_delta import delta_parameters
-from memunlearn.objectives.contrastive import Objective
-from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.scoring.forward import ReferenceStates, continuation_logits
+from memunlearn.paragraphs.batches import Batch
+from memunlearn.unlearning.optimizers import Deltas, MakeOptimizer, RunContext, make_optimizer
+from memunlearn.unlearning.step_rows import StepRows
+from memunlearn.unlearning.unread import UnreadLosses, is_look
 
-MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], Optimizer]
+
+@runtime_checkable
+class Stateful(Protocol):
+    """An objective that remembers something from step to step."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
 class Unlearning(lightning.LightningModule):
-    """Trains the deltas that are attached to `model`, and nothing else.
+    """Trains the deltas that are attached to the context's model, and nothing else.
 
-    forget: rows of the objective's forget term [F, I]. retain: rows that are kept [R, I], with the base model's states.
-    A step whose loss is not finite is not taken; `diverged_at` then says after how many steps that was, and `last_good`
-    holds the deltas (after `last_good_step` steps) of the last finite loss.
+    Losses are read back every few steps only (`look`). `diverged_at` then says after how many steps the first loss was that is
+    not finite, and `last_good` holds the deltas (after `last_good_step` steps) of the last finite loss that was looked at.
     """
 
     # Checkpoints hold deltas and their indices, not the base model.
     strict_loading = False
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        objective: Objective,
-        optimizer: MakeOptimizer,
-        forget: ParagraphSet,
-        retain: ParagraphSet,
-        retain_states: ReferenceStates,
-    ) -> None:
+    def __init__(self, context: RunContext, optimizer: MakeOptimizer, rows: StepRows) -> None:
         super().__init__()
-        self.model = model
-        self.objective = objective
+        self.context = context
+        self.model = context.model
         self.make_optimizer = optimizer
-        self.forget = forget
-        self.retain = retain
-        self.retain_states = retain_states
-        self.last_good: dict[str, Tensor] = {}
-        self.last_good_step = 0
-        self.diverged_at: int | None = None
+        self.rows = rows
+        self.deltas: Deltas = {}
+        self.losses = UnreadLosses()
+        objective = context.objective
+        self.first_state = copy.deepcopy(objective.state_dict()) if isinstance(objective, Stateful) else None
+        self.start(0)
 
-    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor | None:
-        forget, retain = batch["forget"].cpu(), batch["retain"].cpu()
-        length = self.forget.continuation_length
-        ids = torch.cat([self.forget.ids[forget], self.retain.ids[retain]])
-        logits = continuation_logits(self.model, ids, length)
-        with torch.no_grad():
-            reference = self.retain_states.logits(retain)
-        labels = self.forget.continuations[forget].to(logits.device)
-        losses = self.objective(logits[: len(forget)], labels, logits[len(forget) :], reference)
-        # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer.
-        forget_share, retain_share = (self.trainer.accumulate_grad_batches * batch["weights"].cpu()).tolist()
-        loss = forget_share * losses.forget_term + retain_share * losses.retain_term
-        if not torch.isfinite(loss):
-            self.diverged_at = self.global_step
+    def start(self, step: int) -> None:
+        """Nothing is trained yet; step: steps that the trainer has taken for something else."""
+        self.started_at = step
+        self.last_good: dict[str, Tensor] = {}
+        self.last_good_step = step
+        self.diverged_at: int | None = None
+        if self.first_state is not None and isinstance(self.context.objective, Stateful):
+            self.context.objective.load_state_dict(copy.deepcopy(self.first_state))
+
+    def on_train_start(self) -> None:
+        # Resumed from a checkpoint that was written after losses had diverged: there is nothing left to train.
+        if self.diverged_at is not None:
             self.trainer.should_stop = True
-            return None
-        self.last_good = {name: delta.detach().clone() for name, delta in delta_parameters(self.model).items()}
-        self.last_good_step = self.global_step
-        values = {"loss": losses.total, "forget_nll": losses.forget_nll, "retain_kl": losses.retain_kl}
-        self.log_dict({f"train/{name}": value.detach() for name, value in values.items()}, prog_bar=True, on_step=True)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor | None:
+        losses = self.context.objective(self.rows.material(self.model, batch, self.deltas))
+        # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer.
+        forget_share, retain_share = self.trainer.accumulate_grad_batches * batch["weights"]
+        loss: Tensor = forget_share * losses.forget_term + retain_share * losses.retain_term
+        self.losses.add(self.global_step, self.current_epoch, loss, losses)
+        if is_look(self.global_step - self.started_at):
+            self.look()
+            if self.diverged_at is not None:
+                return None
+            self.last_good = {name: delta.detach().clone() for name, delta in self.deltas.items()}
+            self.last_good_step = self.global_step
+            self.losses.log(self.trainer, before=self.global_step)
         return loss
+
+    def look(self) -> None:
+        """Reads the losses since the last look; where one is not finite, training ends."""
+        diverged_at = self.losses.look(self.trainer)
+        if self.diverged_at is None and diverged_at is not None:
+            self.diverged_at = diverged_at
+            self.trainer.should_stop = True
+
+    def log_curve(self, before: int) -> None:
+        """The training curve up to there reaches every logger. before: as many steps, of those taken."""
+        self.look()
+        self.losses.log(self.trainer, before)
 
     def check_last_step(self) -> None:
         """Deltas that the last step itself made infinite or NaN have diverged too, though no loss was computed from them."""
-        finite = all(bool(delta.isfinite().all()) for delta in delta_parameters(self.model).values())
+        self.look()
+        finite = all(bool(delta.isfinite().all()) for delta in self.deltas.values())
         if self.diverged_at is None and not finite:
             self.diverged_at = self.global_step
 
+    def on_train_end(self) -> None:
+        steps = self.global_step
+        self.losses.log(self.trainer, before=steps, always=[steps - 1] if self.trainer.should_stop else [])
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Row numbers stay where the rows are."""
+        return batch
+
     def configure_optimizers(self) -> Optimizer:
-        return self.make_optimizer(delta_parameters(self.model).values())
+        self.deltas = delta_parameters(self.model)
+        return make_optimizer(self.make_optimizer, self.deltas, self.context)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.look()
         kept = {key: value for key, value in checkpoint["state_dict"].items() if ".parametrizations." in key}
         checkpoint["state_dict"] = {key: value for key, value in kept.items() if not key.endswith(".original")}
-        checkpoint["last_good"] = {"deltas": self.last_good, "step": self.last_good_step}
+        checkpoint["last_good"] = {"deltas": self.last_good, "step": self.last_good_step, "diverged_at": self.diverged_at}
+        if isinstance(self.context.objective, Stateful):
+            checkpoint["objective"] = self.context.objective.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.last_good, self.last_good_step = checkpoint["last_good"]["deltas"], checkpoint["last_good"]["step"]
+        last_good = checkpoint["last_good"]
+        self.last_good, self.last_good_step = last_good["deltas"], last_good["step"]
+        self.diverged_at = last_good.get("diverged_at")  # checkpoints of earlier versions have none
+        if isinstance(self.context.objective, Stateful):
+            self.context.objective.load_state_dict(checkpoint["objective"])

@@ -80,7 +80,7 @@ class AlternativeOutcome:
     rows: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """sets: by name; empty ones are left out.
 

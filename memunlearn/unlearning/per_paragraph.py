@@ -20,17 +20,21 @@ from memunlearn.unlearning.trials import TrialRunner, pool_alternatives
 class PerParagraph:
     """protocol=per_paragraph: `trials` trials of `steps` steps, each on one forget and `retain_batch` retain paragraphs.
 
+    mask_scope: "trial" (a mask from each trial's own loss row) or "set" (one mask from all loss rows, for every trial).
     The other trials' paragraphs are a trial's bystanders (near, where they share its cluster).
     """
 
     trials: int = 20
     steps: int = 5
     retain_batch: int = 10
+    mask_scope: str = "trial"
 
     def __post_init__(self) -> None:
         for name in ("trials", "steps", "retain_batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"protocol.{name}={getattr(self, name)} must be 1 or more")
+        if self.mask_scope not in ("trial", "set"):
+            raise UserError(f"protocol.mask_scope={self.mask_scope} is not known: use trial or set")
 
     def run(self, given: Ingredients) -> Outcome:
         """All trials in one fit. The model is left as the base model; results are pooled over trials, loss rows (forget,
@@ -39,6 +43,11 @@ class PerParagraph:
         retain_rows = len(preparation.baselines["retain_train"].paragraphs)
         if given.stop is not None:
             raise UserError(f"protocol=per_paragraph takes {self.steps} steps a trial and no stop rule: add stop=none")
+        if "protected" in preparation.baselines:
+            raise UserError(
+                "protocol=per_paragraph keeps the retain rows of each trial and no others: leave out paragraphs.protected, "
+                "or use protocol=joint"
+            )
         if given.resume_from is not None:
             raise UserError("a per_paragraph run cannot be resumed: start it anew, in another folder")
         for what, needed, there in (
@@ -51,7 +60,7 @@ class PerParagraph:
                 )
         order = torch.randperm(len(preparation.loss_rows), generator=torch.Generator().manual_seed(given.seed))
         plan = Trials(self.trials, self.steps, retain_rows, self.retain_batch, given.seed)
-        runner = TrialRunner(given, plan, order[: self.trials])
+        runner = TrialRunner(given, plan, order[: self.trials], self.mask_scope)
         trainer = given.make_trainer([runner], len(plan))
         if trainer.accumulate_grad_batches != 1:
             raise UserError(
@@ -65,13 +74,13 @@ class PerParagraph:
         for mask in runner.masks:
             per_component.update(count_per_component(mask.indices, given.weights))
         return Outcome(
-            {name: pool_trials(outcomes, runner.trial_clusters) for name, outcomes in runner.outcomes.items()},
-            pool_alternatives(runner.alternatives),
-            runner.patches,
-            runner.masks[0].k,
-            runner.masks[0].eligible,
-            per_component,
-            len(plan),
-            None,
-            "nan" if runner.diverged else "max_steps",
+            sets={name: pool_trials(outcomes, runner.trial_clusters) for name, outcomes in runner.outcomes.items()},
+            alternatives=pool_alternatives(runner.alternatives),
+            patches=runner.patches,
+            k=runner.masks[0].k,
+            eligible=runner.masks[0].eligible,
+            per_component=per_component,
+            steps=len(plan),
+            kept_step=None,
+            stopped_because="nan" if runner.diverged else "max_steps",
         )

@@ -10,12 +10,13 @@ from transformers import PreTrainedModel
 
 from memunlearn.evaluation.suite import Baseline
 from memunlearn.objectives.losses import kl
-from memunlearn.scoring.forward import continuation_logits
-from memunlearn.scoring.score import reference_states, score
-from memunlearn.unlearning.preparation import Preparation
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.scoring.forward import ReferenceStates, continuation_logits
+from memunlearn.scoring.score import ParagraphScores, reference_states, score
+from memunlearn.unlearning.preparation import Preparation, measure_layer
 
 FULL = "32-true"
-COMPARED = ("retain_train", "retain_val")
+COMPARED = ("retain_train", "retain_val", "protected")
 SCORED = ("forget", "bystander_val")
 ROUNDING = 1e-6  # nats per token
 
@@ -31,12 +32,16 @@ def measured_in(precision: Precision, model: PreTrainedModel, preparation: Prepa
     if precision.precision == FULL:
         return preparation
     baselines = dict(preparation.baselines)
+
+    def known_states(rows: ParagraphSet, name: str) -> tuple[ParagraphScores, ReferenceStates]:
+        what = f"scoring {name} in {precision.precision}"
+        return reference_states(model, rows, batch_size, preparation.directory, what)
+
     with precision.forward_context():
         for name in COMPARED:
-            scores, states = reference_states(
-                model, baselines[name].paragraphs, batch_size, preparation.directory, f"scoring {name} in {precision.precision}"
-            )
-            baselines[name] = replace(baselines[name], scores=scores, states=states)
+            if name in baselines:
+                scores, states = known_states(baselines[name].paragraphs, name)
+                baselines[name] = replace(baselines[name], scores=scores, states=states)
         for name in SCORED:
             scores = score(model, baselines[name].paragraphs, batch_size)
             baselines[name] = replace(baselines[name], scores=scores)
@@ -44,7 +49,10 @@ def measured_in(precision: Precision, model: PreTrainedModel, preparation: Prepa
         alternatives = preparation.alternative_scores
         if alternatives is not None:
             alternatives = score(model, preparation.loss_rows, batch_size)
-    return replace(preparation, baselines=baselines, alternative_scores=alternatives)
+        by_side = preparation.rows_by_side
+        states_by_side = {side: known_states(by_side[side], side)[1] for side in preparation.states}
+        hidden = measure_layer(model, preparation, batch_size)
+    return replace(preparation, baselines=baselines, alternative_scores=alternatives, states=states_by_side, hidden=hidden)
 
 
 @torch.no_grad()

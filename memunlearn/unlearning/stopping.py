@@ -217,6 +217,9 @@ class StopAndKeep(lightning.Callback):
         # The step does not advance while gradients accumulate.
         if module.diverged_at is not None or step == self.last_checked or not self.rule.is_due(step):
             return
+        module.log_curve(before=step - 1)  # the row of the step that has just been taken follows the check's
+        if module.diverged_at is not None:
+            return
         self.last_checked = step
         check = self.check(module, step)
         if math.isnan(check.retain_val_kl):

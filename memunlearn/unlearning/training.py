@@ -14,18 +14,23 @@ from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
 from memunlearn.masks.selection import Mask
+from memunlearn.models.components import WeightTensor
+from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.patches import Patch
 from memunlearn.models.sparse_delta import attach, write_deltas
-from memunlearn.objectives.contrastive import Objective, Unlearn
+from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
-from memunlearn.paragraphs.batches import PairedEpochs
+from memunlearn.paragraphs.batches import PairedEpochs, protected_rows_a_batch
 from memunlearn.paragraphs.data_module import UnlearningData
 from memunlearn.unlearning.checkpoints import Restored, not_readable
 from memunlearn.unlearning.checks import Check, CheckedScores
-from memunlearn.unlearning.hand_over import HandOver
-from memunlearn.unlearning.module import MakeOptimizer, Unlearning
+from memunlearn.unlearning.hand_over import HandOver, KeepChange
+from memunlearn.unlearning.module import Unlearning
+from memunlearn.unlearning.optimizers import MakeOptimizer, RunContext
 from memunlearn.unlearning.precision import measured_in
 from memunlearn.unlearning.preparation import Preparation
+from memunlearn.unlearning.step_rows import StepRows
 from memunlearn.unlearning.stopping import StopAndKeep, StopRule
 
 MakeTrainer = Callable[[Sequence[lightning.Callback], int | None], lightning.Trainer]
@@ -34,7 +39,7 @@ MakeTrainer = Callable[[Sequence[lightning.Callback], int | None], lightning.Tra
 DEFAULT_STOP = StopRule()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """What training ended with; the model carries the kept deltas.
 
@@ -54,7 +59,7 @@ class Training:
 
 def plain_trainer(callbacks: Sequence[lightning.Callback], max_steps: int | None) -> lightning.Trainer:
     """A Lightning trainer with a progress bar that writes no files."""
-    return alone(lightning.Trainer)(
+    trainer: lightning.Trainer = alone(lightning.Trainer)(
         max_steps=max_steps or DEFAULT_STOP.max_steps,
         devices=1,
         logger=False,
@@ -62,6 +67,7 @@ def plain_trainer(callbacks: Sequence[lightning.Callback], max_steps: int | None
         enable_model_summary=False,
         callbacks=[*callbacks, RichProgressBar()],
     )
+    return trainer
 
 
 def unlearn(
@@ -70,43 +76,53 @@ def unlearn(
     preparation: Preparation,
     objective: Objective | None = None,
     optimizer: MakeOptimizer | None = None,
+    *,
     stop: StopRule | None = DEFAULT_STOP,
     make_trainer: MakeTrainer = plain_trainer,
     batch_size: int = 16,
+    protected_share: float = 0.5,
     seed: int = 0,
-    base_fingerprint: str | None = None,
+    weights: Sequence[WeightTensor] = (),
     resume_from: Path | None = None,
-    keep_patch: Callable[[Patch], None] | None = None,
+    keep_change: KeepChange | None = None,
 ) -> Training:
     """Trains deltas on the masked weights until `stop` says enough (without a rule: until the trainer's max_steps).
 
-    batch_size: forget rows a batch, and as many retain rows; the trainer's accumulate_grad_batches make a step of them.
-        Defaults: Unlearn() and Adam with lr 2e-3, right for some percent of the weights.
+    objective, optimizer: by default Unlearn() and Adam with lr 2e-3, right for some percent of the weights.
+    batch_size: forget rows a batch, and as many rows to keep, of which `protected_share` are protected where such rows are
+        given; the trainer's accumulate_grad_batches make a step of them.
+    weights: the eligible ones, for an optimizer that wants to know them.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
         Raises UserError if it cannot be gone on from.
-    keep_patch: is given the patch after the last step, before the last checkpoint is written, loggers end or anything is
-        scored: where one of these fails, what was trained is not lost.
+    keep_change: is given what was trained after the last step, before the last checkpoint is written, loggers end or anything
+        is scored: where one of these fails, what was trained is not lost.
     """
-    device, loss_rows, retain = model.device, preparation.loss_rows, preparation.baselines["retain_train"]
+    device, objective = model.device, objective or Unlearn()
+    StepRows.of(preparation, objective.needs)  # refuses what cannot be trained before anything is attached
+    protected = preparation.baselines.get("protected")
+    keeps = protected_rows_a_batch(batch_size, protected_share) if protected is not None else 0
     attach(model, mask.indices)
-    module = Unlearning(
-        model,
-        objective or Unlearn(),
-        optimizer or partial(torch.optim.Adam, lr=2e-3),
-        loss_rows,
-        retain.paragraphs,
-        retain.states,
-    )
     keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
-    trained, restored = HandOver(module, keep, base_fingerprint, preparation.roles, keep_patch), Restored()
+    trained = HandOver(keep, preparation.roles, keep_change or (lambda change: change.stamped(fingerprint(model), {})))
+    restored = Restored()
     callbacks = [restored, trained] if keep is None else [restored, keep, trained]
     trainer = make_trainer(callbacks, None if stop is None else stop.max_steps)
     precision = trainer.precision_plugin
     seen = measured_in(precision, model, preparation, 2 * batch_size)
-    module.retain_states = seen.baselines["retain_train"].states
     if keep is not None:
         keep.start_from(seen, precision.forward_context)
-    plan = PairedEpochs(len(loss_rows), len(retain.paragraphs), batch_size, batch_size, seed, trainer.accumulate_grad_batches)
+    context = RunContext(model=model, weights=weights, preparation=seen, objective=objective, batch_size=batch_size, seed=seed)
+    module = Unlearning(context, optimizer or partial(torch.optim.Adam, lr=2e-3), StepRows.of(seen, objective.needs))
+    plan = PairedEpochs(
+        forget_rows=len(preparation.loss_rows),
+        retain_rows=len(preparation.baselines["retain_train"].paragraphs),
+        forget_batch=batch_size,
+        retain_batch=batch_size - keeps,
+        seed=seed,
+        accumulate=trainer.accumulate_grad_batches,
+        protected_rows=len(protected.paragraphs) if protected is not None else 0,
+        protected_batch=keeps,
+    )
     try:
         trainer.fit(module, datamodule=UnlearningData(plan), ckpt_path=resume_from, weights_only=True)
     except Exception as error:
@@ -115,8 +131,9 @@ def unlearn(
             raise
         raise not_readable(resume_from, error) from error
     module.to(device)  # Lightning leaves it on the CPU
-    steps, kept_step, reason, patch = trained.result(trainer.global_step)
-    write_deltas(model, patch.deltas)
+    handed_over = trained.result(module, trainer.global_step)
+    steps, kept_step, reason = handed_over.steps, handed_over.kept_step, handed_over.stopped_because
+    write_deltas(model, handed_over.patch.deltas)
     trajectory = () if keep is None else tuple(keep.trajectory)
     if keep is not None and reason != "nan":
         kept_check = keep.best
@@ -124,4 +141,11 @@ def unlearn(
         look = StopAndKeep(DEFAULT_STOP, preparation, 2 * batch_size)
         look.start_from(seen, precision.forward_context)
         kept_check = look.check(module, steps if kept_step is None else kept_step)
-    return Training(steps, kept_step, reason, patch, kept_check, trajectory)
+    return Training(
+        steps=steps,
+        kept_step=kept_step,
+        stopped_because=reason,
+        patch=handed_over.patch,
+        kept_check=kept_check,
+        trajectory=trajectory,
+    )

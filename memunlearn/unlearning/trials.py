@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -12,37 +11,38 @@ from torch import Tensor
 
 from memunlearn.evaluation.suite import Baseline
 from memunlearn.masks.selection import Mask
-from memunlearn.models.patches import Patch, capture_patch
+from memunlearn.models.patches import Patch, capture_change
 from memunlearn.models.sparse_delta import attach, detach, write_deltas, zero_deltas
 from memunlearn.paragraphs.batches import Trials
 from memunlearn.paragraphs.roles import Roles, roles_of
 from memunlearn.scoring.score import ParagraphScores, score
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.module import Unlearning
+from memunlearn.unlearning.optimizers import RunContext
 from memunlearn.unlearning.outcome import TEXTS_AT_MOST, AlternativeOutcome, SetOutcome, measure_set
 from memunlearn.unlearning.precision import measured_in
+from memunlearn.unlearning.step_rows import StepRows
 
 
 class TrialRunner(lightning.Callback):
     """At a trial's first batch: its mask, deltas and optimizer. After its last: measure, keep the patch, restore the base.
 
-    chosen: [trials] positions in the loss rows. Deltas that diverge go back to the last finite loss; the next trial goes on.
+    chosen: [trials] positions in the loss rows. mask_scope: see PerParagraph. Deltas that diverge go back to the last finite
+    loss; the next trial goes on.
     """
 
-    def __init__(self, given: Ingredients, plan: Trials, chosen: Tensor) -> None:
+    def __init__(self, given: Ingredients, plan: Trials, chosen: Tensor, mask_scope: str) -> None:
         preparation = given.preparation
-        retain = preparation.baselines["retain_train"]
         self.given = given
+        self.chosen = chosen
         self.plan = plan
         self.forget_rows = torch.tensor(preparation.loss_positions)[chosen]
         self.trial_clusters = preparation.baselines["forget"].clusters[self.forget_rows]
         self.loss_rows = preparation.loss_rows.select(chosen)
         base = preparation.alternative_scores
         self.alternatives_before = None if base is None else base.select(chosen)
-        self.module = Unlearning(
-            given.model, given.objective, given.optimizer, self.loss_rows, retain.paragraphs, retain.states
-        )
-        self.common_mask = given.mask_for(self.loss_rows, given.mask_seed) if given.mask_scope == "set" else None
+        StepRows.of(preparation, given.objective.needs)  # refuses what cannot be trained before anything is attached
+        self.common_mask = given.mask_for(self.loss_rows, given.mask_seed) if mask_scope == "set" else None
         self.trial = -1
         self.diverged = False
         self.masks: list[Mask] = []
@@ -54,7 +54,15 @@ class TrialRunner(lightning.Callback):
         """Before the fit, which asks for the first trial's optimizer."""
         given = self.given
         seen = measured_in(precision, given.model, given.preparation, 1 + self.plan.retain_batch)
-        self.module.retain_states = seen.baselines["retain_train"].states
+        context = RunContext(
+            model=given.model,
+            weights=given.weights,
+            preparation=seen,
+            objective=given.objective,
+            batch_size=1,
+            seed=given.seed,
+        )
+        self.module = Unlearning(context, given.optimizer, StepRows.of(seen, given.objective.needs).choose(self.chosen))
         self.begin(0)
 
     def begin(self, trial: int) -> None:
@@ -63,7 +71,7 @@ class TrialRunner(lightning.Callback):
         mask = self.common_mask or self.given.mask_for(self.loss_rows.select([trial]), self.given.mask_seed + trial)
         self.masks.append(mask)
         attach(self.given.model, mask.indices)
-        self.module.diverged_at, self.module.last_good = None, {}
+        self.module.start(trial * self.plan.steps)
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: Any, batch_index: int
@@ -85,10 +93,7 @@ class TrialRunner(lightning.Callback):
             self.diverged = True
             write_deltas(model, self.module.last_good) if self.module.last_good else zero_deltas(model)
         parts = self._parts()
-        patch = replace(capture_patch(model, {}, self.given.base_fingerprint), roles=self._roles(parts))
-        self.patches.append(patch)
-        if self.given.keep_patch is not None:
-            self.given.keep_patch(self.trial, patch)
+        self.patches.append(self.given.patch_of(self.trial, capture_change(model, self._roles(parts))))
         self._measure(parts)
         detach(model)
 

@@ -1,7 +1,6 @@
 """Running the commands as a user does: inside this process where possible, since importing torch takes seconds."""
 
 import contextlib
-import importlib.util
 import io
 import json
 import logging
@@ -16,6 +15,8 @@ import pyarrow.parquet
 import tiny_demo
 from hydra.core.global_hydra import GlobalHydra
 
+from memunlearn.commands.apps import APPS
+from memunlearn.commands.call import SCRIPTS, call_of_hydra
 from memunlearn.commands.hydra_app import run_app
 
 ROOT = Path(__file__).parents[2]
@@ -138,10 +139,7 @@ def process_environment(**variables):
 
 
 def _task(script):
-    spec = importlib.util.spec_from_file_location(f"script_{script}", ROOT / f"{script}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.task
+    return lambda cfg: APPS[script](cfg, *call_of_hydra(SCRIPTS))
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ class ByContent:
 # Files that the tests make; `{...}` in a value stands for their folder.
 NAMED = ("paragraphs.path=null", "paragraphs.forget={}/forget.pt", "paragraphs.retain={}/retain.pt")
 NAMED_ALL = (*NAMED, "paragraphs.bystander={}/bystander.pt")
+PROTECTED = (*NAMED, "paragraphs.protected={}/bystander.pt")
 EDIT, FISHER = ("objective=edit",), ("attribution=fisher",)
 
 PLACE = "where it is computed: the last digits only"
@@ -54,6 +55,10 @@ INPUTS = {
     "paragraphs.forget": Keyed("{}/other_forget.pt", NAMED),
     "paragraphs.bystander": Keyed("{}/other_bystander.pt", NAMED_ALL),
     "paragraphs.retain": Keyed("{}/other_retain.pt", NAMED),
+    "paragraphs.protected": Keyed("{}/bystander.pt", NAMED),
+    "paragraphs.protected_share": Unkeyed(
+        0.25, "of training: it is not asked for before the base model is measured", PROTECTED
+    ),
     "paragraphs.cache_dir": ByContent(KEPT),
     "paragraphs.base_url": ByContent(
         "where files are fetched from: their checksums are fixed, and rows are keyed by their ids"
@@ -119,6 +124,11 @@ TRAIN = {
     "objective.retain_weight": Unkeyed(0.7, TRAINING),
     "objective.max_token_nll": Unkeyed(7.0, TRAINING),
     "objective.replacements": Keyed(2, EDIT),
+    "objective.beta": Unkeyed(0.3, TRAINING, ("objective=npo",)),
+    "objective.strength": Unkeyed(3.0, TRAINING, ("objective=undial",)),
+    "objective.steering": Unkeyed(3.0, TRAINING, ("objective=rmu",)),
+    "objective.seed": Unkeyed(1, TRAINING, ("objective=rmu",)),
+    "objective.layer": Keyed(0, ("objective=rmu",)),
     "attribution.quantile": Keyed(0.25, FISHER),
     "mask.fraction": Unkeyed(0.2, CHOICE),
     "mask.selection": Unkeyed("per_tensor", CHOICE),
@@ -126,8 +136,6 @@ TRAIN = {
     "mask.components": Unkeyed(["q"], CHOICE),
     "mask.heads": Unkeyed([1], CHOICE),
     "mask.match": Unkeyed(True, CHOICE, ("mask=random_matched",)),
-    "mask.scope": Unkeyed("set", CHOICE),
-    "mask.lr": Unkeyed(0.5, TRAINING),
     "stop.every": Unkeyed(7, TRAINING),
     "stop.forget_em": Unkeyed(1.0, TRAINING),
     "stop.max_kl": Unkeyed(1.0, TRAINING),
@@ -153,6 +161,7 @@ TRAIN = {
     "callbacks.checkpoint.enable_version_counter": Unkeyed(True, TOLD),
     "protocol.trials": Unkeyed(2, TRAINING, ("protocol=per_paragraph",)),
     "protocol.steps": Unkeyed(2, TRAINING, ("protocol=per_paragraph",)),
+    "protocol.mask_scope": Unkeyed("set", CHOICE, ("protocol=per_paragraph",)),
     "protocol.retain_batch": Unkeyed(2, TRAINING, ("protocol=per_paragraph",)),
     "batch_size": Unkeyed(5, PLACE),
     "accumulate": Unkeyed(2, TRAINING),

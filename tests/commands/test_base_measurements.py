@@ -17,12 +17,13 @@ from memunlearn.localization.weight_attribution import Contrastive, Fisher, Grad
 from memunlearn.models.components import eligible_weights
 from memunlearn.scoring import forward
 from memunlearn.scoring.alternatives import find_alternatives
+from memunlearn.scoring.hidden_states import hidden_states
 from memunlearn.scoring.score import score
 
 P, C = 7, 9
 METHODS = {"gradient": Gradient(), "times_weight": GradientTimesWeight(), "contrastive": Contrastive(), "fisher": Fisher()}
 ATTRIBUTIONS = tuple(METHODS)
-ALL = ("scores", "baseline", "alternatives", *ATTRIBUTIONS)
+ALL = ("scores", "baseline", "hidden", "alternatives", *ATTRIBUTIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Asked:
     with_own: bool = True
     method: object = None
     clusters: tuple = (0, 1, 2, 3, 4)
+    block: str = "transformer.h.0"
     name: str = "forget"
 
     def of(self, what, store):
@@ -51,6 +53,8 @@ class Asked:
             return kept.baseline(self.model, self.rows, clusters, self.batch_size, self.name, self.with_own)
         if what == "alternatives":
             return kept.alternatives(self.model, self.rows, self.replacements, self.seed, self.batch_size)
+        if what == "hidden":
+            return {"hidden": kept.hidden_states(self.model, self.block, self.rows, self.batch_size)}
         method = kept.attribution(self.method or METHODS[what])
         return attribute(self.model, self.names, self.rows, self.retain, method, self.batch_size, self.seed)
 
@@ -115,6 +119,7 @@ CHANGES = {
     "own continuations": (("baseline",), lambda a: replace(a, with_own=False)),
     "the weights that are scored": (ATTRIBUTIONS, lambda a: replace(a, names=a.names[:-1])),
     "a retain row": (("contrastive", "fisher"), lambda a: replace(a, retain=other_token(a.retain))),
+    "the block": (("hidden",), lambda a: replace(a, block="transformer.h.1")),
     # Nothing of these:
     "batch size": ((), lambda a: replace(a, batch_size=3)),
     "clusters": ((), lambda a: replace(a, clusters=(8, 8, 8, 1, 1))),
@@ -218,6 +223,13 @@ def test_a_kept_baseline_is_the_one_that_is_computed(asked, store, half_trained)
     assert float(found.select(torch.tensor([4])).scores.nll) == pytest.approx(
         sum(naive.token_nll(asked.model, asked.rows.ids[4], P)) / C, rel=1e-4
     )
+
+
+def test_kept_hidden_states_are_those_that_are_computed(asked, store):
+    expected = hidden_states(asked.model, asked.block, asked.rows, 4)
+    for _ in range(2):
+        assert torch.equal(asked.of("hidden", store)["hidden"], expected)
+    assert store.reused == ["hidden states"] and float(expected.std()) > 0.1
 
 
 def test_kept_alternatives_are_those_that_are_computed(asked, store):

@@ -54,8 +54,8 @@ MISTAKES = {
     "too few forget rows": (["paragraphs.max_forget=0"], "paragraphs.max_forget=0"),
     "max_retain is a word": (["paragraphs.max_retain=all"], "paragraphs.max_retain=all"),
     "no prefix": (["paragraphs.prefix_length=0"], "prefix_length"),
-    "scope of a trial in a joint run": (["mask.scope=trial"], "protocol=per_paragraph"),
-    "unknown scope": (["mask.scope=row"], "mask.scope=row"),
+    "a mask's lr, as it was": (["mask.lr=0.01"], "mask.lr=0.01: this setting is optimizer.lr now: write optimizer.lr=0.01"),
+    "a mask's scope, as it was": (["++mask.scope=set"], "this setting is protocol.mask_scope now"),
     "a folder that cannot be made": (["hydra.output_subdir=/proc/no/such"], "/proc/no"),
     "save_model is a word": (["save_model=maybe"], "save_model=maybe"),
     "resume is a word": (["resume=perhaps"], "resume=perhaps"),
@@ -158,6 +158,19 @@ def test_a_real_process_ends_with_one_line_where_the_hub_is_out_of_reach(tmp_pat
     line = ended.the_error()
     assert "EleutherAI/gpt-neo-125m" in line and "model=local model.name_or_path=DIR" in line
     assert nothing_left(tmp_path)
+
+
+def test_an_unknown_scope_of_a_mask_is_refused(tmp_path):
+    ended = plain_train("protocol=per_paragraph", "protocol.mask_scope=row", directory=tmp_path)
+    assert "protocol.mask_scope=row" in ended.the_error() and nothing_left(tmp_path)
+
+
+def test_an_own_config_with_a_mask_s_lr_as_it_was_is_refused(tmp_path):
+    own = tmp_path / "own" / "mask"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("defaults: [gradient, _self_]\nlr: 0.01\n")
+    ended = plain_train("mask=mine", f"hydra.searchpath=[file://{own.parent}]", directory=tmp_path / "run")
+    assert "mask.lr=0.01: this setting is optimizer.lr now" in ended.the_error()
 
 
 def test_a_loss_that_becomes_nan_keeps_the_last_good_state(tmp_path):

@@ -37,6 +37,20 @@ def test_the_readmes_notebook_example_runs_and_unlearns():
     assert all(torch.equal(fresh[name], parameter) for name, parameter in model.named_parameters())
 
 
+def test_the_readmes_example_of_a_command_runs(tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (command_runs.ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = [block for block in blocks if "mu.compose" in block]
+    monkeypatch.chdir(tmp_path)
+    compose = memunlearn.compose
+    tiny = lambda name, *given: compose(name, *command_runs.training(*given))  # noqa: E731
+    monkeypatch.setattr(memunlearn, "compose", tiny, raising=False)
+    names = {"mu": memunlearn}
+    exec(compile(block, "README.md", "exec"), names)
+    result = command_runs.read_result(tmp_path / "outputs" / "notebook")
+    assert result["mask"]["k"] == round(0.01 * result["mask"]["eligible"]) and names["run"].result == result
+    assert capsys.readouterr().out.rstrip().endswith(str(result["after"]["forget"]["em"]))
+
+
 def test_the_example_of_localization_runs_and_prints_what_it_says():
     names = {"tiny_demo": tiny_demo.tiny_demo}
     printed = io.StringIO()

@@ -220,7 +220,7 @@ def test_the_papers_protocol_leaves_a_patch_a_trial(tmp_path, tiny_folder, objec
 
 
 def test_one_mask_for_all_trials_on_request(tmp_path):
-    ended = command_runs.train("protocol=per_paragraph", "protocol.trials=2", "mask.scope=set", directory=tmp_path)
+    ended = command_runs.train("protocol=per_paragraph", "protocol.trials=2", "protocol.mask_scope=set", directory=tmp_path)
     assert ended.code == 0, ended.err
     first, second = (plain_transformers.read_patch(tmp_path / "patches" / f"trial_{n:03d}.safetensors")[1] for n in range(2))
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

@@ -91,7 +91,8 @@ def test_a_run_holds_the_paragraphs_and_the_patch(sweep):
 
 
 def test_a_run_that_fails_is_finished_too_and_told_as_failed(tmp_path, offline):
-    ended = command_runs.train("logger=wandb", "mask.scope=trial,set", "stop.max_steps=1", directory=tmp_path, where="sweep")
+    trials = ("protocol=per_paragraph", "protocol.steps=1", "protocol.trials=99,1")  # of 4 forget paragraphs
+    ended = command_runs.train("logger=wandb", *trials, directory=tmp_path, where="sweep")
     assert ended.code == 2
     failed, complete = (recorded(tmp_path / job)[0] for job in ("0", "1"))
     assert failed.id != complete.id and failed.group == complete.group

@@ -49,5 +49,20 @@ def test_a_line_for_which_there_is_no_room_leaves_the_file_as_it_was(tmp_path, m
 @pytest.mark.parametrize("rows", [None, 3, [1], [{"a": 1.5}], [{"step": 1.5}], [{"step": 1, "a": "b"}], [{"step": 1, 2: 3}]])
 def test_a_checkpoint_without_a_curve_is_named(tmp_path, rows):
     with pytest.raises(UserError, match="last.ckpt holds no training curve"):
-        curve_of({"curve": rows}, tmp_path / "last.ckpt")
-    assert curve_of({"curve": [{"step": 0, "a": 1.5}]}, tmp_path) == [{"step": 0, "a": 1.5}]
+        curve_of({"curve": rows}, tmp_path / "last.ckpt", tmp_path / "metrics.csv")
+    assert curve_of({"curve": [{"step": 0, "a": 1.5}]}, tmp_path, tmp_path / "metrics.csv") == [{"step": 0, "a": 1.5}]
+
+
+def test_an_earlier_version_s_curve_is_in_metrics_csv_but_for_the_checkpoint_s_own_row(tmp_path):
+    lines = ["step,train/loss,check/em", "0,1.5,", "1,,7", "1,1.25,", "2,,6", "2,1.0,", "3,,5", "4,0."]
+    (tmp_path / "metrics.csv").write_text("\n".join(lines))
+    kept = {"global_step": 2, "curve_row": {"step": 1, "train/loss": 1.25}}
+    expected = [
+        {"step": 0, "train/loss": 1.5},
+        {"step": 1, "check/em": 7.0},
+        {"step": 1, "train/loss": 1.25},
+        {"step": 2, "check/em": 6.0},
+    ]
+    assert curve_of(kept, tmp_path / "last.ckpt", tmp_path / "metrics.csv") == expected
+    (tmp_path / "metrics.csv").write_text("\n".join(lines[:3]) + "\n")  # killed before the row was logged
+    assert curve_of(kept, tmp_path / "last.ckpt", tmp_path / "metrics.csv") == expected[:3]

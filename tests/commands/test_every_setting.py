@@ -25,6 +25,7 @@ from test_command_configs import ANALYSES, CONF, OPTIONS
 
 from memunlearn.caching.keys import digest
 from memunlearn.commands import base_measurements, localize
+from memunlearn.commands.call import SCRIPTS, call_of_hydra
 from memunlearn.commands.evaluate import evaluate
 from memunlearn.commands.finding_key import finding_key
 from memunlearn.commands.sweep_folder import NOT_CONTENT, content_hash
@@ -215,6 +216,7 @@ def keys(files, tmp_path, monkeypatch):
                     cfg, name, value.replace("{}", str(files)) if isinstance(value, str) else value, force_add=True
                 )
             HydraConfig.instance().set_config(copy.deepcopy(cfg))
+            call = call_of_hydra(SCRIPTS)
             del cfg["hydra"]
             if command == "train":
                 cfg.protocol._target_ = "test_every_setting.MaskOnly"
@@ -222,7 +224,7 @@ def keys(files, tmp_path, monkeypatch):
         found.clear()
         run = {"train": train, "evaluate": evaluate, "localize": localize.localize}[command]
         with contextlib.suppress(Done), contextlib.redirect_stdout(io.StringIO()):
-            run(cfg)
+            run(cfg, *call)
         return frozenset(found if command == "localize" else asked)
 
     return keys

@@ -15,7 +15,7 @@ SYSTEM = {"_target_": "os.system", "command": "true"}
 
 
 def check(config, allowed=()):
-    check_offered(config, FILE, allowed, [command_runs.CONF])
+    check_offered(config, FILE, [command_runs.CONF], allowed)
 
 
 def test_every_class_of_every_config_is_offered_in_its_group():
@@ -87,11 +87,10 @@ def test_references_are_not_followed(value):
     ],
     ids=lambda text: text[:30],
 )
-def test_a_damaged_config_is_named(tmp_path, text, monkeypatch):
-    monkeypatch.setattr("memunlearn.commands.offered.composed_of", lambda: [command_runs.CONF])
+def test_a_damaged_config_is_named(tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(UserError, match="config.yaml is damaged"):
-        kept_config(tmp_path / "config.yaml", [])
+        kept_config(tmp_path / "config.yaml", [command_runs.CONF], [])
 
 
 def test_settings_whose_passwords_were_not_kept_are_found():

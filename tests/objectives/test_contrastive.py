@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from steps import step_of
 from test_losses import every_dtype, mean_of, naive_token_kl, naive_token_nll, some_labels, some_logits, stacked
 
 from memunlearn.errors import UserError
 from memunlearn.objectives.contrastive import Edit, Unlearn
+from memunlearn.objectives.material import Needs
 
 SIGN = {Unlearn: -1, Edit: +1}
 BOUND = 3.0  # the default of Unlearn
@@ -32,7 +34,7 @@ def inputs(size, dtype=torch.float32):
 @both
 def test_value_and_gradient(objective, forget_weight, retain_weight, size, dtype):
     forget, labels, retain, reference = inputs(size, dtype)
-    losses = objective(forget_weight, retain_weight)(forget, labels, retain, reference)
+    losses = objective(forget_weight, retain_weight)(step_of(forget, labels, retain, reference))
     naive_nll, naive_kl = mean_of(naive_token_nll(forget, labels)), mean_of(naive_token_kl(reference, retain))
     counted = naive_token_nll(forget, labels)
     if objective is Unlearn:
@@ -54,9 +56,9 @@ def test_value_and_gradient(objective, forget_weight, retain_weight, size, dtype
 def test_a_step_against_the_gradient_unlearns_or_edits():
     forget, labels, retain, reference = inputs((2, 3, 4, 7))
     for objective, sign in SIGN.items():
-        before = objective()(forget, labels, retain, reference)
+        before = objective()(step_of(forget, labels, retain, reference))
         forget_pull, retain_pull = torch.autograd.grad(before.total, [forget, retain])
-        after = objective()(forget - forget_pull, labels, retain - retain_pull, reference)
+        after = objective()(step_of(forget - forget_pull, labels, retain - retain_pull, reference))
         assert after.total < before.total
         assert sign * (after.forget_nll - before.forget_nll) < 0
         assert after.retain_kl < before.retain_kl
@@ -64,10 +66,10 @@ def test_a_step_against_the_gradient_unlearns_or_edits():
 
 def test_unlearning_without_a_bound_is_the_papers_loss():
     forget, labels, retain, reference = inputs((4, 2, 3, 61))
-    losses = Unlearn(0.1, 1.0, max_token_nll=None)(forget, labels, retain, reference)
+    losses = Unlearn(0.1, 1.0, max_token_nll=None)(step_of(forget, labels, retain, reference))
     assert float(stacked(naive_token_nll(forget, labels)).max()) > BOUND
     torch.testing.assert_close(losses.total, losses.retain_kl - 0.1 * losses.forget_nll)
-    assert losses.total < Unlearn(0.1, 1.0)(forget, labels, retain, reference).total
+    assert losses.total < Unlearn(0.1, 1.0)(step_of(forget, labels, retain, reference)).total
 
 
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])
@@ -77,8 +79,7 @@ def test_a_bound_that_makes_no_sense_is_refused(bound):
 
 
 def test_only_edits_need_alternatives():
-    assert not Unlearn().needs_alternatives and not Unlearn.needs_alternatives
-    assert Edit().needs_alternatives and Edit.needs_alternatives
+    assert Unlearn().needs == Needs() and Edit().needs == Needs(alternatives=True)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memunlearn.paragraphs.batches import BatchLoader, PairedEpochs, Trials
+from memunlearn.errors import UserError
+from memunlearn.paragraphs.batches import BatchLoader, PairedEpochs, Trials, protected_rows_a_batch
 from memunlearn.paragraphs.data_module import UnlearningData
 
 quick = settings(max_examples=150, deadline=None)
@@ -79,11 +80,11 @@ def test_an_epoch_depends_on_seed_and_number_only(plan, number):
 def test_an_accumulated_step_is_the_step_of_one_large_batch(plan, number):
     """Groups are counted as Lightning counts them: `accumulate` batches, and what is left at the end of an epoch."""
     wide = PairedEpochs(
-        plan.forget_rows,
-        plan.retain_rows,
-        plan.accumulate * plan.forget_batch,
-        plan.accumulate * plan.retain_batch,
-        plan.seed,
+        forget_rows=plan.forget_rows,
+        retain_rows=plan.retain_rows,
+        forget_batch=plan.accumulate * plan.forget_batch,
+        retain_batch=plan.accumulate * plan.retain_batch,
+        seed=plan.seed,
     )
     epoch, expected = plan.epoch(number), wide.epoch(number)
     assert len(epoch) == len(plan) and plan.steps == len(wide)
@@ -111,7 +112,7 @@ def test_the_smaller_set_is_reshuffled_on_every_pass():
 
 def test_every_epoch_and_every_seed_has_its_own_order():
     """Fault 9: cycling over a list freezes the batches."""
-    plans_ = [PairedEpochs(12, 17, 4, 4, seed) for seed in range(4)]
+    plans_ = [PairedEpochs(forget_rows=12, retain_rows=17, forget_batch=4, retain_batch=4, seed=seed) for seed in range(4)]
     for name in ("forget", "retain"):
         orders = {tuple(row for one in plan.epoch(e) for row in one[name].tolist()) for plan in plans_ for e in range(5)}
         assert len(orders) == 20
@@ -140,7 +141,7 @@ def test_resuming_anywhere_gives_the_batches_that_are_left(plan, taken):
 
 
 def test_a_state_is_a_copy():
-    loader = BatchLoader(PairedEpochs(5, 9, 2, 2, 0))
+    loader = BatchLoader(PairedEpochs(forget_rows=5, retain_rows=9, forget_batch=2, retain_batch=2, seed=0))
     batches = iter(loader)
     next(batches)
     state = loader.state_dict()
@@ -153,7 +154,7 @@ def test_a_state_is_a_copy():
 
 
 def test_the_data_module_hands_out_one_loader():
-    data = UnlearningData(PairedEpochs(5, 9, 2, 2, 0))
+    data = UnlearningData(PairedEpochs(forget_rows=5, retain_rows=9, forget_batch=2, retain_batch=2, seed=0))
     assert data.train_dataloader() is data.train_dataloader() and len(data.train_dataloader()) == 5
 
 
@@ -171,3 +172,62 @@ def test_a_trial_keeps_its_rows_for_all_of_its_steps(plan, number):
 def test_every_trial_and_every_seed_draws_its_own_retain_rows():
     rows = [tuple(Trials(6, 2, 40, 5, seed).retain_of(trial).tolist()) for seed in range(3) for trial in range(6)]
     assert len(set(rows)) == 18
+
+
+protecting = st.tuples(plans | accumulated, st.integers(1, 23), st.integers(1, 4)).map(
+    lambda drawn: replace(drawn[0], protected_rows=drawn[1], protected_batch=drawn[2])
+)
+
+
+@quick
+@given(plan=protecting, number=st.integers(0, 3))
+def test_protected_rows_stand_in_every_step_and_change_no_other_row(plan, number):
+    epoch, without = plan.epoch(number), replace(plan, protected_rows=0, protected_batch=0).epoch(number)
+    assert len(epoch) == len(plan)
+    for name in ("forget", "retain"):
+        used = [row for batch in epoch for row, _ in rows_that_count(plan, batch, name)]
+        expected = [row for batch in without for row, _ in rows_that_count(plan, batch, name)]
+        assert used == expected
+    rows = [row for batch in epoch for row in batch["protected"].tolist()]
+    assert len(rows) == plan.steps * plan.accumulate * plan.protected_batch
+    counts = Counter(rows)
+    assert set(counts) <= set(range(plan.protected_rows)) and max(counts.values()) - min(counts.values()) <= 1
+    assert all(len(batch["protected"]) <= plan.protected_batch for batch in epoch)
+
+
+def rows_that_count(plan, batch, name):
+    """Rows with a weight; a batch without any of a side's has one that weighs nothing."""
+    place = 0 if name == "forget" else 1
+    weight = float(batch["weights"][place])
+    return [(row, weight) for row in batch[name].tolist()] if weight else []
+
+
+@quick
+@given(plan=protecting, number=st.integers(0, 3))
+def test_every_kept_row_of_a_step_weighs_the_same(plan, number):
+    epoch = plan.epoch(number)
+    for start in range(0, len(epoch), plan.accumulate):
+        group = epoch[start : start + plan.accumulate]
+        weights, count = [], 0
+        for batch in group:
+            rows, weight = len(batch["retain"]) + len(batch["protected"]), float(batch["weights"][1])
+            weights += [weight / rows] * (rows if weight else 0)
+            count += rows if weight else 0
+        assert weights == pytest.approx([1 / count] * count, abs=1e-6)
+        assert sum(float(batch["weights"][0]) for batch in group) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_plan_without_protected_rows_names_none():
+    plan = PairedEpochs(forget_rows=5, retain_rows=9, forget_batch=2, retain_batch=2, seed=0)
+    assert all(batch.keys() == {"forget", "retain", "weights"} for batch in plan.epoch(0))
+
+
+@pytest.mark.parametrize(("share", "rows"), [(0.5, 8), (0.25, 4), (0.06, 1), (0.94, 15)])
+def test_a_share_of_a_batch_is_protected(share, rows):
+    assert protected_rows_a_batch(16, share) == rows
+
+
+@pytest.mark.parametrize(("size", "share"), [(16, 0.0), (16, 0.03), (16, 1.0), (16, -0.5), (1, 0.5)])
+def test_a_share_that_leaves_none_or_no_others_is_refused(size, share):
+    with pytest.raises(UserError, match=f"paragraphs.protected_share={share}: .* of the {size} rows"):
+        protected_rows_a_batch(size, share)

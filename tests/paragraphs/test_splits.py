@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memunlearn.errors import UserError
-from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.splits import (
     LIKE_MEMORIZED,
+    LIKE_PROTECTED,
     MIDDLE_EM,
     OVER_MAX_FORGET,
+    ROLE_NAMES,
     SET_NAMES,
     Caps,
     describe,
@@ -226,3 +228,32 @@ def test_caps_that_leave_nothing(setting):
 def test_em_of_another_length():
     with pytest.raises(ValueError, match="3 paragraphs came with EM of shape"):
         split_by_em(paragraphs([0, 1, 2]), torch.tensor([1, 2]), 0, NO_CAPS)
+
+
+def test_protected_rows_are_apart_from_every_other_set():
+    forget, bystander, protected = paragraphs([0, 1], "f"), paragraphs([1, 2, 3, 4, 5], "b"), paragraphs([3, 10, 10], "p")
+    retain = paragraphs([10, 20, 21, 22, 23], "r")
+    sets = split_named(forget, bystander, retain, 0, NO_CAPS, protected=protected)
+    assert sets.protected.origin == ("p:0", "p:1", "p:2") and sets.near.origin == ("b:0",)
+    others = [origin for name in SET_NAMES for origin in getattr(sets, name).origin]
+    assert "b:2" not in others and "r:0" not in others and not [origin for origin in others if origin.startswith("p")]
+    assert sets.dropped == {LIKE_PROTECTED: 1, LIKE_MEMORIZED: 1}
+    assert tuple(sets.by_name()) == ROLE_NAMES
+    everything = concatenate([forget, bystander, retain, protected])
+    for name in ROLE_NAMES:
+        assert torch.equal(sets.by_name()[name].ids, everything.ids[sets.rows[name]])
+    shared = set(sets.clusters["protected"].tolist())
+    assert not [name for name in SET_NAMES if shared & set(sets.clusters[name].tolist())]
+    assert "protected: 3 rows in 2 clusters" in describe(sets)
+    given = sets_as_given(forget, bystander, retain, protected)
+    assert given.protected.origin == sets.protected.origin and len(given.bystander) == 3
+
+
+def test_a_row_cannot_be_forgotten_and_kept():
+    with pytest.raises(UserError, match="1 rows of paragraphs.protected are near-duplicates of rows of paragraphs.forget"):
+        split_named(paragraphs([0, 1]), None, None, 0, NO_CAPS, protected=paragraphs([1, 7]))
+
+
+def test_without_protected_rows_there_is_no_such_set():
+    sets = split_named(paragraphs([0, 1]), paragraphs([2, 3]), paragraphs([4, 5, 6]), 0, NO_CAPS)
+    assert sets.protected is None and tuple(sets.by_name()) == tuple(sets.rows) == SET_NAMES

@@ -31,7 +31,9 @@ def every_step(directory, made):
 def run(model, mask, preparation, extra=(), rule=None, resume_from=None, max_steps=STEPS, objective=None, **settings):
     make = quiet_trainer(max_steps, extra, **settings)
     objective = objective or Unlearn(1.0, 0.5)
-    return unlearn(model, mask, preparation, objective, ADAM, rule, make, 2, seed=3, resume_from=resume_from)
+    return unlearn(
+        model, mask, preparation, objective, ADAM, stop=rule, make_trainer=make, batch_size=2, seed=3, resume_from=resume_from
+    )
 
 
 def resumed_mask(path, mask):

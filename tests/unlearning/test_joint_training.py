@@ -33,14 +33,26 @@ SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
 def fit(model, preparation, objective, optimizer, steps, mask=None, batch_size=2, seed=0, **settings):
     recorder = Recorder()
     make = quiet_trainer(steps, [recorder], **settings)
-    trained = unlearn(model, mask or some_mask(model), preparation, objective, optimizer, None, make, batch_size, seed)
+    trained = unlearn(
+        model,
+        mask or some_mask(model),
+        preparation,
+        objective,
+        optimizer,
+        stop=None,
+        make_trainer=make,
+        batch_size=batch_size,
+        seed=seed,
+    )
     return trained, recorder
 
 
 def batches_of(preparation, batch_size, seed, steps):
     """Token ids of the first batches, across epochs."""
     rows, retain = preparation.loss_rows, preparation.baselines["retain_train"].paragraphs
-    plan = PairedEpochs(len(rows), len(retain), batch_size, batch_size, seed)
+    plan = PairedEpochs(
+        forget_rows=len(rows), retain_rows=len(retain), forget_batch=batch_size, retain_batch=batch_size, seed=seed
+    )
     batches = [batch for epoch in range(steps) for batch in plan.epoch(epoch)][:steps]
     return [(rows.ids[batch["forget"]], retain.ids[batch["retain"]]) for batch in batches]
 
@@ -75,11 +87,11 @@ def test_an_edit_is_the_plain_loop_on_original_prefixes_and_alternatives(recitin
 @pytest.mark.parametrize("objective", [Unlearn(0.3, 2.0), Edit(0.3, 2.0)], ids=["unlearn", "edit"])
 def test_the_first_gradient_is_that_of_the_weights(reciting, preparation, editing, objective):
     """SGD with a learning rate of 1: after one step a delta is the negative gradient of its weight."""
-    prepared = editing if objective.needs_alternatives else preparation
+    prepared = editing if objective.needs.alternatives else preparation
     base, mask = copy.deepcopy(reciting), some_mask(reciting)
     plain_sgd = partial(torch.optim.SGD, lr=1.0)
     trained, recorder = fit(reciting, prepared, objective, plain_sgd, 1, mask)
-    weight = 0.3 if objective.needs_alternatives else -0.3
+    weight = 0.3 if objective.needs.alternatives else -0.3
     expected, losses = naive_training(base, mask.indices, batches_of(prepared, 2, 0, 1), weight, 2.0, plain_sgd)
     assert recorder.losses == pytest.approx(losses, rel=1e-4, abs=1e-6)
     alike(trained.patch.deltas, expected, within=1e-3)
@@ -124,7 +136,7 @@ def test_an_edit_makes_the_model_say_the_alternatives(reciting, editing):
 @pytest.mark.parametrize("objective", [Unlearn(1.0, 1.0), Edit(1.0, 1.0)], ids=["unlearn", "edit"])
 def test_accumulating_two_batches_is_one_of_twice_the_size(reciting, preparation, editing, objective):
     """Four forget and four retain rows: full batches only."""
-    prepared = editing if objective.needs_alternatives else preparation
+    prepared = editing if objective.needs.alternatives else preparation
     four = copy.copy(prepared)
     retain = prepared.baselines["retain_train"].select(torch.arange(4))
     object.__setattr__(four, "loss_rows", prepared.loss_rows.select(torch.arange(4)))
@@ -164,7 +176,8 @@ def test_accumulating_takes_the_same_steps_where_rows_are_left_over(reciting, pr
     )
     whole, parts = copy.deepcopy(reciting), copy.deepcopy(reciting)
     slow, objective = partial(torch.optim.SGD, lr=0.01, momentum=0.9), Unlearn(1.0, 5.0)
-    steps = 3 * len(PairedEpochs(*rows, 2 * accumulate, 2 * accumulate, 0))
+    size = 2 * accumulate
+    steps = 3 * len(PairedEpochs(forget_rows=rows[0], retain_rows=rows[1], forget_batch=size, retain_batch=size, seed=0))
     big, _ = fit(whole, few, objective, slow, steps, batch_size=2 * accumulate)
     small, _ = fit(parts, few, objective, slow, steps, batch_size=2, accumulate_grad_batches=accumulate)
     assert big.steps == small.steps == steps
@@ -197,7 +210,7 @@ def test_nan_keeps_the_deltas_of_the_last_finite_loss(reciting, preparation, wit
     recorder = Recorder()
     make = quiet_trainer(9, [recorder], accumulate_grad_batches=accumulate)
     objective = Poisoned(at=2 * accumulate + 1)  # the loss after two steps
-    trained = unlearn(reciting, some_mask(reciting), preparation, objective, ADAM, rule, make, 2)
+    trained = unlearn(reciting, some_mask(reciting), preparation, objective, ADAM, stop=rule, make_trainer=make, batch_size=2)
     assert (trained.stopped_because, trained.steps, trained.kept_step) == ("nan", 2, 1)
     assert len(objective.calls) == 2 * accumulate + 1
     assert same(deltas_of(reciting), recorder.deltas[1]) and same(trained.patch.deltas, recorder.deltas[1])
@@ -206,7 +219,9 @@ def test_nan_keeps_the_deltas_of_the_last_finite_loss(reciting, preparation, wit
 
 def test_nan_at_once_keeps_the_base_model(reciting, preparation):
     before = bits(reciting)
-    trained = unlearn(reciting, some_mask(reciting), preparation, Poisoned(at=1), ADAM, None, quiet_trainer(9), 2)
+    trained = unlearn(
+        reciting, some_mask(reciting), preparation, Poisoned(at=1), ADAM, stop=None, make_trainer=quiet_trainer(9), batch_size=2
+    )
     assert (trained.stopped_because, trained.steps, trained.kept_step) == ("nan", 0, 0)
     assert all(not delta.any() for delta in trained.patch.deltas.values()) and same(bits(bake(reciting)), before)
 
@@ -217,7 +232,16 @@ def test_an_infinite_learning_rate_leaves_the_base_model(reciting, preparation, 
     before = bits(reciting)
     rule = StopRule(every=1, max_steps=max_steps) if with_rule else None
     optimizer = partial(torch.optim.SGD, lr=float("inf"))
-    trained = unlearn(reciting, some_mask(reciting), preparation, Unlearn(), optimizer, rule, quiet_trainer(max_steps), 2)
+    trained = unlearn(
+        reciting,
+        some_mask(reciting),
+        preparation,
+        Unlearn(),
+        optimizer,
+        stop=rule,
+        make_trainer=quiet_trainer(max_steps),
+        batch_size=2,
+    )
     assert (trained.stopped_because, trained.steps, trained.kept_step) == ("nan", 1, 0)
     assert all(bool(delta.isfinite().all()) for delta in trained.patch.deltas.values())
     assert same(bits(bake(reciting)), before)
@@ -228,7 +252,14 @@ def test_a_check_that_is_nan_ends_the_run_though_the_deltas_are_finite(reciting,
     before, rule = bits(reciting), StopRule(every=1, forget_em=9.0, max_steps=5)
     recorder, optimizer = Recorder(), partial(torch.optim.SGD, lr=1e30)
     trained = unlearn(
-        reciting, some_mask(reciting), preparation, Unlearn(), optimizer, rule, quiet_trainer(extra=[recorder]), 2
+        reciting,
+        some_mask(reciting),
+        preparation,
+        Unlearn(),
+        optimizer,
+        stop=rule,
+        make_trainer=quiet_trainer(extra=[recorder]),
+        batch_size=2,
     )
     assert all(bool(delta.isfinite().all()) for delta in recorder.deltas[1].values())
     assert (trained.stopped_because, trained.steps, trained.kept_step) == ("nan", 1, 0)

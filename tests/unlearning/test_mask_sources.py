@@ -9,7 +9,7 @@ from tiny_runs import quiet_trainer
 
 from memunlearn.localization.weight_attribution import Contrastive, Fisher, Gradient, attribute
 from memunlearn.masks import RandomWeights, TopAttribution, select_top
-from memunlearn.models import eligible_weights, fingerprint
+from memunlearn.models import eligible_weights
 from memunlearn.objectives.contrastive import Unlearn
 from memunlearn.paragraphs.splits import SET_NAMES
 from memunlearn.unlearning.ingredients import Ingredients
@@ -22,20 +22,18 @@ HELD_OUT = [name for name in SET_NAMES if name not in ("forget", "retain_train")
 def ingredients(reciting, preparation):
     def make(**changes):
         given = Ingredients(
-            reciting,
-            eligible_weights(reciting),
-            preparation,
-            TopAttribution(0.1),
-            Contrastive(),
-            None,
-            Unlearn(1.0, 0.1),
-            partial(torch.optim.Adam, lr=1e-2),
-            None,
-            quiet_trainer(),
-            3,
-            7,
-            7,
-            fingerprint(reciting),
+            model=reciting,
+            weights=eligible_weights(reciting),
+            preparation=preparation,
+            strategy=TopAttribution(0.1),
+            attribution=Contrastive(),
+            objective=Unlearn(1.0, 0.1),
+            optimizer=partial(torch.optim.Adam, lr=1e-2),
+            stop=None,
+            make_trainer=quiet_trainer(),
+            batch_size=3,
+            seed=7,
+            mask_seed=7,
         )
         return replace(given, **changes)
 
@@ -73,8 +71,8 @@ def test_the_rows_against_which_is_attributed_are_those_of_retain_train(ingredie
 @pytest.mark.parametrize("scope", ["set", "trial"])
 def test_the_masks_of_trials_do_not_depend_on_rows_that_are_reported(ingredients, preparation, scope):
     def chosen(preparation):
-        given = ingredients(preparation=preparation, mask_scope=scope)
-        return [patch.indices for patch in PerParagraph(trials=2, steps=1, retain_batch=2).run(given).patches]
+        protocol = PerParagraph(trials=2, steps=1, retain_batch=2, mask_scope=scope)
+        return [patch.indices for patch in protocol.run(ingredients(preparation=preparation)).patches]
 
     before = chosen(preparation)
     for one, other in zip(before, chosen(with_other_text(preparation, "retain")), strict=True):

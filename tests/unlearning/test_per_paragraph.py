@@ -12,7 +12,7 @@ from tiny_runs import C, P, Poisoned, Recorder, alike, bits, naive_training, qui
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import Gradient
 from memunlearn.masks import RandomWeights, TopAttribution
-from memunlearn.models import apply_patch, count_per_component, eligible_weights, fingerprint, is_attached
+from memunlearn.models import apply_patch, count_per_component, eligible_weights, is_attached
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.paragraphs.batches import Trials
 from memunlearn.scoring.score import score
@@ -32,20 +32,18 @@ def ingredients(reciting, preparation):
         recorder, made = Recorder(), []
         settings = {name: changes.pop(name) for name in ("accumulate_grad_batches", "precision") if name in changes}
         given = Ingredients(
-            reciting,
-            eligible_weights(reciting),
-            preparation,
-            TopAttribution(FRACTION),
-            Gradient(),
-            None,
-            Unlearn(0.3, 5.0),
-            ADAM,
-            None,
-            quiet_trainer(99, [recorder], made, **settings),
-            4,
-            SEED,
-            SEED,
-            fingerprint(reciting),
+            model=reciting,
+            weights=eligible_weights(reciting),
+            preparation=preparation,
+            strategy=TopAttribution(FRACTION),
+            attribution=Gradient(),
+            objective=Unlearn(0.3, 5.0),
+            optimizer=ADAM,
+            stop=None,
+            make_trainer=quiet_trainer(99, [recorder], made, **settings),
+            batch_size=4,
+            seed=SEED,
+            mask_seed=SEED,
         )
         return replace(given, **changes), recorder, made
 
@@ -200,8 +198,8 @@ def test_a_run_decodes_at_most_so_many_rows_of_a_set_over_all_trials(reciting, i
 
 def test_one_mask_for_all_trials_or_one_each(reciting, ingredients, preparation):
     base, rows = copy.deepcopy(reciting), chosen_rows(preparation)
-    shared = PROTOCOL.run(ingredients(mask_scope="set")[0])
-    own = PROTOCOL.run(ingredients(mask_scope="trial")[0])
+    shared = replace(PROTOCOL, mask_scope="set").run(ingredients()[0])
+    own = replace(PROTOCOL, mask_scope="trial").run(ingredients()[0])
     default = PROTOCOL.run(ingredients()[0])
     for trial, row in enumerate(rows):
         check_masks(shared.patches[trial], naive_top(base, preparation.loss_rows.ids[rows]))
@@ -212,6 +210,11 @@ def test_one_mask_for_all_trials_or_one_each(reciting, ingredients, preparation)
         totals = [count_per_component(patch.indices, eligible_weights(reciting)) for patch in outcome.patches]
         assert outcome.per_component == {name: sum(total[name] for total in totals) for name in totals[0]}
         assert sum(outcome.per_component.values()) == 4 * outcome.k
+
+
+def test_another_scope_is_refused():
+    with pytest.raises(UserError, match="protocol.mask_scope=row is not known: use trial or set"):
+        PerParagraph(mask_scope="row")
 
 
 def test_random_masks_differ_from_trial_to_trial(ingredients):

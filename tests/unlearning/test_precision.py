@@ -12,7 +12,8 @@ from memunlearn.evaluation.suite import measure
 from memunlearn.localization.weight_attribution import Gradient
 from memunlearn.masks.strategies import AllWeights
 from memunlearn.models import bake, eligible_weights
-from memunlearn.objectives.contrastive import Edit, Losses, Unlearn
+from memunlearn.objectives.contrastive import Edit, Unlearn
+from memunlearn.objectives.material import Losses
 from memunlearn.scoring.score import score
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.per_paragraph import PerParagraph
@@ -31,7 +32,7 @@ class OneTerm:
     term: str
 
     def __post_init__(self):
-        self.needs_alternatives = self.objective.needs_alternatives
+        self.needs = self.objective.needs
         self.kl = []
 
     def __call__(self, *inputs):
@@ -56,9 +57,9 @@ def first_gradients(model, preparation, objective, precision, batch_size=3):
             preparation,
             one,
             WHOLE_STEP,
-            None,
-            quiet_trainer(1, precision=precision),
-            batch_size,
+            stop=None,
+            make_trainer=quiet_trainer(1, precision=precision),
+            batch_size=batch_size,
         )
         gradients[term] = torch.cat([delta.flatten() for delta in trained.patch.deltas.values()])
         kl = one.kl[0]
@@ -68,7 +69,7 @@ def first_gradients(model, preparation, objective, precision, batch_size=3):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", OBJECTIVES)
 def test_the_base_model_does_not_differ_from_itself(reciting, preparation, editing, kind, precision):
-    prepared = editing if OBJECTIVES[kind].needs_alternatives else preparation
+    prepared = editing if OBJECTIVES[kind].needs.alternatives else preparation
     for batch_size in (1, 3):
         gradients, kl = first_gradients(reciting, prepared, OBJECTIVES[kind], precision, batch_size)
         assert 0 <= kl <= 1e-6
@@ -88,20 +89,18 @@ def test_the_first_gradient_in_bf16_points_where_that_in_fp32_does(reciting, pre
 def test_every_trial_starts_where_the_base_model_does_not_differ_from_itself(reciting, preparation, precision):
     objective = OneTerm(OBJECTIVES["paper"], "forget_term")
     given = Ingredients(
-        reciting,
-        eligible_weights(reciting),
-        preparation,
-        AllWeights(),
-        Gradient(),
-        None,
-        objective,
-        partial(torch.optim.SGD, lr=1e-3),
-        None,
-        quiet_trainer(precision=precision),
-        4,
-        0,
-        0,
-        "fingerprint",
+        model=reciting,
+        weights=eligible_weights(reciting),
+        preparation=preparation,
+        strategy=AllWeights(),
+        attribution=Gradient(),
+        objective=objective,
+        optimizer=partial(torch.optim.SGD, lr=1e-3),
+        stop=None,
+        make_trainer=quiet_trainer(precision=precision),
+        batch_size=4,
+        seed=0,
+        mask_seed=0,
     )
     PerParagraph(trials=3, steps=2, retain_batch=4).run(given)
     starts, after_a_step = objective.kl[::2], objective.kl[1::2]
@@ -115,7 +114,16 @@ def test_checks_score_and_compare_in_the_runs_precision(reciting, preparation, e
     for rule in (StopRule(every=1, forget_em=0.0, max_kl=100.0, max_steps=3), None):
         model, base = copy.deepcopy(reciting), copy.deepcopy(reciting)
         make = quiet_trainer(3, precision="bf16-mixed")
-        trained = unlearn(model, some_mask(model), prepared, objective, partial(torch.optim.Adam, lr=2e-3), rule, make, 4)
+        trained = unlearn(
+            model,
+            some_mask(model),
+            prepared,
+            objective,
+            partial(torch.optim.Adam, lr=2e-3),
+            stop=rule,
+            make_trainer=make,
+            batch_size=4,
+        )
         rows = prepared.baselines["retain_val"].paragraphs
         with torch.autocast("cpu", torch.bfloat16):
             inputs = rows.ids[:, :-1]
@@ -138,7 +146,16 @@ def test_what_is_reported_is_fp32_on_both_sides(reciting, preparation):
     baseline = preparation.baselines["retain"]
     states, scores = baseline.states.hidden.clone(), baseline.scores
     make = quiet_trainer(2, precision="bf16-mixed")
-    unlearn(reciting, some_mask(reciting), preparation, Unlearn(), partial(torch.optim.SGD, lr=0.0), None, make, 4)
+    unlearn(
+        reciting,
+        some_mask(reciting),
+        preparation,
+        Unlearn(),
+        partial(torch.optim.SGD, lr=0.0),
+        stop=None,
+        make_trainer=make,
+        batch_size=4,
+    )
     after = measure(reciting, baseline, 4)
     assert torch.equal(baseline.states.hidden, states)
     assert after.scores.kl is not None and float(after.scores.kl.max()) < 1e-9
@@ -154,7 +171,16 @@ def test_fp32_measures_nothing_again(reciting, preparation, monkeypatch):
     monkeypatch.setattr(precision, "score", refuse)
     monkeypatch.setattr(precision, "reference_states", refuse)
     recorder = Recorder()
-    unlearn(reciting, some_mask(reciting), preparation, Unlearn(), WHOLE_STEP, None, quiet_trainer(1, [recorder]), 4)
+    unlearn(
+        reciting,
+        some_mask(reciting),
+        preparation,
+        Unlearn(),
+        WHOLE_STEP,
+        stop=None,
+        make_trainer=quiet_trainer(1, [recorder]),
+        batch_size=4,
+    )
     assert not same(recorder.deltas[0], recorder.deltas[1])
 
 
@@ -165,19 +191,30 @@ def test_going_on_in_bf16_compares_with_the_base_model_and_not_with_the_checkpoi
     rule, adam = StopRule(every=1, forget_em=0.0, max_kl=100.0, max_steps=4), partial(torch.optim.Adam, lr=2e-3)
     whole, parts = copy.deepcopy(reciting), copy.deepcopy(reciting)
     mask = some_mask(reciting)
-    expected = unlearn(whole, mask, preparation, Unlearn(), adam, rule, quiet_trainer(precision="bf16-mixed"), 2)
+    expected = unlearn(
+        whole, mask, preparation, Unlearn(), adam, stop=rule, make_trainer=quiet_trainer(precision="bf16-mixed"), batch_size=2
+    )
     saver = ModelCheckpoint(tmp_path, filename="last", every_n_train_steps=2, save_top_k=1)
     first = quiet_trainer(extra=[saver], precision="bf16-mixed")
-    unlearn(copy.deepcopy(reciting), mask, preparation, Unlearn(), adam, replace(rule, max_steps=2), first, 2)
+    unlearn(
+        copy.deepcopy(reciting),
+        mask,
+        preparation,
+        Unlearn(),
+        adam,
+        stop=replace(rule, max_steps=2),
+        make_trainer=first,
+        batch_size=2,
+    )
     went_on = unlearn(
         parts,
         mask,
         preparation,
         Unlearn(),
         adam,
-        rule,
-        quiet_trainer(precision="bf16-mixed"),
-        2,
+        stop=rule,
+        make_trainer=quiet_trainer(precision="bf16-mixed"),
+        batch_size=2,
         resume_from=tmp_path / "last.ckpt",
     )
     assert went_on.kept_check == expected.kept_check and same(went_on.patch.deltas, expected.patch.deltas)
@@ -189,7 +226,16 @@ def test_rounding_that_differs_between_batches_is_said(reciting, preparation, mo
 
     def run():
         make = quiet_trainer(1, precision="bf16-mixed")
-        unlearn(copy.deepcopy(reciting), some_mask(reciting), preparation, Unlearn(), WHOLE_STEP, None, make, 4)
+        unlearn(
+            copy.deepcopy(reciting),
+            some_mask(reciting),
+            preparation,
+            Unlearn(),
+            WHOLE_STEP,
+            stop=None,
+            make_trainer=make,
+            batch_size=4,
+        )
         return capsys.readouterr().out
 
     assert "warning" not in run()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import naive_scoring as naive
 import pytest
 import torch
-from tiny_runs import C, P, Poisoned, Recorder, bits, deltas_of, quiet_trainer, same, some_mask
+from tiny_runs import C, P, Poisoned, Recorder, bits, deltas_of, module_of, quiet_trainer, same, some_mask
 
 from memunlearn.errors import UserError
 from memunlearn.models import bake, write_deltas, zero_deltas
@@ -18,7 +18,6 @@ from memunlearn.paragraphs.paragraph_set import concatenate
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.metric import percentile
 from memunlearn.unlearning.checks import Check
-from memunlearn.unlearning.module import Unlearning
 from memunlearn.unlearning.preparation import prepare
 from memunlearn.unlearning.stopping import LOW_CHECKS_IN_A_ROW, StopAndKeep, StopRule, rule_for
 from memunlearn.unlearning.training import unlearn
@@ -242,7 +241,16 @@ def watched_run(model, base, sets, preparation, rule, lr, objective=None):
     watcher = Watcher(base, sets)
     optimizer = partial(torch.optim.SGD, lr=lr, momentum=0.9)
     objective = objective or Unlearn(forget_weight=1.0, retain_weight=0.1)
-    trained = unlearn(model, some_mask(model), preparation, objective, optimizer, rule, quiet_trainer(5, [watcher]), 8)
+    trained = unlearn(
+        model,
+        some_mask(model),
+        preparation,
+        objective,
+        optimizer,
+        stop=rule,
+        make_trainer=quiet_trainer(5, [watcher]),
+        batch_size=8,
+    )
     return trained, watcher
 
 
@@ -351,7 +359,16 @@ def watched_edit(model, sets, editing, max_steps):
     watcher = WatchingAnEdit(sets.forget, editing.loss_rows)
     rule = StopRule(every=1, forget_em=1.5, max_kl=100.0, max_steps=max_steps)
     optimizer, objective = partial(torch.optim.Adam, lr=0.01), Edit(forget_weight=1.0, retain_weight=0.1)
-    trained = unlearn(model, some_mask(model), editing, objective, optimizer, rule, quiet_trainer(120, [watcher]), 8)
+    trained = unlearn(
+        model,
+        some_mask(model),
+        editing,
+        objective,
+        optimizer,
+        stop=rule,
+        make_trainer=quiet_trainer(120, [watcher]),
+        batch_size=8,
+    )
     gone = {s for s, (em, _) in watcher.em.items() if mean(em) <= 1.5 and percentile(torch.tensor(em), 95) <= C / 5}
     recited = {s for s, (_, em) in watcher.em.items() if mean(em) >= C - C / 5}
     return trained, watcher, gone, recited
@@ -393,7 +410,9 @@ def test_unlearning_decodes_nothing_at_its_checks(reciting, preparation, monkeyp
     monkeypatch.setattr("memunlearn.unlearning.stopping.greedy_continuations", None)
     optimizer, objective = partial(torch.optim.SGD, lr=0.05, momentum=0.9), Unlearn(forget_weight=1.0, retain_weight=0.1)
     rule = RULES["forgotten"][0]
-    trained = unlearn(reciting, some_mask(reciting), preparation, objective, optimizer, rule, quiet_trainer(), 8)
+    trained = unlearn(
+        reciting, some_mask(reciting), preparation, objective, optimizer, stop=rule, make_trainer=quiet_trainer(), batch_size=8
+    )
     assert trained.stopped_because == "forget_em" and trained.kept_check.forget_longest_common_run is None
     assert all("longest_common_run" not in seen.sets["forget"] for seen in trained.trajectory)
 
@@ -468,11 +487,11 @@ ROW = [LOW] * LOW_CHECKS_IN_A_ROW
 )
 def test_few_checks_below_the_limit_end_no_run_but_are_never_kept(reciting, sets, monkeypatch, states, reason, kept, resumed):
     preparation = prepare(reciting, with_bystanders(sets, [0, 1, 2, 3, 4]), batch_size=8)
-    retain = preparation.baselines["retain_train"]
-    module = Unlearning(reciting, Unlearn(), torch.optim.SGD, preparation.loss_rows, retain.paragraphs, retain.states)
+    module = module_of(reciting, preparation, Unlearn(), torch.optim.SGD)
     rule = StopRule(every=1, forget_em=1.0)
     monkeypatch.setattr(StopAndKeep, "check", lambda self, module, step: check_of(step=step, **states[step - 1]))
     callback, trainer = StopAndKeep(rule, preparation, 4), SimpleNamespace(loggers=[], should_stop=False, global_step=0)
+    module.trainer = trainer
     for step in range(1, len(states) + 1):
         assert not trainer.should_stop
         trainer.global_step = step

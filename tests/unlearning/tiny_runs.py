@@ -9,7 +9,11 @@ from torch.nn import functional
 
 from memunlearn.masks import select_random
 from memunlearn.models import base_parameters, delta_parameters, eligible_weights
-from memunlearn.objectives.contrastive import Losses, Unlearn
+from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.objectives.material import Losses, Needs
+from memunlearn.unlearning.module import Unlearning
+from memunlearn.unlearning.optimizers import RunContext
+from memunlearn.unlearning.step_rows import StepRows
 
 P, C = 7, 9
 
@@ -36,6 +40,22 @@ def quiet_trainer(max_steps=None, extra=(), made=None, **settings):
     return make
 
 
+def context_of(model, preparation, objective=None, batch_size=2, seed=0):
+    return RunContext(
+        model=model,
+        weights=eligible_weights(model),
+        preparation=preparation,
+        objective=objective or Unlearn(),
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def module_of(model, preparation, objective, optimizer):
+    """Not attached to a trainer; the model carries what deltas it has."""
+    return Unlearning(context_of(model, preparation, objective), optimizer, StepRows.of(preparation, objective.needs))
+
+
 class Recorder(lightning.Callback):
     """After each batch: the loss, the number of steps, and the deltas. Deltas by number of steps; 0 is the start."""
 
@@ -58,7 +78,7 @@ class Poisoned:
     at: int
     times: int = 10_000
     objective: Unlearn = Unlearn()
-    needs_alternatives = False
+    needs = Needs()
     calls: list = field(default_factory=list)
 
     def __call__(self, *inputs):

@@ -1,0 +1,67 @@
+"""What `import memunlearn` offers, and where it is from: the one list, for Python (`__init__.py`) and for type checkers."""
+
+from memunlearn.commands.configs import compose as compose
+from memunlearn.commands.evaluate import Evaluation as Evaluation
+from memunlearn.commands.from_python import evaluate as evaluate
+from memunlearn.commands.from_python import localize as localize
+from memunlearn.commands.from_python import train as train
+from memunlearn.commands.localize import Localization as Localization
+from memunlearn.commands.train import RunResult as RunResult
+from memunlearn.demo.model import Demo as Demo
+from memunlearn.demo.model import DemoModelSource as DemoModelSource
+from memunlearn.demo.model import DemoSource as DemoSource
+from memunlearn.errors import UserError as UserError
+from memunlearn.localization.activation_gradients import activation_gradients as activation_gradients
+from memunlearn.localization.activation_patching import activation_patching as activation_patching
+from memunlearn.localization.attention_heads import attention_heads as attention_heads
+from memunlearn.localization.parameter_gradients import parameter_gradients as parameter_gradients
+from memunlearn.localization.token_perturbation import perturb_tokens as perturb_tokens
+from memunlearn.localization.twins import twins_of as twins_of
+from memunlearn.localization.weight_attribution import Contrastive as Contrastive
+from memunlearn.localization.weight_attribution import Fisher as Fisher
+from memunlearn.localization.weight_attribution import Gradient as Gradient
+from memunlearn.localization.weight_attribution import GradientTimesWeight as GradientTimesWeight
+from memunlearn.localization.weight_attribution import attribute as attribute
+from memunlearn.localization.weight_noise import weight_noise as weight_noise
+from memunlearn.masks.selection import Mask as Mask
+from memunlearn.masks.selection import select_all as select_all
+from memunlearn.masks.selection import select_random as select_random
+from memunlearn.masks.selection import select_random_matched as select_random_matched
+from memunlearn.masks.selection import select_top as select_top
+from memunlearn.models.baking import save_baked as save_baked
+from memunlearn.models.components import eligible_weights as eligible_weights
+from memunlearn.models.filters import Filter as Filter
+from memunlearn.models.loading import LoadedModel as LoadedModel
+from memunlearn.models.loading import ModelSource as ModelSource
+from memunlearn.models.loading import load_model as load_model
+from memunlearn.models.loading import load_tokenizer as load_tokenizer
+from memunlearn.models.patches import Patch as Patch
+from memunlearn.models.patches import apply_patch as apply_patch
+from memunlearn.models.patches import load_patch as load_patch
+from memunlearn.models.patches import remove_patch as remove_patch
+from memunlearn.models.patches import save_patch as save_patch
+from memunlearn.objectives.contrastive import Edit as Edit
+from memunlearn.objectives.contrastive import Unlearn as Unlearn
+from memunlearn.paragraphs.frequency import count_tokens as count_tokens
+from memunlearn.paragraphs.paragraph_set import ParagraphSet as ParagraphSet
+from memunlearn.paragraphs.sources import FileSource as FileSource
+from memunlearn.paragraphs.sources import HubSource as HubSource
+from memunlearn.paragraphs.sources import LMExtractionSource as LMExtractionSource
+from memunlearn.paragraphs.sources import PileSource as PileSource
+from memunlearn.paragraphs.splits import Caps as Caps
+from memunlearn.paragraphs.splits import ParagraphSets as ParagraphSets
+from memunlearn.paragraphs.splits import split_by_em as split_by_em
+from memunlearn.paragraphs.splits import split_named as split_named
+from memunlearn.scoring.alternatives import Alternatives as Alternatives
+from memunlearn.scoring.alternatives import find_alternatives as find_alternatives
+from memunlearn.scoring.greedy import greedy_continuations as greedy_continuations
+from memunlearn.scoring.score import ParagraphScores as ParagraphScores
+from memunlearn.scoring.score import score as score
+from memunlearn.unlearning.preparation import Preparation as Preparation
+from memunlearn.unlearning.preparation import prepare as prepare
+from memunlearn.unlearning.stopping import StopRule as StopRule
+from memunlearn.unlearning.training import Training as Training
+from memunlearn.unlearning.training import unlearn as unlearn
+
+__version__: str
+__all__: list[str]

@@ -1,0 +1,55 @@
+"""train, evaluate and localize as Hydra apps: what the scripts and the command `memunlearn` run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from memunlearn.commands.call import Call, call_of_hydra, program
+from memunlearn.commands.configs import CONF
+from memunlearn.commands.hydra_app import run_app
+
+App = Callable[[DictConfig, Path, Call], Any]
+
+# Each imports what it runs when it runs, so that --help and --cfg answer at once.
+
+
+def _train(cfg: DictConfig, directory: Path, call: Call) -> tuple[float, float] | None:
+    """What the run is judged by in a search (hydra/sweeper=optuna): forget EM and retain_val KL of the kept state."""
+    from memunlearn.commands.search import objectives
+    from memunlearn.commands.train import train
+
+    return objectives(train(cfg, directory, call).result)
+
+
+def _evaluate(cfg: DictConfig, directory: Path, call: Call) -> None:
+    from memunlearn.commands.evaluate import evaluate
+
+    evaluate(cfg, directory, call)
+
+
+def _localize(cfg: DictConfig, directory: Path, call: Call) -> None:
+    from memunlearn.commands.localize import localize
+
+    localize(cfg, directory, call)
+
+
+APPS: dict[str, App] = {"train": _train, "evaluate": _evaluate, "localize": _localize}
+
+
+def task_of(command: str) -> Callable[[DictConfig], Any]:
+    """What Hydra calls with the config of each job; how the command was started is asked now, not in a launcher's worker."""
+    app, started = APPS[command], program()
+
+    def task(cfg: DictConfig) -> Any:
+        return app(cfg, *call_of_hydra(started))
+
+    return task
+
+
+def run(command: str) -> None:
+    """The command, with the overrides in sys.argv; exits as `run_app` does."""
+    run_app(task_of(command), command, CONF)

@@ -1,0 +1,127 @@
+"""The rows of a loss, what is known of the base model on them, and a step's material made of a batch of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from memunlearn.errors import UserError
+from memunlearn.objectives.material import Needs, Side, StepMaterial
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.scoring.forward import ReferenceStates, continuation_logits, onto
+from memunlearn.scoring.hidden_states import outputs_of
+from memunlearn.unlearning.preparation import Preparation
+
+
+@dataclass(frozen=True)
+class KnownRows:
+    """N rows. states, hidden: the base model's final hidden states and those [N, C, D] after the block; None if not needed."""
+
+    paragraphs: ParagraphSet
+    states: ReferenceStates | None = None
+    hidden: Tensor | None = None
+
+    def select(self, rows: Tensor) -> KnownRows:
+        return KnownRows(
+            self.paragraphs.select(rows),
+            None if self.states is None else self.states.select(rows),
+            None if self.hidden is None else self.hidden[rows],
+        )
+
+
+Part = tuple[KnownRows, Tensor]
+"""Some rows of a set: the set, and their numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRows:
+    """Every row that can stand in a loss, by side. block: the path of the block after which hidden states are wanted."""
+
+    forget: KnownRows
+    retain: KnownRows
+    original: KnownRows | None = None
+    protected: KnownRows | None = None
+    block: str | None = None
+
+    @staticmethod
+    def of(preparation: Preparation, needs: Needs) -> StepRows:
+        """Raises UserError if the preparation was made for an objective of other needs."""
+        if needs != preparation.needs:
+            raise UserError(
+                "the preparation lacks what this objective needs, or was made for another: "
+                "prepare(model, sets, ..., needs=objective.needs)"
+            )
+        baselines = preparation.baselines
+        states: dict[str, ReferenceStates] = {"retain": baselines["retain_train"].states}
+        states.update({str(side): known for side, known in preparation.states.items()})
+        if "protected" in baselines:
+            states["protected"] = baselines["protected"].states
+        known = {
+            side: KnownRows(rows, states.get(side), preparation.hidden.get(side))
+            for side, rows in preparation.rows_by_side.items()
+        }
+        return StepRows(**known, block=preparation.block)
+
+    def choose(self, rows: Tensor) -> StepRows:
+        """With these forget rows only."""
+        original = None if self.original is None else self.original.select(rows)
+        return StepRows(
+            forget=self.forget.select(rows),
+            retain=self.retain,
+            original=original,
+            protected=self.protected,
+            block=self.block,
+        )
+
+    def material(self, model: PreTrainedModel, batch: Mapping[str, Tensor], deltas: Mapping[str, Tensor]) -> StepMaterial:
+        """All rows of the batch in one pass of the current model. batch: as in `paragraphs.batches`."""
+        sides: dict[str, list[Part]] = {"forget": [(self.forget, batch["forget"])]}
+        if self.original is not None:
+            sides["original"] = [(self.original, batch["forget"])]
+        sides["retain"] = [(self.retain, batch["retain"])]
+        if self.protected is not None:
+            sides["retain"].append((self.protected, batch["protected"]))
+        length = self.forget.paragraphs.continuation_length
+        ids = torch.cat([known.paragraphs.ids[rows] for parts in sides.values() for known, rows in parts])
+        with contextlib.ExitStack() as hooked:
+            received = []
+            if self.block is not None:
+                received = hooked.enter_context(outputs_of(model.get_submodule(self.block), length))
+            logits = continuation_logits(model, ids, length)
+        counts = [sum(len(rows) for _, rows in parts) for parts in sides.values()]
+        of_side = dict(zip(sides, logits.split(counts), strict=True))
+        hidden = dict(zip(sides, received[0].split(counts), strict=True)) if received else {}
+        made = {name: _side(parts, of_side[name], hidden.get(name)) for name, parts in sides.items()}
+        return StepMaterial(forget=made["forget"], retain=made["retain"], original=made.get("original"), deltas=deltas)
+
+
+def _side(parts: Sequence[Part], logits: Tensor, hidden: Tensor | None) -> Side:
+    device = logits.device
+    states = [(known.states, rows) for known, rows in parts if known.states is not None]
+    layers = [(known.hidden, rows) for known, rows in parts if known.hidden is not None]
+
+    @torch.no_grad()
+    def base_logits() -> Tensor:
+        final = torch.cat([kept.hidden[rows] for kept, rows in states])
+        logits: Tensor = states[0][0].head(onto(final, device))
+        return logits
+
+    def base_hidden() -> Tensor:
+        return onto(torch.cat([kept[rows] for kept, rows in layers]), device)
+
+    labels = torch.cat([known.paragraphs.continuations[rows] for known, rows in parts])
+    protected = torch.cat([torch.full((len(rows),), number > 0) for number, (_, rows) in enumerate(parts)])
+    return Side(
+        rows=torch.cat([rows for _, rows in parts]),
+        labels=onto(labels, device),
+        logits=logits,
+        protected=protected,
+        hidden_states=hidden,
+        read_base_logits=base_logits if states else None,
+        read_base_hidden=base_hidden if layers else None,
+    )
