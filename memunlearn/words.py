@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -18,12 +18,15 @@ def number(value: float | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def with_interval(numbers: Mapping[str, Any], unit: str = "") -> str:
-    """`3.2 tokens (95 % interval 2.9 to 3.5)`; numbers: `value`, `low` and `high`, None where there is no interval."""
-    said = f"{number(numbers['value'])} {unit}".strip()
+def with_interval(numbers: Mapping[str, Any], unit: str = "", say: Callable[[float], str] = number) -> str:
+    """`3.2 tokens (95 % interval 2.9 to 3.5)`; numbers: `value`, `low` and `high`, None where there is no interval.
+
+    say: how each of the three is written.
+    """
+    said = f"{say(numbers['value'])} {unit}".strip()
     if numbers["low"] is None:
         return said
-    return f"{said} (95 % interval {number(numbers['low'])} to {number(numbers['high'])})"
+    return f"{said} (95 % interval {say(numbers['low'])} to {say(numbers['high'])})"
 
 
 def p_value(value: float | None) -> str:
@@ -71,3 +74,13 @@ def counted(count: int, noun: str) -> str:
 def rows(count: int) -> str:
     """`1 row`, `1,280 rows`."""
     return counted(count, "row")
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def capital(text: str) -> str:
+    """The same with a large first letter."""
+    return text[0].upper() + text[1:]

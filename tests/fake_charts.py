@@ -12,11 +12,15 @@ from memunlearn.charts.description import (
     Bars,
     Chart,
     Distributions,
+    Estimate,
+    Estimates,
     Group,
     Heat,
     Lines,
     Scatter,
     Series,
+    Violin,
+    Violins,
 )
 from memunlearn.results.finding import Finding
 
@@ -72,7 +76,33 @@ def bars(seed=0):
     return Bars("found", "AUPRC", categories, (first, second))
 
 
-KINDS = {"lines": lines, "scatter": scatter, "heat": heat, "distributions": distributions, "bars": bars}
+def estimates(seed=0):
+    draw = random.Random(seed)
+    labels = ("unlearn - edit (gradient)", "unlearn - edit, of the same text (random)", HOSTILE)
+    rows = [
+        Estimate(label, [mean + draw.gauss(0, 1) for _ in range(5)], mean)
+        for mean, label in zip((-2.0, 0.5, 1.0), labels, strict=True)
+    ]
+    rows[0] = Estimate(labels[0], rows[0].points, -2.0, -3.25, -0.75)
+    return Estimates("forget EM", "difference (tokens)", tuple(rows), "seeds", "mean and 95 % interval")
+
+
+def violins(seed=0):
+    draw = random.Random(seed)
+    low, high = ([draw.gauss(middle, 4) for _ in range(1500)] for middle in (10, 30))
+    rows = (Violin("unlearn, gradient", low, high), Violin(HOSTILE, [7.0] * 30, []), Violin("edit", high, [None, 3.0, 4.0]))
+    return Violins("forget set", "tokens", rows, "EM", "self-EM")
+
+
+KINDS = {
+    "lines": lines,
+    "scatter": scatter,
+    "heat": heat,
+    "distributions": distributions,
+    "bars": bars,
+    "estimates": estimates,
+    "violins": violins,
+}
 
 
 def chart(*panels, name="chart", **more):

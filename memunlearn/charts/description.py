@@ -1,4 +1,4 @@
-"""Figures described as plain numbers: drawn once by matplotlib (PNG, PDF) and once by plotly (the page).
+"""Figures described as plain numbers: one description for the page, the PNG and the PDF.
 
 A value that is not there is None. Colours mean the same in every figure: memorized text is vermillion, non-memorized blue.
 """
@@ -19,6 +19,7 @@ OTHERS = (GREEN, PURPLE, ORANGE, SKY)
 """For series that are neither memorized nor non-memorized text."""
 
 Value = float | None
+Marker = Literal["o", "^", "s", "D", "v", "P", "none"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Series:
     colour: str
     low: list[Value] | None = None
     high: list[Value] | None = None
-    marker: Literal["o", "^", "s", "D", "none"] = "o"
+    marker: Marker = "o"
     dash: Literal["-", "--", "-.", ":"] = "-"
     text: list[str] | None = None
 
@@ -72,7 +73,8 @@ class Heat:
     """A heat map: values [rows, columns], row 0 at the top.
 
     rows, columns: labels; unit: of the values, at the colour bar. diverging: 0 is white, below is blue, above vermillion.
-    marked: (row, column) of cells with a dot: what that means must stand in the chart's caption.
+    marked: (row, column) of cells with a dot: what that means must stand in the chart's caption. texts [rows, columns]: what a
+    cell says under the pointer beside its value, or nothing.
     """
 
     title: str
@@ -84,26 +86,35 @@ class Heat:
     unit: str
     diverging: bool = False
     marked: list[tuple[int, int]] = Field(default_factory=list)
+    texts: list[list[str]] | None = None
     kind: Literal["heat"] = "heat"
 
 
 @dataclass(frozen=True)
 class Group:
-    """Values of one box or violin, such as one number a paragraph; None is not drawn."""
+    """Values of one box, such as one number a paragraph; None is not drawn.
+
+    Groups of one label stand side by side; name: what tells them apart (before, after), in the legend. text: [n] what a point
+    says under the pointer, or nothing.
+    """
 
     label: str
     values: list[Value]
     colour: str
+    name: str = ""
+    marker: Marker = "o"
+    text: list[str] | None = None
 
 
 @dataclass(frozen=True)
 class Distributions:
-    """Every group's values as points under a box with its median and quartiles."""
+    """Every group's values as points under a box with its median and quartiles, and if asked for a dotted line at its mean."""
 
     title: str
     y_label: str
     groups: tuple[Group, ...]
     log_y: bool = False
+    mean: bool = False
     kind: Literal["distributions"] = "distributions"
 
 
@@ -118,7 +129,51 @@ class Bars:
     kind: Literal["bars"] = "bars"
 
 
-Panel = Annotated[Lines | Scatter | Heat | Distributions | Bars, Field(discriminator="kind")]
+@dataclass(frozen=True)
+class Estimate:
+    """A row: its points [n], such as one a seed, and their mean with an interval, or none."""
+
+    label: str
+    points: list[Value]
+    mean: float
+    low: Value = None
+    high: Value = None
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Rows below each other, the first at the top, along one x axis with a line at 0."""
+
+    title: str
+    x_label: str
+    rows: tuple[Estimate, ...]
+    points_label: str
+    mean_label: str
+    kind: Literal["estimates"] = "estimates"
+
+
+@dataclass(frozen=True)
+class Violin:
+    """A row: two samples, [n] and [m], of which one is drawn above the row's line and the other below."""
+
+    label: str
+    above: list[Value]
+    below: list[Value]
+
+
+@dataclass(frozen=True)
+class Violins:
+    """Densities of many values, rows below each other, the first at the top; the mean of each is a stroke across."""
+
+    title: str
+    x_label: str
+    rows: tuple[Violin, ...]
+    above_label: str
+    below_label: str
+    kind: Literal["violins"] = "violins"
+
+
+Panel = Annotated[Lines | Scatter | Heat | Distributions | Bars | Estimates | Violins, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -127,7 +182,8 @@ class Chart:
 
     name: of its files, unique in a folder, such as `token_perturbation_by_position`. caption: one sentence on what it shows,
     computed from the numbers, with the unit of its interval. alt: for those who do not see it: what is drawn.
-    columns: panels side by side. shared: the panels have the same y axis, or the same colour scale.
+    columns: panels side by side. shared: the panels have the same y axis, or the same colour scale; and scattered points with
+    one x label the same x axis.
     """
 
     name: str

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from memunlearn.caching.keys import Key, digest
-from memunlearn.charts.matplotlib_files import picture
+from memunlearn.charts.files import picture, write_pictures
 from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.errors import UserError
 from memunlearn.files.writing import write_json, write_parquet, write_text
 from memunlearn.reporting.localization_page import localization_page
-from memunlearn.results.figures import write_pictures
 from memunlearn.results.finding import Finding
 from memunlearn.results.finding_files import KeptFinding, finding_path, read_finding, write_finding
 

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from memunlearn.localization.activations import (
-    ActivationSite,
-    Cell,
-    Cells,
-    activation_cells,
-    activation_sites,
-    recorded,
-)
+from memunlearn.localization.activations import ActivationSite, Cells, activation_cells, activation_sites, recorded
+from memunlearn.localization.labelled import Cell, Labelled
 from memunlearn.localization.twins import Twins
 from memunlearn.models.components import WeightTensor
 from memunlearn.objectives.losses import token_nll
@@ -27,36 +20,25 @@ from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits
 
 
-@dataclass(frozen=True, eq=False)
-class ActivationGradients:
-    """|d NLL / d activation| of N paragraphs, NLL being the mean over a paragraph's continuation (nats per token).
-
-    cells: every head of q, k, v, out and both MLP components of every layer. I-1 positions: the last token is no input.
-    magnitude: [N, cells] float64: mean of the absolute gradients over the cell's features and all positions (so a component's
-        is the mean of its heads'), nats per unit of the activation.
-    share: [N, cells] float64: the same as a share of the paragraph's total, the sum of the components' magnitudes over all
-        layers; a component's share is the sum of its heads', and a row sums to 1 (to 0 if it has no gradient at all).
-    position_share: [N, I-1] float64: each position's share of the paragraph's total; a row sums to 1.
-    by_position, share_by_position: [cells, I-1] float64: means over the N paragraphs of the magnitude (over features) at each
-        position, and of the share that each cell and position has of the paragraph's total.
-    """
-
-    cells: tuple[Cell, ...]
-    magnitude: Tensor
-    share: Tensor
-    position_share: Tensor
-    by_position: Tensor
-    share_by_position: Tensor
-
-
 def activation_gradients(
     model: PreTrainedModel,
     weights: Sequence[WeightTensor],
     paragraphs: ParagraphSet,
     batch_size: int = 16,
     description: str = "differentiating activations",
-) -> ActivationGradients:
-    """One forward and one backward pass a batch; memory does not grow with N beyond [N, cells + positions] numbers.
+) -> Labelled:
+    """|d NLL / d activation| of N paragraphs, NLL being the mean over a paragraph's continuation (nats per token).
+
+    cells: every head of q, k, v, out and both MLP components of every layer. I-1 positions: the last token is no input.
+    magnitude: [row, cell] float64: mean of the absolute gradients over the cell's features and all positions (so a component's
+        is the mean of its heads'), nats per unit of the activation.
+    share: [row, cell] float64: the same as a share of the paragraph's total, the sum of the components' magnitudes over all
+        layers; a component's share is the sum of its heads', and a row sums to 1 (to 0 if it has no gradient at all).
+    position_share: [row, position] float64: each position's share of the paragraph's total; a row sums to 1.
+    by_position, share_by_position: [cell, position] float64: means over the N paragraphs of the magnitude (over features) at
+        each position, and of the share that each cell and position has of the paragraph's total.
+
+    One forward and one backward pass a batch; memory does not grow with N beyond [N, cells + positions] numbers.
 
     The pool is the mean of magnitudes rather than their top 10 % (as the paper's for weights): a position has as few as one
     head's features. Raises ValueError if there are no paragraphs.
@@ -66,7 +48,7 @@ def activation_gradients(
     sites = activation_sites(weights)
     cells = activation_cells(sites)
     features = _features(cells)
-    part = _part_of_component(cells.labels)
+    part = 1 / heads_of_components(cells.labels).double()
     magnitude, share, position_share = [], [], []
     shape = (len(cells.labels), paragraphs.ids.shape[1] - 1)
     sums = torch.zeros(2, *shape, dtype=torch.float64)
@@ -82,27 +64,25 @@ def activation_gradients(
         share.append(shares.sum(2))
         position_share.append(shares.sum(1))
         sums += torch.stack([pooled.sum(0), shares.sum(0)])
-    return ActivationGradients(
-        cells.labels, torch.cat(magnitude), torch.cat(share), torch.cat(position_share), *(sums / len(paragraphs))
+    by_position, share_by_position = sums / len(paragraphs)
+    return Labelled(
+        {"row": range(len(paragraphs)), "cell": cells.labels, "position": range(shape[1])},
+        {
+            "magnitude": (("row", "cell"), torch.cat(magnitude)),
+            "share": (("row", "cell"), torch.cat(share)),
+            "position_share": (("row", "position"), torch.cat(position_share)),
+            "by_position": (("cell", "position"), by_position),
+            "share_by_position": (("cell", "position"), share_by_position),
+        },
     )
 
 
-@dataclass(frozen=True, eq=False)
-class GradientDistances:
-    """distance: [n, cells] float64, 0..2: the cosine distance between the activation gradients of a paragraph and of its
-    perturbed twin (same continuation, NLL of each), over all features and positions of a cell; NaN where a gradient is zero.
+def gradient_distances(model: PreTrainedModel, weights: Sequence[WeightTensor], twins: Twins, batch_size: int = 16) -> Labelled:
+    """Each of n paragraphs (n may be 0) against its own perturbed twin: same continuation, NLL of each.
 
-    cells: one a layer and component.
+    distance: [row, cell] float64, 0..2: the cosine distance between their activation gradients, over all features and positions
+    of a cell (one a layer and component); NaN where a gradient is zero.
     """
-
-    cells: tuple[Cell, ...]
-    distance: Tensor
-
-
-def gradient_distances(
-    model: PreTrainedModel, weights: Sequence[WeightTensor], twins: Twins, batch_size: int = 16
-) -> GradientDistances:
-    """Each paragraph against its own twin. n may be 0."""
     sites = activation_sites(weights)
     cells = activation_cells(sites, per_head=False)
     distances = [torch.empty(0, len(cells.labels), dtype=torch.float64)]
@@ -114,13 +94,26 @@ def gradient_distances(
             for total, product in ((dot, a * b), (ours, a.square()), (theirs, b.square())):
                 _add_to_cells(total, of_feature, product.sum(1, keepdim=True))
         distances.append((1 - dot / (ours * theirs).sqrt()).squeeze(2))
-    return GradientDistances(cells.labels, torch.cat(distances))
+    labels = {"row": range(len(twins)), "cell": cells.labels}
+    return Labelled(labels, {"distance": (("row", "cell"), torch.cat(distances))})
 
 
 def component_cells(cells: Sequence[Cell]) -> tuple[tuple[Cell, ...], Tensor]:
     """The components that these cells (heads) make up, in their order, and which of them each is part of: [cells] int64."""
-    whole = tuple(dict.fromkeys(Cell(cell.layer, cell.kind, None) for cell in cells))
-    return whole, torch.tensor([whole.index(Cell(cell.layer, cell.kind, None)) for cell in cells])
+    whole = tuple(dict.fromkeys(cell.component for cell in cells))
+    return whole, torch.tensor([whole.index(cell.component) for cell in cells])
+
+
+def heads_of_components(cells: Sequence[Cell]) -> Tensor:
+    """[cells] int64: how many heads the cell's component has (1 for MLPs)."""
+    component = component_cells(cells)[1]
+    return component.bincount()[component]
+
+
+def of_components(cells: Sequence[Cell], heads: Tensor) -> Tensor:
+    """Sums over the heads of each component: [..., cells] -> [..., components]."""
+    whole, component = component_cells(cells)
+    return heads.new_zeros(*heads.shape[:-1], len(whole)).index_add_(-1, component, heads)
 
 
 def _gradients(model: PreTrainedModel, sites: Sequence[ActivationSite], paragraphs: ParagraphSet) -> dict[str, Tensor]:
@@ -166,9 +159,3 @@ def _features(cells: Cells) -> Tensor:
         (torch.bincount(of_feature, minlength=len(cells.labels)) for of_feature in cells.of_feature.values()),
         torch.zeros(len(cells.labels), dtype=torch.float64),
     )
-
-
-def _part_of_component(cells: Sequence[Cell]) -> Tensor:
-    """[cells] float64: one over the number of heads of the cell's component."""
-    component = component_cells(cells)[1]
-    return 1 / torch.bincount(component).double()[component]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +11,6 @@ from transformers import PreTrainedModel
 
 from memunlearn.localization.activations import (
     ActivationSite,
-    Cell,
     Cells,
     Replacement,
     activation_cells,
@@ -20,6 +18,7 @@ from memunlearn.localization.activations import (
     recorded,
     replaced,
 )
+from memunlearn.localization.labelled import Labelled
 from memunlearn.localization.twins import Twins
 from memunlearn.models.components import WeightTensor
 from memunlearn.objectives.losses import token_nll
@@ -27,28 +26,6 @@ from memunlearn.progress import track
 
 DIRECTIONS = ("twin into original", "original into twin")
 POSITIONS = ("intervention", "impact")
-
-
-@dataclass(frozen=True, eq=False)
-class PatchingEffects:
-    """What patching one cell at one position does to the NLL of the impact token, for n twins.
-
-    cells: the columns of `effects`. effects: [n, directions, positions, cells] float64, in the order of DIRECTIONS and
-    POSITIONS: 0 where the patch changes nothing, 1 where it does what replacing the whole run would do, and not bounded by
-    these, since what one cell does the others can undo or add to; NaN in rows that are not `kept`. `intervention` is the
-    position of the replaced token, `impact` the one whose logits predict the impact token.
-        twin into original: (NLL_patched - NLL_clean) / (NLL_corrupted - NLL_clean)
-        original into twin: (NLL_corrupted - NLL_patched) / (NLL_corrupted - NLL_clean)
-    clean, corrupted: [n] float64, nats: NLL of the impact token (the original's true token) after the original's prefix and
-    after the twin's, the true continuation up to it being given to both. kept: [n] bool, whether corrupted - clean is at least
-    `min_difference`: below it the ratio says nothing.
-    """
-
-    cells: tuple[Cell, ...]
-    effects: Tensor
-    clean: Tensor
-    corrupted: Tensor
-    kept: Tensor
 
 
 @torch.no_grad()
@@ -59,10 +36,19 @@ def activation_patching(
     per_head: bool = False,
     min_difference: float = 0.1,
     batch_size: int = 16,
-) -> PatchingEffects:
-    """Patches every cell (layer and component, with per_head each head of it) of every pair, both ways, at both positions.
+) -> Labelled:
+    """What patching one cell at one position does to the NLL of the impact token: every cell (layer and component, with
+    per_head each head of it) of n pairs, both ways, at both positions. Source: paper, section 4 (activation patching).
 
-    batch_size: cells a pass. Source: paper, section 4 (activation patching).
+    effect: [row, direction, position, cell] float64, in the order of DIRECTIONS and POSITIONS: 0 where the patch changes
+    nothing, 1 where it does what replacing the whole run would do, and not bounded by these, since what one cell does the
+    others can undo or add to; NaN in rows that are not `kept`. `intervention` is the position of the replaced token, `impact`
+    the one whose logits predict the impact token.
+        twin into original: (NLL_patched - NLL_clean) / (NLL_corrupted - NLL_clean)
+        original into twin: (NLL_corrupted - NLL_patched) / (NLL_corrupted - NLL_clean)
+    clean, corrupted: [row] float64, nats: NLL of the impact token (the original's true token) after the original's prefix and
+    after the twin's, the true continuation up to it being given to both. kept: [row] bool, whether corrupted - clean is at
+    least `min_difference`: below it the ratio says nothing. batch_size: cells a pass.
     """
     sites = activation_sites(weights)
     cells = activation_cells(sites, per_head)
@@ -86,7 +72,15 @@ def activation_patching(
                 given = {name: values[donor, i] for name, values in activations.items()}
                 patched = patched_nll(model, sites, cells, pair[base], position, given, batch_size)
                 effects[row, base, i] = (patched - nll[row, base]) / (nll[row, donor] - nll[row, base])
-    return PatchingEffects(cells.labels, effects, nll[:, 0], nll[:, 1], kept)
+    return Labelled(
+        {"row": range(n), "direction": DIRECTIONS, "position": POSITIONS, "cell": cells.labels},
+        {
+            "effect": (("row", "direction", "position", "cell"), effects),
+            "clean": (("row",), nll[:, 0]),
+            "corrupted": (("row",), nll[:, 1]),
+            "kept": (("row",), kept),
+        },
+    )
 
 
 @torch.no_grad()

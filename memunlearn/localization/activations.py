@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from memunlearn.localization.labelled import Cell
 from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.sparse_delta import owner_of
@@ -51,15 +52,6 @@ def activation_sites(weights: Sequence[WeightTensor]) -> list[ActivationSite]:
             side: Literal["input", "output"] = "input" if kind == "out" else "output"
             sites.append(ActivationSite(weight.name, weight.layer, side, weight.kinds, weight.heads))
     return sites
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A component of one layer, or one head of it. kind: one of KINDS. head: None where the whole component is meant."""
-
-    layer: int
-    kind: str
-    head: int | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from scipy.stats import rankdata
@@ -17,45 +16,31 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
+from memunlearn.localization.labelled import Labelled
 from memunlearn.progress import track
 from memunlearn.statistics.kendall import tau_b
 
+DIMS: dict[str, tuple[tuple[str, ...], torch.dtype]] = {
+    "attention": (("row", "layer", "head", "position"), torch.float32),
+    "tau": (("row", "layer", "head"), torch.float64),
+    "entropy": (("row", "layer", "head"), torch.float64),
+    "rank_sums": (("set", "layer", "head", "rank"), torch.float64),
+    "rank_counts": (("set", "layer", "rank"), torch.float64),
+    "with_others": (("row", "layer", "head"), torch.float64),
+    "co_sums": (("set", "layer", "head", "other_head"), torch.float64),
+    "visible": (("layer",), torch.int64),
+}
 
-@dataclass(frozen=True, eq=False)
-class HeadAttention:
-    """Attention of the last prefix token in N paragraphs of S sets, by layer and head; all fp64 but `attention`, on the CPU.
 
-    Occurrences are the positions that a layer can see, without the last one.
+def by_rank(found: Labelled, sets: Sequence[int]) -> Tensor:
+    """Mean attention per occurrence by rank, over these sets: [L, H, P], NaN where a rank has no occurrence."""
+    counts = found["rank_counts"][list(sets)].sum(0)
+    return found["rank_sums"][list(sets)].sum(0) / torch.where(counts > 0, counts, torch.nan).unsqueeze(1)
 
-    attention: [N, L, H, P] fp32, NaN where there is no occurrence.
-    tau: [N, L, H], Kendall's tau-b between attention and corpus frequency over the occurrences in a prefix (one attention and
-        one frequency a position, tokens that occur twice are two occurrences with tied frequencies); NaN where there is none.
-    entropy: [N, L, H], nats, of the attention over the whole prefix, the last token included.
-    rank_sums, rank_counts: [S, L, H, P] and [S, L, P]: attention summed over the occurrences of a dense frequency rank within
-        their prefix (0: its rarest tokens), and how many occurrences those are, both times the weight of their row.
-    with_others: [N, L, H], mean over the other heads of the layer of the Pearson correlation with them over the occurrences in
-        a prefix; NaN where there is none.
-    co_sums: [S, L, H, H], weighted sums over occurrences of the products of two heads' attentions, less each row's mean.
-    visible: [L] int64, how many of the P positions a layer can see, text or not, the last one included.
-    """
 
-    attention: Tensor
-    tau: Tensor
-    entropy: Tensor
-    rank_sums: Tensor
-    rank_counts: Tensor
-    with_others: Tensor
-    co_sums: Tensor
-    visible: Tensor
-
-    def by_rank(self, sets: Sequence[int]) -> Tensor:
-        """Mean attention per occurrence by rank, over these sets: [L, H, P], NaN where a rank has no occurrence."""
-        counts = self.rank_counts[list(sets)].sum(0)
-        return self.rank_sums[list(sets)].sum(0) / torch.where(counts > 0, counts, torch.nan).unsqueeze(1)
-
-    def head_correlation(self, sets: Sequence[int]) -> Tensor:
-        """Pearson correlation between the heads of a layer over these sets' occurrences: [L, H, H], NaN without variance."""
-        return _correlation(self.co_sums[list(sets)].sum(0))
+def head_correlation(found: Labelled, sets: Sequence[int]) -> Tensor:
+    """Pearson correlation between the heads of a layer over these sets' occurrences: [L, H, H], NaN without variance."""
+    return _correlation(found["co_sums"][list(sets)].sum(0))
 
 
 @contextmanager
@@ -103,12 +88,28 @@ def attention_heads(
     batch_size: int = 16,
     weights: Tensor | None = None,
     text_start: int = 0,
-) -> HeadAttention:
-    """One pass over the prefixes [N, P]. frequency: [V], how often each token occurs in a corpus; sets: [N] int64, 0 .. S - 1.
+) -> Labelled:
+    """Attention of the last token over the prefixes [N, P], by layer and head: one pass; all fp64 but `attention`.
 
-    weights: [N], what each row counts in the sums (default: 1). text_start: so many tokens in front are no text (BOS);
-    attention to them counts as what a layer cannot see, in all but the entropy and `visible`. Raises UserError if there is no
-    prefix, or no attention.
+    frequency: [V], how often each token occurs in a corpus; sets: [N] int64, 0 .. S - 1. weights: [N], what each row counts in
+    the sums (default: 1). text_start: so many tokens in front are no text (BOS); attention to them counts as what a layer
+    cannot see, in all but the entropy and `visible`. Raises UserError if there is no prefix, or no attention.
+
+    Occurrences are the positions that a layer can see, without the last one.
+
+    attention: [row, layer, head, position] fp32, NaN where there is no occurrence.
+    tau: [row, layer, head], Kendall's tau-b between attention and corpus frequency over the occurrences in a prefix (one
+        attention and one frequency a position, tokens that occur twice are two occurrences with tied frequencies); NaN where
+        there is none.
+    entropy: [row, layer, head], nats, of the attention over the whole prefix, the last token included.
+    rank_sums, rank_counts: [set, layer, head, rank] and [set, layer, rank]: attention summed over the occurrences of a dense
+        frequency rank within their prefix (0: its rarest tokens), and how many occurrences those are, both times the weight of
+        their row.
+    with_others: [row, layer, head], mean over the other heads of the layer of the Pearson correlation with them over the
+        occurrences in a prefix; NaN where there is none.
+    co_sums: [set, layer, head, other_head], weighted sums over occurrences of the products of two heads' attentions, less each
+        row's mean.
+    visible: [layer] int64, how many of the P positions a layer can see, text or not, the last one included.
     """
     if not len(prefixes):
         raise UserError("there is no paragraph whose attention could be read")
@@ -117,20 +118,13 @@ def attention_heads(
     occurrences = frequency_of_text(frequency, prefixes, text_start)
     ranks = frequency_ranks(occurrences)
     found: dict[str, Tensor] = {}
+    lengths: dict[str, int] = {}
     for rows, attention in attention_batches(model, prefixes, batch_size):
         layers, heads = attention.shape[1:3]
         if not found:
-            s = int(sets.max()) + 1
-            found = {
-                "attention": torch.empty(n, layers, heads, p),
-                "tau": torch.empty(n, layers, heads, dtype=torch.float64),
-                "entropy": torch.empty(n, layers, heads, dtype=torch.float64),
-                "rank_sums": torch.zeros(s, layers, heads, p, dtype=torch.float64),
-                "rank_counts": torch.zeros(s, layers, p, dtype=torch.float64),
-                "with_others": torch.empty(n, layers, heads, dtype=torch.float64),
-                "co_sums": torch.zeros(s, layers, heads, heads, dtype=torch.float64),
-                "visible": torch.zeros(layers, dtype=torch.int64),
-            }
+            lengths = {"row": n, "layer": layers, "head": heads, "other_head": heads, "position": p, "rank": p}
+            lengths["set"] = int(sets.max()) + 1
+            found = {name: torch.zeros(*(lengths[dim] for dim in dims), dtype=dtype) for name, (dims, dtype) in DIMS.items()}
         seen = (attention > 0).any(2)  # [B, L, P]
         found["visible"] = torch.maximum(found["visible"], seen.sum(2).amax(0))
         seen[..., :text_start] = False
@@ -149,7 +143,8 @@ def attention_heads(
             _correlation(products).masked_fill(torch.eye(heads, dtype=torch.bool), torch.nan).nanmean(-1)
         )
         found["co_sums"].index_add_(0, sets[rows], products * weight.unsqueeze(3))
-    return HeadAttention(**found)
+    labels = {dim: range(length) for dim, length in lengths.items()}
+    return Labelled(labels, {name: (DIMS[name][0], numbers) for name, numbers in found.items()})
 
 
 def _correlation(products: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from memunlearn.localization.labelled import Cell, Labelled
 from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import WeightTensor
 from memunlearn.objectives.losses import nll
@@ -19,62 +20,35 @@ from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits
 
 
-@dataclass(frozen=True)
-class Cell:
-    """The weights of one kind (and head) in one layer. head: None in MLPs; for grouped k and v the kv head.
-
-    size: number of weights.
-    """
-
-    layer: int
-    kind: str
-    head: int | None
-    size: int
+def layer_total(pooled: Labelled) -> Tensor:
+    """[N, L]: sum of the magnitudes of a layer's gradients."""
+    return pooled["total"] @ _in_layer(pooled)
 
 
-@dataclass(frozen=True, eq=False)
-class PooledGradients:
-    """[N, cells] float64, on the CPU: each of N paragraphs' own gradient of its NLL, pooled over the weights of a cell.
+def layer_variance(pooled: Labelled) -> Tensor:
+    """[N, L]: variance of a layer's gradients over all of its weights."""
+    in_layer = _in_layer(pooled)
+    weight = in_layer * pooled["size"][:, None] / (pooled["size"] @ in_layer)
+    mean = pooled["mean"] @ weight
+    return (pooled["variance"] + pooled["mean"].square()) @ weight - mean.square()
 
-    cells: by layer, then kind, then head: every eligible weight is in exactly one.
-    top_mean: mean of the largest `top_share` of the cell's magnitudes. total: sum of its magnitudes. mean, variance: of its
-    gradients with their signs, over its weights. Units: nats per token, per unit of weight (variance: squared).
-    """
 
-    cells: tuple[Cell, ...]
-    top_mean: Tensor
-    total: Tensor
-    mean: Tensor
-    variance: Tensor
+def layer_spread(pooled: Labelled) -> Tensor:
+    """[N, L]: variance of `top_mean` over a layer's cells (the rows of the heat map)."""
+    in_layer = _in_layer(pooled)
+    weight = in_layer / in_layer.sum(0)
+    top_mean = pooled["top_mean"]
+    return torch.stack([((top_mean - (top_mean @ w)[:, None]).square() @ w) for w in weight.T], 1)
 
-    @property
-    def layers(self) -> tuple[int, ...]:
-        return tuple(sorted({cell.layer for cell in self.cells}))
 
-    def select(self, rows: Tensor) -> PooledGradients:
-        return PooledGradients(self.cells, self.top_mean[rows], self.total[rows], self.mean[rows], self.variance[rows])
+def layers_of(cells: Sequence[Cell]) -> list[int]:
+    return sorted({cell.layer for cell in cells})
 
-    def layer_total(self) -> Tensor:
-        """[N, L]: sum of the magnitudes of a layer's gradients."""
-        return self.total @ self._in_layer()
 
-    def layer_variance(self) -> Tensor:
-        """[N, L]: variance of a layer's gradients over all of its weights."""
-        size = torch.tensor([cell.size for cell in self.cells], dtype=torch.float64)
-        in_layer = self._in_layer()
-        weight = in_layer * size[:, None] / (size @ in_layer)
-        mean = self.mean @ weight
-        return (self.variance + self.mean.square()) @ weight - mean.square()
-
-    def layer_spread(self) -> Tensor:
-        """[N, L]: variance of `top_mean` over a layer's cells (the rows of the heat map)."""
-        in_layer = self._in_layer()
-        weight = in_layer / in_layer.sum(0)
-        return torch.stack([((self.top_mean - (self.top_mean @ w)[:, None]).square() @ w) for w in weight.T], 1)
-
-    def _in_layer(self) -> Tensor:
-        """[cells, L] float64 of zeros and ones."""
-        return torch.tensor([[float(cell.layer == layer) for layer in self.layers] for cell in self.cells], dtype=torch.float64)
+def _in_layer(pooled: Labelled) -> Tensor:
+    """[cells, L] float64 of zeros and ones."""
+    layers = layers_of(pooled.cells)
+    return torch.tensor([[float(cell.layer == layer) for layer in layers] for cell in pooled.cells], dtype=torch.float64)
 
 
 def shares(values: Tensor) -> Tensor:
@@ -117,8 +91,13 @@ def _blocks(weights: Sequence[WeightTensor]) -> list[_Block]:
 
 def parameter_gradients(
     model: PreTrainedModel, weights: Sequence[WeightTensor], paragraphs: ParagraphSet, top_share: float = 0.1
-) -> PooledGradients:
-    """One backward pass a paragraph; of its gradient only four numbers a cell are kept.
+) -> Labelled:
+    """Each of N paragraphs' own gradient of its NLL, pooled over the weights of a cell: one backward pass a paragraph.
+
+    cells: by layer, then kind, then head: every eligible weight is in exactly one. Float64 each: top_mean: [row, cell], mean of
+    the largest `top_share` of the cell's magnitudes. total: [row, cell], sum of its magnitudes. mean, variance: [row, cell], of
+    its gradients with their signs, over its weights. Units: nats per token, per unit of weight (variance: squared).
+    size: [cell], number of its weights.
 
     NLL is the mean over the continuation. At least one weight a cell is pooled, however small `top_share` (0 < share <= 1).
     The model's requires_grad flags are left as they were.
@@ -139,11 +118,14 @@ def parameter_gradients(
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(before[name])
-    cells = tuple(
-        Cell(block.layer, block.kind, head, size) for block, size in zip(blocks, sizes, strict=True) for head in block.heads
+    cells = [Cell(block.layer, block.kind, head) for block in blocks for head in block.heads]
+    size = [float(size) for block, size in zip(blocks, sizes, strict=True) for _ in block.heads]
+    numbers = (torch.stack(pooled) if pooled else torch.empty(0, 4, len(cells))).double().unbind(1)
+    return Labelled(
+        {"row": range(len(paragraphs)), "cell": cells},
+        {name: (("row", "cell"), of) for name, of in zip(("top_mean", "total", "mean", "variance"), numbers, strict=True)}
+        | {"size": (("cell",), torch.tensor(size, dtype=torch.float64))},
     )
-    numbers = torch.stack(pooled) if pooled else torch.empty(0, 4, len(cells))
-    return PooledGradients(cells, *numbers.double().unbind(1))
 
 
 def _across(weights: Sequence[WeightTensor], name: str) -> int:

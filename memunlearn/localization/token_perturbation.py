@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from memunlearn.errors import UserError
+from memunlearn.localization.labelled import Labelled
 from memunlearn.objectives.losses import token_nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
@@ -23,42 +23,27 @@ RANDOM, SECOND_LIKELY = "random", "second_likely"
 SAME = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class Perturbations:
-    """N paragraphs, each with R replacements of the token at each of P prefix positions, one at a time.
+def em_drop(found: Labelled) -> Tensor:
+    """[N, P, R]: EM before minus EM after."""
+    return found["em_before"][:, None, None] - found["em"]
 
-    kinds: R times `random` or `second_likely`. tokens: [N, P, R] int64, what stands there instead; -1: nothing (the first token
-    is not predicted, so there is no second-likely one). em_before [N], em [N, P, R]: EM of the given continuation, 0..C.
-    nll_before, nll: the same for NLL, nats per token. All fp32 but the tokens, on the CPU; NaN where there is no replacement.
-    """
 
-    kinds: tuple[str, ...]
-    tokens: Tensor
-    em_before: Tensor
-    nll_before: Tensor
-    em: Tensor
-    nll: Tensor
+def nll_rise(found: Labelled) -> Tensor:
+    """[N, P, R], nats per token: NLL after minus NLL before."""
+    return found["nll"] - found["nll_before"][:, None, None]
 
-    @property
-    def em_drop(self) -> Tensor:
-        """[N, P, R]: EM before minus EM after."""
-        return self.em_before[:, None, None] - self.em
 
-    @property
-    def nll_rise(self) -> Tensor:
-        """[N, P, R], nats per token: NLL after minus NLL before."""
-        return self.nll - self.nll_before[:, None, None]
+def order(found: Labelled) -> Tensor:
+    """[N, P * R] int64: the replacements of each row, lowest EM first (of several: highest NLL), missing ones last."""
+    by_nll = found["nll"].flatten(1).nan_to_num(nan=-torch.inf).argsort(dim=1, descending=True, stable=True)
+    em = found["em"].flatten(1).nan_to_num(nan=torch.inf).gather(1, by_nll)
+    return by_nll.gather(1, em.argsort(dim=1, stable=True))
 
-    def order(self) -> Tensor:
-        """[N, P * R] int64: the replacements of each row, lowest EM first (of several: highest NLL), missing ones last."""
-        by_nll = self.nll.flatten(1).nan_to_num(nan=-torch.inf).argsort(dim=1, descending=True, stable=True)
-        em = self.em.flatten(1).nan_to_num(nan=torch.inf).gather(1, by_nll)
-        return by_nll.gather(1, em.argsort(dim=1, stable=True))
 
-    def worst(self) -> tuple[Tensor, Tensor]:
-        """Position and number of the replacement that leaves the lowest EM (of several: the highest NLL): [N] int64 each."""
-        best = self.order()[:, 0]
-        return best // len(self.kinds), best % len(self.kinds)
+def worst(found: Labelled) -> tuple[Tensor, Tensor]:
+    """Position and number of the replacement that leaves the lowest EM (of several: the highest NLL): [N] int64 each."""
+    best, kinds = order(found)[:, 0], len(found.labels["replacement"])
+    return best // kinds, best % kinds
 
 
 @torch.no_grad()
@@ -70,8 +55,13 @@ def perturb_tokens(
     seed: int = 0,
     batch_size: int = 16,
     reuse: bool = True,
-) -> Perturbations:
-    """Scores of the paragraphs' continuations with every prefix position perturbed (0 too), in one pass a replacement.
+) -> Labelled:
+    """Scores of N continuations with the token at each of P prefix positions (0 too) replaced in R ways, one at a time.
+
+    One pass a replacement; its labels are R times `random` or `second_likely`. tokens: [row, position, replacement] int64, what
+    stands there instead; -1: nothing (the first token is not predicted, so there is no second-likely one). em_before [row], em
+    [row, position, replacement]: EM of the given continuation, 0..C. nll_before, nll: the same for NLL, nats per token. All
+    fp32 but the tokens; NaN where there is no replacement.
 
     replacements: random tokens a position, seeded, never the token that stands there, never EOS (paper.md, fault 10).
     second_likely: also the model's most likely token there other than the one that stands there.
@@ -122,11 +112,21 @@ def perturb_tokens(
             scores = _scores(logits, labels)
             for all_scores, found in zip((em, nll), scores, strict=True):
                 all_scores[rows[:, None], position, there[None, :]] = found.reshape(len(rows), len(there))
-    return Perturbations(kinds, tokens, em_before, nll_before, em, nll)
+    each = ("row", "position", "replacement")
+    return Labelled(
+        {"row": range(n), "position": range(p), "replacement": kinds},
+        {
+            "tokens": (each, tokens),
+            "em_before": (("row",), em_before),
+            "nll_before": (("row",), nll_before),
+            "em": (each, em),
+            "nll": (each, nll),
+        },
+    )
 
 
 def decode_alternatives(
-    model: PreTrainedModel, paragraphs: ParagraphSet, perturbations: Perturbations, batch_size: int = 16
+    model: PreTrainedModel, paragraphs: ParagraphSet, perturbations: Labelled, batch_size: int = 16
 ) -> tuple[Tensor, Tensor]:
     """What the model says after each row's worst perturbation, greedily; where that shares more than C/5 tokens in a row with
     the continuation, after the next worst.
@@ -134,9 +134,9 @@ def decode_alternatives(
     Returns ([N] int64, number of that perturbation among P * R, -1: every one leaves that much; [N, C] int64, there the
     continuation itself).
     """
-    positions = torch.arange(paragraphs.prefix_length).repeat_interleave(len(perturbations.kinds))
-    tokens, em = perturbations.tokens.flatten(1), perturbations.em.flatten(1)
-    return choose_perturbations(model, paragraphs, positions, tokens, em, perturbations.order(), batch_size)
+    positions = torch.arange(paragraphs.prefix_length).repeat_interleave(len(perturbations.labels["replacement"]))
+    tokens, em = perturbations["tokens"].flatten(1), perturbations["em"].flatten(1)
+    return choose_perturbations(model, paragraphs, positions, tokens, em, order(perturbations), batch_size)
 
 
 def _perturbed_logits(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from memunlearn.localization.labelled import Labelled
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.sparse_delta import attach, delta_parameters, detach, write_deltas
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
@@ -19,22 +19,6 @@ from memunlearn.scoring.score import score
 
 Indices = Mapping[str, Tensor | None]
 """Chosen weights: per tensor flat positions (int64, sorted), or None for all of it, as in `Mask.indices`."""
-
-
-@dataclass(frozen=True, eq=False)
-class NoiseScores:
-    """em, nll: [choices, scales, seeds, N] float64, on the CPU, of N paragraphs of a model with noise.
-
-    choices: names of the ways to choose weights. scales: standard deviations of the noise, in units of `unit`. NLL in nats a
-    token; not finite where the noise broke the model. read: [seeds, N] bool, which rows were scored; others are NaN.
-    """
-
-    choices: tuple[str, ...]
-    scales: tuple[float, ...]
-    unit: float
-    em: Tensor
-    nll: Tensor
-    read: Tensor
 
 
 def weight_spread(model: nn.Module, weights: Sequence[WeightTensor]) -> float:
@@ -80,11 +64,13 @@ def weight_noise(
     seeds: Sequence[int],
     batch_size: int = 16,
     read: Tensor | None = None,
-) -> NoiseScores:
+) -> Labelled:
     """Scores the paragraphs under every choice of weights, scale and seed: one pass a paragraph each.
 
-    choices: by name the weights to disturb, for each seed (the same ones, or drawn anew). unit: what a scale of 1 is.
-    read: [seeds, N] bool, the rows to score; None is all of them.
+    choices: by name the weights to disturb, for each seed (the same ones, or drawn anew). scales: standard deviations of the
+    noise, in units of `unit`. read: [seeds, N] bool, the rows to score; None is all of them.
+    Gives em, nll: [choice, scale, seed, row] float64, NLL in nats a token, not finite where the noise broke the model; NaN in
+    rows that were not scored; and read: [seed, row].
     """
     settings = [(c, s, r) for c in range(len(choices)) for s in range(len(scales)) for r in range(len(seeds))]
     em = torch.full((len(choices), len(scales), len(seeds), len(paragraphs)), torch.nan, dtype=torch.float64)
@@ -96,4 +82,8 @@ def weight_noise(
         with noise(model, chosen[c][r], scales[s] * unit, seeds[r]):
             scores = score(model, paragraphs.select(scored[r]), batch_size)
         em[setting][scored[r]], nll[setting][scored[r]] = scores.em.double(), scores.nll.double()
-    return NoiseScores(tuple(choices), tuple(scales), unit, em, nll, scored)
+    every = ("choice", "scale", "seed", "row")
+    return Labelled(
+        {"choice": list(choices), "scale": scales, "seed": seeds, "row": range(len(paragraphs))},
+        {"em": (every, em), "nll": (every, nll), "read": (("seed", "row"), scored)},
+    )

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
-from memunlearn.charts.plotly_page import plot
+from memunlearn.charts.files import Picture
 from memunlearn.files.writing import finite_or_null
-from memunlearn.reporting.page import Figure, fact_text, printable, rendered
-from memunlearn.reporting.paragraph_browser import embedded_json
-from memunlearn.results.figures import Picture
+from memunlearn.reporting.page import fact_text, figures_of, plots_of, rendered
 from memunlearn.results.finding import Finding
 
 NUMBERS_AT_MOST, ITEMS_AT_MOST = 300, 12
@@ -35,8 +30,6 @@ def localization_page(
     environment: as in `result.json`; its `command` and `commit` stand by themselves. notes: shown at the top. seconds: by what
     they were spent on. claims: what a paper says, by name of the analysis, to stand beside what was found.
     """
-    png = {picture.name: base64.b64encode(picture.png).decode() for picture in pictures}
-    plots = {chart.name: plot(chart) for finding in findings for chart in finding.charts}
     facts = [(f"time, {name}", f"{spent:.1f} s") for name, spent in (seconds or {}).items()]
     facts += [(str(name), fact_text(value)) for name, value in environment.items() if name != "command"]
     return rendered(
@@ -46,13 +39,13 @@ def localization_page(
             {
                 "finding": finding,
                 "claim": (claims or {}).get(finding.name),
-                "figures": [Figure(chart.name, png.get(chart.name, ""), chart.alt, chart.caption) for chart in finding.charts],
+                "figures": figures_of(finding.charts, pictures),
                 "numbers": (numbers := list(flat(finding.numbers)))[:NUMBERS_AT_MOST],
                 "more_numbers": max(0, len(numbers) - NUMBERS_AT_MOST),
             }
             for finding in findings
         ],
-        plots=Markup(printable(embedded_json(finite_or_null(plots)))),
+        plots=plots_of([chart for finding in findings for chart in finding.charts]),
         command=environment.get("command"),
         commit=environment.get("commit"),
         facts=facts,

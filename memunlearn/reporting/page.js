@@ -1,5 +1,5 @@
 "use strict";
-// The pages of a run and of the analyses: draws figures with plotly, and lets paragraphs be filtered, searched and sorted.
+// The pages of a run, of a sweep and of the analyses: draws figures, and lets paragraphs be filtered, searched and sorted.
 // Texts of paragraphs reach the page as text nodes only, never as HTML.
 (() => {
   const AT_ONCE = 20; // paragraphs that are added to the page at a time
@@ -22,19 +22,23 @@
     return made;
   }
 
-  // A figure may bring a second layout, `narrow`, for a phone.
   const phone = window.matchMedia("(max-width: 40rem)");
+  // `ast`: expressions are interpreted, not compiled, since the page forbids eval.
+  const DRAWING = { mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false };
 
   async function drawFigures(plots) {
     for (const [name, plot] of Object.entries(plots)) {
       // One at a time: a page of many figures can be read, and scrolled, meanwhile.
       await new Promise((resume) => setTimeout(resume));
       const figure = document.getElementById(`figure-${name}`);
-      const place = element("div", "plot");
-      figure.prepend(place);
-      const layout = () => (phone.matches && plot.narrow) || plot.layout;
-      Plotly.newPlot(place, plot.data, layout(), { responsive: true, displayModeBar: false, typesetMath: false });
-      if (plot.narrow) phone.addEventListener("change", () => Plotly.react(place, plot.data, layout()));
+      // A place in the place: Vega would take the name that screen readers read from it.
+      const place = figure.querySelector(".plot").appendChild(element("div", ""));
+      const draw = () => vegaEmbed(place, { ...(phone.matches ? plot.narrow : plot.wide), datasets: plot.datasets }, DRAWING);
+      let drawn = await draw();
+      phone.addEventListener("change", async () => {
+        drawn.finalize();
+        drawn = await draw();
+      });
       figure.classList.add("drawn");
     }
   }

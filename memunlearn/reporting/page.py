@@ -7,49 +7,30 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from memunlearn.charts.description import Chart
+from memunlearn.charts.files import Picture
+from memunlearn.charts.page import library, page_figure
 from memunlearn.files.writing import finite_or_null, write_text
 from memunlearn.reporting.paragraph_browser import browser_metrics, browser_rows, embedded_json, table_rows
 from memunlearn.results.figure_data import mask_grid
-from memunlearn.results.figures import Picture
-from memunlearn.results.plots import plots
+from memunlearn.results.figures import run_charts
 from memunlearn.results.sentence import STOPPED_BECAUSE, one_paragraph_at_a_time, result_sentence
 from memunlearn.results.tables import change_text, in_part, interval_text, is_known, rows_and_clusters, set_names, value_text
 from memunlearn.scoring.metrics import EM, LONGEST_COMMON_RUN, METRICS, NLL
 from memunlearn.words import fixed
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 # Control characters that HTML forbids, even as references; tab, newline and carriage return are fine.
 FORBIDDEN_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # What tells whether a text is still recited.
 BESIDE_TEXTS = (EM, LONGEST_COMMON_RUN, NLL)
-# By the names of `figures.draw`: what a figure shows, for those who do not see it, and the line under it.
-CAPTIONS = {
-    "training": (
-        "Over training steps: forget EM and longest run, an edit's alternative EM and longest common run, bystander_val EM "
-        "(all in tokens); retain_val KL in nats per token.",
-        "Scores during training, at every check of the stop rule.",
-    ),
-    "em": (
-        "EM of every paragraph before and after, set by set. The means are in the table of results.",
-        "EM of every paragraph, before and after; the mean is dotted (on paper black).",
-    ),
-    "nll": (
-        "NLL of every paragraph before and after, set by set. The means are in the table of results.",
-        "NLL of every paragraph, before and after; the mean is dotted (on paper black).",
-    ),
-    "em_nll": (
-        "EM against NLL of every paragraph, before on the left and after on the right, a colour for each set.",
-        "EM and NLL of every paragraph. The bottom right corner is recited text, the top left corner is not.",
-    ),
-    "mask": (
-        "For every layer and kind of component the share of its weights that was chosen; the numbers are in a table below.",
-        "Share of each component's weights that was free to change.",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -72,9 +53,9 @@ def write_report(
 ) -> None:
     """Writes one self-contained HTML page, atomically.
 
-    result: as in `result.json`. curve: rows of `metrics.csv` (see figures.training_curves), may be empty.
+    result: as in `result.json`. curve: rows of `metrics.csv`, may be empty.
     paragraphs: rows of `paragraphs.parquet`: `set`, `index`, EM and NLL, and where there is text the columns that
-    paragraph_browser reads. notes: shown at the top. pictures: from `figures.draw`, for paper and where scripts do not run.
+    paragraph_browser reads. notes: shown at the top. pictures: of `run_charts`, for paper and where scripts do not run.
     """
     write_text(path, report(result, curve, paragraphs, notes, pictures))
 
@@ -89,7 +70,7 @@ def report(
     """The page as HTML; arguments as in write_report."""
     from markupsafe import Markup
 
-    drawn, browser, table = plots(result, curve, paragraphs), browser_rows(paragraphs), table_rows(paragraphs)
+    charts, browser, table = run_charts(result, curve, paragraphs), browser_rows(paragraphs), table_rows(paragraphs)
     where = result.get("environment") or {}
     return rendered(
         "page.html.jinja",
@@ -100,8 +81,8 @@ def report(
             _set_table(name, result["before"].get(name), result["after"].get(name))
             for name in set_names(result["before"], result["after"])
         ],
-        figures=_figures(drawn, pictures),
-        plots=Markup(embedded_json(finite_or_null(drawn))),
+        figures=figures_of(charts, pictures),
+        plots=plots_of(charts),
         mask_sentence=_mask_sentence(result.get("mask")),
         grid=mask_grid(result.get("mask")),
         browser=browser,
@@ -116,16 +97,28 @@ def report(
     )
 
 
+def figures_of(charts: Sequence[Chart], pictures: Sequence[Picture]) -> list[Figure]:
+    """Each chart for a template, with its picture where there is one of its name."""
+    png = {picture.name: base64.b64encode(picture.png).decode() for picture in pictures}
+    return [Figure(chart.name, png.get(chart.name, ""), chart.alt, chart.caption) for chart in charts]
+
+
+def plots_of(charts: Sequence[Chart]) -> Markup:
+    """What `page.js` draws, by name, as JSON for a script element."""
+    from markupsafe import Markup
+
+    return Markup(embedded_json(finite_or_null({chart.name: page_figure(chart) for chart in charts})))
+
+
 def rendered(template: str, **values: Any) -> str:
-    """A page from its template, in which every text is escaped; with the style sheet, plotly and `page.js` in it."""
+    """A page from its template, in which every text is escaped; with style sheet, drawing library and `page.js` in it."""
     import jinja2
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=printable
     )
-    scripts = [get_plotlyjs(), _page_file("page.js")]
+    scripts = [library(), _page_file("page.js")]
     return environment.from_string(_page_file(template)).render(
         css=Markup(_page_file("page.css")),
         scripts=[Markup(script) for script in scripts],
@@ -167,12 +160,6 @@ def _set_table(name: str, before: Mapping[str, Any] | None, after: Mapping[str, 
 
 def _by_moment(notes: Mapping[str, str]) -> str:
     return "; ".join(f"{when}: {note}" for when, note in notes.items())
-
-
-def _figures(drawn: Collection[str], pictures: Sequence[Picture]) -> list[Figure]:
-    """What the script draws and what there are pictures of, in the order of CAPTIONS."""
-    png = {picture.name: base64.b64encode(picture.png).decode() for picture in pictures}
-    return [Figure(name, png.get(name, ""), *texts) for name, texts in CAPTIONS.items() if name in drawn or name in png]
 
 
 def _table_columns(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from memunlearn.charts.description import MEMORIZED, NON_MEMORIZED, OTHERS, Chart, Distributions, Group
-from memunlearn.charts.matplotlib_files import picture
+from memunlearn.charts.files import picture, write_pictures
 from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json
 from memunlearn.files.writing import write_text
 from memunlearn.reporting.localization_page import localization_page
-from memunlearn.results.figures import write_pictures
 from memunlearn.results.finding import Finding
 from memunlearn.results.finding_files import finding_path, read_finding
 from memunlearn.sweeps.comparisons import END, Comparison

@@ -15,7 +15,7 @@ from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromText, Metri
 from memunlearn.scoring.metrics import METRICS
 
 ROWS_AT_MOST = 200  # of each set but forget
-# Of UTF-8. Beside plotly.js (4.8 MB) and the pictures, these keep a page under 8 MB whatever the run.
+# Of UTF-8. Beside the drawing library (0.9 MB) and the figures, these keep a page under 5 MB whatever the run.
 BROWSER_BYTES, TABLE_BYTES = 1_600_000, 500_000
 
 Row = Mapping[str, Any]

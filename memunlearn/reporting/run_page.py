@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from memunlearn.charts.files import picture, write_pictures
 from memunlearn.errors import UserError
 from memunlearn.reporting.page import write_report
 from memunlearn.results.curve import read_curve
-from memunlearn.results.figures import draw, write_pictures
+from memunlearn.results.figures import run_charts
 
 REPORT = "report.html"
 
@@ -23,7 +24,7 @@ def write_run_page(
     notes: Sequence[str],
 ) -> list[Path]:
     """`figures/` and `report.html`; arguments as for `page.write_report`. Returns what was written."""
-    pictures = draw(result, curve, paragraphs)
+    pictures = [picture(chart) for chart in run_charts(result, curve, paragraphs)]
     write_pictures(directory / "figures", pictures)
     write_report(directory / REPORT, result, curve, paragraphs, notes, pictures)
     return [directory / "figures", directory / REPORT]

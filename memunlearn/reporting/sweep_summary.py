@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from memunlearn.charts.files import picture, write_pictures
 from memunlearn.files.writing import remove_leftovers, write_parquet, write_text
 from memunlearn.reporting.sweep_page import page
 from memunlearn.sweeps.content import content_of
-from memunlearn.sweeps.figures import write_figures
+from memunlearn.sweeps.figures import sweep_charts
 from memunlearn.sweeps.job_rows import job_rows
 from memunlearn.sweeps.markdown import markdown
 from memunlearn.sweeps.runs import read_sweep
@@ -26,5 +27,6 @@ def write_summary(sweep: Path) -> list[Path]:
     table, text, html = sweep / "sweep.parquet", sweep / "sweep.md", sweep / "sweep.html"
     write_parquet(table, {key: [row[key] for row in rows] for key in rows[0]})
     write_text(text, markdown(name, content))
-    write_text(html, page(name, content))
-    return [table, text, html, *write_figures(sweep / "figures", content)]
+    charts = sweep_charts(content)
+    write_text(html, page(name, content, charts))
+    return [table, text, html, *write_pictures(sweep / "figures", [picture(chart) for chart in charts])]

@@ -1,4 +1,4 @@
-"""What the figures of a run show, as plain numbers: the same for the files (matplotlib) and for the page (plotly)."""
+"""What the figures of a run show, as plain numbers."""
 
 from __future__ import annotations
 
@@ -7,31 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memunlearn.charts.colours import BLUE, GREEN, GREY, ORANGE, POINTS_AT_MOST, PURPLE, SKY, VERMILLION
 from memunlearn.results.tables import set_names
-
-SET_COLOURS = {"forget": VERMILLION, "bystander": BLUE, "near": PURPLE, "retain": GREEN}
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line of the training curve: the key that it is read from, and how it is drawn."""
-
-    key: str
-    label: str
-    colour: str
-    marker: str
-    line: str
-
-
-TOKEN_SERIES = (
-    Series("check/forget_em", "forget EM", VERMILLION, "o", "-"),
-    Series("check/forget_longest_run", "forget longest run", PURPLE, "^", "--"),
-    Series("check/forget_longest_common_run", "forget longest common run", SKY, "P", "--"),
-    Series("check/alternative_em", "alternative EM", ORANGE, "v", ":"),
-    Series("check/bystander_val_em", "bystander_val EM", BLUE, "s", "-."),
-)
-KL_SERIES = Series("check/retain_val_kl", "retain_val KL", GREEN, "D", "-")
 
 
 def curve_points(curve: Sequence[Mapping[str, float]], key: str) -> list[tuple[float, float]]:
@@ -40,34 +16,22 @@ def curve_points(curve: Sequence[Mapping[str, float]], key: str) -> list[tuple[f
     return [(step, value) for step, value in held if math.isfinite(value)]
 
 
-def short(value: float | None) -> float | None:
-    """Six digits are more than a screen shows. None where it is not a finite number."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
-
-
 @dataclass(frozen=True)
-class SetPoints:
-    """The rows of one set that are drawn: `rows` is how many it has, the lists [n <= POINTS_AT_MOST] are in step."""
+class SetRows:
+    """The rows of one set, the lists [n] in step; em (tokens) and nll (nats per token): before and after."""
 
     name: str
-    rows: int
     index: list[int]
     em: tuple[list[float], list[float]]
     nll: tuple[list[float], list[float]]
 
-    @property
-    def label(self) -> str:
-        """The name and how many rows there are and, where they are fewer, are drawn."""
-        drawn = "" if len(self.index) == self.rows else f", {len(self.index):,} drawn"
-        return f"{self.name}\n({self.rows:,} rows{drawn})"
-
-    @property
-    def colour(self) -> str:
-        return SET_COLOURS.get(self.name, GREY)
+    def names(self, moment: str) -> list[str]:
+        """[n] `forget 17, before`."""
+        return [f"{self.name} {index}, {moment}" for index in self.index]
 
 
-def set_points(paragraphs: Sequence[Mapping[str, Any]]) -> list[SetPoints]:
-    """EM (tokens) and NLL (nats per token) before and after, by set in the order of the tables; large sets thinned evenly.
+def set_rows(paragraphs: Sequence[Mapping[str, Any]]) -> list[SetRows]:
+    """By set in the order of the tables.
 
     paragraphs: dicts with `set`, `index`, `em_before`, `em_after`, `nll_before`, `nll_after`; rows that lack one, or hold a
     number that is not finite, are left out.
@@ -77,15 +41,12 @@ def set_points(paragraphs: Sequence[Mapping[str, Any]]) -> list[SetPoints]:
     for row in paragraphs:
         if all(row.get(key) is not None and math.isfinite(row[key]) for key in keys):
             by_set.setdefault(row["set"], []).append(row)
-    points = []
+    sets = []
     for name in set_names(dict.fromkeys(by_set)):
         rows = by_set[name]
-        count = min(len(rows), POINTS_AT_MOST)
-        drawn = [rows[i * len(rows) // count] for i in range(count)]
-        em_before, em_after, nll_before, nll_after = ([row[key] for row in drawn] for key in keys)
-        index = [row["index"] for row in drawn]
-        points.append(SetPoints(name, len(rows), index, (em_before, em_after), (nll_before, nll_after)))
-    return points
+        em_before, em_after, nll_before, nll_after = ([row[key] for row in rows] for key in keys)
+        sets.append(SetRows(name, [row["index"] for row in rows], (em_before, em_after), (nll_before, nll_after)))
+    return sets
 
 
 @dataclass(frozen=True)

@@ -1,180 +1,123 @@
-"""A run's figures as files for papers (PNG and PDF), drawn with matplotlib from plain rows."""
+"""The figures of a run, described."""
 
 from __future__ import annotations
 
-import io
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from memunlearn.charts.colours import BLUE, VERMILLION
-from memunlearn.files.writing import write_bytes
-from memunlearn.results.figure_data import KL_SERIES, TOKEN_SERIES, MaskGrid, SetPoints, curve_points, mask_grid, set_points
+from memunlearn.charts.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
+from memunlearn.charts.description import Chart, Distributions, Group, Heat, Lines, Marker, Scatter, Series
+from memunlearn.results.figure_data import MaskGrid, SetRows, curve_points, mask_grid, set_rows
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+TOKEN_SERIES: tuple[tuple[str, str, str, Marker, Any], ...] = (
+    ("check/forget_em", "forget EM", VERMILLION, "o", "-"),
+    ("check/forget_longest_run", "forget longest run", PURPLE, "^", "--"),
+    ("check/forget_longest_common_run", "forget longest common run", SKY, "P", "--"),
+    ("check/alternative_em", "alternative EM", ORANGE, "v", ":"),
+    ("check/bystander_val_em", "bystander_val EM", BLUE, "s", "-."),
+)
+KL_SERIES: tuple[tuple[str, str, str, Marker, Any], ...] = (("check/retain_val_kl", "retain_val KL", GREEN, "D", "-"),)
+"""Lines of the training curve: column, label, colour, marker and dash."""
+SET_LOOKS: dict[str, tuple[str, Marker]] = {
+    "forget": (VERMILLION, "o"),
+    "bystander": (BLUE, "s"),
+    "near": (PURPLE, "^"),
+    "retain": (GREEN, "D"),
+}
+OTHER_LOOK: tuple[str, Marker] = (GREY, "v")
+EM, NLL = "EM (leading tokens right)", "NLL (nats per token)"
+MOMENTS: tuple[tuple[str, str, Marker], ...] = (("before", BLUE, "o"), ("after", VERMILLION, "^"))
 
-DOTS_PER_INCH = 150
-# Wide enough to tell rows with the same EM apart, narrow enough that before and after do not touch.
-JITTER = 0.13
 
-
-@dataclass(frozen=True)
-class Picture:
-    """One figure as the bytes of its files; `name` without a suffix."""
-
-    name: str
-    png: bytes
-    pdf: bytes
-
-
-def draw(
+def run_charts(
     result: Mapping[str, Any], curve: Sequence[Mapping[str, float]], paragraphs: Sequence[Mapping[str, Any]]
-) -> list[Picture]:
-    """Every figure for which the run has numbers. result, curve, paragraphs: as for `page.write_report`."""
-    points, grid = set_points(paragraphs), mask_grid(result.get("mask"))
-    drawn = {
-        "training": training_curves(curve),
-        "em": before_after(points, "em"),
-        "nll": before_after(points, "nll"),
-        "em_nll": em_nll_scatter(points),
-        "mask": mask_heat_map(grid),
-    }
-    return [Picture(name, file_bytes(one, "png"), file_bytes(one, "pdf")) for name, one in drawn.items() if one is not None]
+) -> list[Chart]:
+    """Every figure for which the run has numbers: `training`, `em`, `nll`, `em_nll`, `mask`.
+
+    result: as in `result.json`. curve: rows of `metrics.csv`. paragraphs: rows of `paragraphs.parquet` (see set_rows).
+    """
+    sets, grid = set_rows(paragraphs), mask_grid(result.get("mask"))
+    charts = [training(curve), before_after(sets, "em"), before_after(sets, "nll"), em_nll(sets), mask(grid)]
+    return [chart for chart in charts if chart is not None]
 
 
-def write_pictures(directory: Path, pictures: Sequence[Picture]) -> None:
-    """`<name>.png` and `<name>.pdf` of each, in place of all that were there."""
-    for old in [*directory.glob("*.png"), *directory.glob("*.pdf")]:
-        old.unlink()
-    for picture in pictures:
-        write_bytes(directory / f"{picture.name}.png", picture.png)
-        write_bytes(directory / f"{picture.name}.pdf", picture.pdf)
-
-
-def training_curves(curve: Sequence[Mapping[str, float]]) -> Figure | None:
+def training(curve: Sequence[Mapping[str, float]]) -> Chart | None:
     """EM and longest run (tokens) above KL (nats per token), both over training steps. None where there is nothing to draw.
 
-    curve: dicts that may lack any of the keys `step`, `check/forget_em`, `check/forget_longest_run`,
-    `check/forget_longest_common_run`, `check/alternative_em`, `check/bystander_val_em`, `check/retain_val_kl`.
+    curve: dicts that may lack `step` and any column of TOKEN_SERIES and KL_SERIES.
     """
-    if not any(curve_points(curve, series.key) for series in (*TOKEN_SERIES, KL_SERIES)):
+    panels = []
+    for unit, known in (("tokens", TOKEN_SERIES), ("nats per token", KL_SERIES)):
+        series = [
+            Series(label, [step for step, _ in points], [value for _, value in points], colour, marker=marker, dash=dash)
+            for key, label, colour, marker, dash in known
+            if (points := curve_points(curve, key))
+        ]
+        if series:
+            panels.append(Lines("", "training step", unit, tuple(series), zero=True))
+    if not panels:
         return None
-    figure = empty_figure(width=7.0, height=5.0)
-    tokens, kl = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    for axes, drawn, label in ((tokens, TOKEN_SERIES, "tokens"), (kl, (KL_SERIES,), "nats per token")):
-        for series in drawn:
-            points = curve_points(curve, series.key)
-            if points:
-                steps, values = zip(*points, strict=True)
-                style = {"color": series.colour, "marker": series.marker, "linestyle": series.line, "markersize": 4}
-                axes.plot(steps, values, label=series.label, **style)
-        axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(frameon=False)
-    kl.set_xlabel("training step")
-    kl.xaxis.get_major_locator().set_params(integer=True)
-    return figure
-
-
-def before_after(points: Sequence[SetPoints], metric: str) -> Figure | None:
-    """`em` or `nll` of every paragraph before and after, a strip per set with its mean. None where there are no rows."""
-    if not points:
-        return None
-    figure = empty_figure(width=max(7.0, 1.3 * len(points)), height=4.0)
-    axes = figure.subplots()
-    noise = random.Random(0)
-    for when, offset, colour, marker in ((0, -0.2, BLUE, "o"), (1, 0.2, VERMILLION, "^")):
-        for place, one in enumerate(points):
-            values = (one.em if metric == "em" else one.nll)[when]
-            spread = [place + offset + noise.uniform(-JITTER, JITTER) for _ in values]
-            # matplotlib leaves labels that start with an underscore out of the legend.
-            label = ("before", "after")[when] if place == 0 else "_"
-            axes.scatter(
-                spread, values, s=12, color=colour, marker=marker, alpha=point_opacity(values), linewidths=0, label=label
-            )
-            mean_label = "mean" if place == 0 and when == 1 else "_"
-            axes.hlines(fmean(values), place + offset - 0.18, place + offset + 0.18, colors="black", label=mean_label)
-    axes.set_xticks(range(len(points)), [one.label for one in points])
-    axes.set_ylabel("EM (leading tokens right)" if metric == "em" else "NLL (nats per token)")
-    axes.set_ylim(bottom=-1 if metric == "em" else 0)
-    axes.grid(axis="y", alpha=0.3)
-    _legend_above(figure)
-    return figure
-
-
-def em_nll_scatter(points: Sequence[SetPoints]) -> Figure | None:
-    """EM (tokens) and NLL (nats per token) of every paragraph, before and after side by side, a colour per set."""
-    if not points:
-        return None
-    figure = empty_figure(width=7.0, height=3.8)
-    for when, axes in enumerate(figure.subplots(1, 2, sharex=True, sharey=True)):
-        _scatter(axes, points, when)
-    _legend_above(figure)
-    return figure
-
-
-def _scatter(axes: Axes, points: Sequence[SetPoints], when: int) -> None:
-    for one, marker in zip(points, "os^DvPX<>" * len(points), strict=False):
-        label = one.name if when == 0 else "_"
-        opacity = point_opacity(one.index)
-        axes.scatter(
-            one.em[when], one.nll[when], s=14, color=one.colour, marker=marker, alpha=opacity, linewidths=0, label=label
-        )
-    axes.set_title(("before", "after")[when], fontsize="medium")
-    axes.set_xlabel("EM (leading tokens right)")
-    axes.set_ylim(bottom=0)
-    if when == 0:
-        axes.set_ylabel("NLL (nats per token)")
-    axes.grid(alpha=0.3)
-
-
-def mask_heat_map(grid: MaskGrid | None) -> Figure | None:
-    """Share of each component's weights that were chosen, a row per layer. None where the run did not record it."""
-    if grid is None or (shares := grid.shares) is None:
-        return None
-    figure = empty_figure(width=6.0, height=1.6 + 0.3 * len(grid.layers))
-    axes = figure.subplots()
-    drawn = axes.imshow(
-        [[float("nan") if s is None else s for s in row] for row in shares], cmap="Blues", vmin=0, aspect="auto"
+    return Chart(
+        name="training",
+        caption="Scores during training, at every check of the stop rule.",
+        alt="Over training steps: forget EM and longest run, an edit's alternative EM and longest common run, bystander_val EM "
+        "(all in tokens); retain_val KL in nats per token.",
+        panels=tuple(panels),
+        columns=1,
     )
-    axes.set_xticks(range(len(grid.kinds)), grid.kinds)
-    axes.set_yticks(range(len(grid.layers)), grid.layers)
-    axes.set_ylabel("layer")
-    figure.colorbar(drawn, label="% of the component's weights")
-    return figure
 
 
-def point_opacity(values: Sequence[Any]) -> float:
-    """Of so many points: many are paler."""
-    return max(0.25, min(0.7, 40 / len(values)))
+def before_after(sets: Sequence[SetRows], metric: str) -> Chart | None:
+    """`em` or `nll` of every paragraph before and after, two boxes a set. None where there are no rows."""
+    if not sets:
+        return None
+    groups = [
+        Group(one.name, list(getattr(one, metric)[when]), colour, moment, marker, one.names(moment))
+        for one in sets
+        for when, (moment, colour, marker) in enumerate(MOMENTS)
+    ]
+    name = metric.upper()
+    return Chart(
+        name=metric,
+        caption=f"{name} of every paragraph, before and after; the mean is dotted.",
+        alt=f"{name} of every paragraph before and after, set by set. The means are in the table of results.",
+        panels=(Distributions("", EM if metric == "em" else NLL, tuple(groups), mean=True),),
+        columns=1,
+    )
 
 
-def _legend_above(figure: Figure) -> None:
-    for handle in figure.legend(loc="outside upper center", ncols=5, frameon=False).legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
+def em_nll(sets: Sequence[SetRows]) -> Chart | None:
+    """EM (tokens) and NLL (nats per token) of every paragraph, before and after side by side, a colour per set."""
+    if not sets:
+        return None
+    panels = []
+    for when, (moment, _, _) in enumerate(MOMENTS):
+        series = []
+        for one in sets:
+            colour, marker = SET_LOOKS.get(one.name, OTHER_LOOK)
+            series.append(Series(one.name, [*one.em[when]], [*one.nll[when]], colour, marker=marker, text=one.names(moment)))
+        panels.append(Scatter(moment, EM, NLL, tuple(series)))
+    return Chart(
+        name="em_nll",
+        caption="EM and NLL of every paragraph. The bottom right corner is recited text, the top left corner is not.",
+        alt="EM against NLL of every paragraph, before on the left and after on the right, a colour for each set.",
+        panels=tuple(panels),
+        shared=True,
+    )
 
 
-def empty_figure(width: float, height: float) -> Figure:
-    """In inches; outside of pyplot, so that no state is left behind."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def file_bytes(figure: Figure, kind: str) -> bytes:
-    """`png` or `pdf`."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    # Fonts that journals can search and edit, and no date: the same run gives the same file.
-    with matplotlib.rc_context({"pdf.fonttype": 42}):
-        figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata={"CreationDate": None} if kind == "pdf" else None)
-    return buffer.getvalue()
+def mask(grid: MaskGrid | None) -> Chart | None:
+    """Share of each component's weights that were chosen, a row per layer. None where the run did not record it."""
+    if grid is None or (shares := grid.shares) is None or grid.sizes is None:
+        return None
+    texts = [
+        [f"{count:,} of {size:,} weights" for count, size in zip(*pair, strict=True)]
+        for pair in zip(grid.counts, grid.sizes, strict=True)
+    ]
+    return Chart(
+        name="mask",
+        caption="Share of each component's weights that was free to change.",
+        alt="For every layer and kind of component the share of its weights that was chosen; the numbers are in a table below.",
+        panels=(Heat("", "layer", "component", grid.layers, grid.kinds, shares, "% of the component's weights", texts=texts),),
+        columns=1,
+    )

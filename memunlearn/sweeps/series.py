@@ -12,11 +12,6 @@ from memunlearn.sweeps.differences import Difference
 from memunlearn.sweeps.quantities import BYSTANDER_EM, FORGET_EM, RETAIN_KL, Quantity
 from memunlearn.sweeps.settings import Setting, seed_name
 
-# Okabe and Ito's, without the yellow that paper swallows; after the last one they come again with another dash.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ("solid", "dash", "dot", "dashdot")
-# More values than this in one violin change nothing that can be seen.
-VALUES_AT_MOST = 1000
 MAIN = (FORGET_EM, BYSTANDER_EM, RETAIN_KL)
 
 
@@ -35,7 +30,6 @@ class Distribution:
     """EM and self-EM (tokens) after the runs of one setting in one set, pooled over seeds."""
 
     setting: str
-    place: int
     em: tuple[float, ...]
     self_em: tuple[float, ...]
 
@@ -64,12 +58,12 @@ def distributions(settings: Sequence[Setting]) -> dict[str, list[Distribution]]:
     """By set, those without rows left out."""
     found: dict[str, list[Distribution]] = {}
     for name in SET_ORDER:
-        for place, setting in enumerate(settings):
+        for setting in settings:
             rows = [row for run in setting.runs for row in run.paragraphs if row["set"] == name]
             em = [row["em_after"] for row in rows if row.get("em_after") is not None]
             own = [row["self_em"] for row in rows if row.get("self_em") is not None]
             if em:
-                found.setdefault(name, []).append(Distribution(setting.label, place, _thinned(em), _thinned(own)))
+                found.setdefault(name, []).append(Distribution(setting.label, tuple(em), tuple(own)))
     return found
 
 
@@ -87,20 +81,6 @@ def main_differences(comparisons: Sequence[Comparison]) -> list[tuple[Quantity, 
     return found
 
 
-def style(place: int) -> tuple[str, str]:
-    """Colour and dash of a setting."""
-    return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
-
-
 def _row(comparison: Comparison, one: Difference) -> DifferenceRow:
     label = comparison.short + (f" ({comparison.held})" if comparison.held else "")
     return DifferenceRow(label, tuple(pair.a - pair.b for pair in one.pairs), one.mean, one.interval)
-
-
-def _thinned(values: Sequence[float]) -> tuple[float, ...]:
-    """Sorted; of many values evenly many quantiles, ends included: the same distribution."""
-    ordered = sorted(values)
-    if len(ordered) <= VALUES_AT_MOST:
-        return tuple(ordered)
-    last = len(ordered) - 1
-    return tuple(ordered[round(place * last / (VALUES_AT_MOST - 1))] for place in range(VALUES_AT_MOST))

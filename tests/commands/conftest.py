@@ -4,11 +4,9 @@ import command_runs
 import pytest
 from tiny_demo import once, shared_folder, tiny_cache, tiny_folder  # noqa: F401  pytest finds fixtures by their import
 
-from memunlearn.charts import matplotlib_files
-from memunlearn.results import figures
+from memunlearn.charts import files
 
-DRAWING = (figures, matplotlib_files)
-draw = figures.file_bytes
+render = files.rendered
 
 
 @pytest.fixture(autouse=True)
@@ -19,15 +17,13 @@ def _cache(tiny_cache):  # noqa: F811
 @pytest.fixture(autouse=True)
 def _no_drawing(monkeypatch):
     """Drawing a report's figures takes a third of a tiny run; only the run of `gradient_run` draws."""
-    for module in DRAWING:
-        monkeypatch.setattr(module, "file_bytes", lambda *arguments: b"")
+    monkeypatch.setattr(files, "rendered", lambda spec: (b"", b""))
 
 
 @pytest.fixture
 def drawing(_no_drawing, monkeypatch):
     """Figures are drawn after all."""
-    for module in DRAWING:
-        monkeypatch.setattr(module, "file_bytes", draw)
+    monkeypatch.setattr(files, "rendered", render)
 
 
 @pytest.fixture

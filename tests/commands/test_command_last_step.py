@@ -131,7 +131,7 @@ def test_trials_are_kept_one_by_one(tmp_path, monkeypatch):
 def test_a_page_that_fails_does_not_cost_the_result(tmp_path, monkeypatch, undisturbed, error):
     tmp_path.joinpath("report.html").write_text("of an earlier run")
     with monkeypatch.context() as broken:
-        broken.setattr("memunlearn.reporting.run_page.draw", failing(error))
+        broken.setattr("memunlearn.reporting.run_page.run_charts", failing(error))
         if error is FULL:
             said = command_runs.train(SHORT, directory=tmp_path).the_error()
         else:

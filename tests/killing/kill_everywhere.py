@@ -219,8 +219,8 @@ def prepare(root: Path) -> None:
     """The trained demo, built once, by a process of its own."""
     import hydra  # noqa: F401
     import lightning  # noqa: F401
-    import matplotlib.figure  # noqa: F401
     import transformers  # noqa: F401
+    import vl_convert  # noqa: F401
 
     import memunlearn.commands.evaluate
     import memunlearn.commands.localize

@@ -4,8 +4,14 @@ import pytest
 import tiny_architectures as tiny
 import torch
 
-from memunlearn.localization.activation_gradients import activation_gradients, component_cells, gradient_distances
-from memunlearn.localization.activations import Cell
+from memunlearn.localization.activation_gradients import (
+    activation_gradients,
+    component_cells,
+    gradient_distances,
+    heads_of_components,
+    of_components,
+)
+from memunlearn.localization.labelled import Cell
 from memunlearn.localization.twins import Twins
 from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import eligible_weights
@@ -63,18 +69,18 @@ def test_magnitudes_and_shares_are_those_of_autograd_one_row_at_a_time(family):
         naive = naive_cells(model, ids)
         assert set(found.cells) == set(naive) and len(found.cells) == len(naive)
         magnitude = torch.stack([naive[cell].abs().mean(1) for cell in found.cells])  # [cells, T]
-        torch.testing.assert_close(found.magnitude[row], magnitude.mean(1), rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(found["magnitude"][row], magnitude.mean(1), rtol=1e-4, atol=1e-9)
         heads = {(c.layer, c.kind): sum((o.layer, o.kind) == (c.layer, c.kind) for o in found.cells) for c in found.cells}
         whole = torch.stack([magnitude[i] / heads[cell.layer, cell.kind] for i, cell in enumerate(found.cells)])
         components = [torch.cat([naive[c] for c in found.cells if (c.layer, c.kind) == key], 1).abs().mean() for key in heads]
         assert float(whole.mean(1).sum()) == pytest.approx(float(sum(components)), rel=1e-5)
         shares = whole / whole.sum()
-        torch.testing.assert_close(found.share[row], shares.sum(1), rtol=1e-4, atol=1e-9)
-        torch.testing.assert_close(found.position_share[row], shares.sum(0), rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(found["share"][row], shares.sum(1), rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(found["position_share"][row], shares.sum(0), rtol=1e-4, atol=1e-9)
         by_position.append(magnitude)
         share_by_position.append(shares)
-    torch.testing.assert_close(found.by_position, torch.stack(by_position).mean(0), rtol=1e-4, atol=1e-9)
-    torch.testing.assert_close(found.share_by_position, torch.stack(share_by_position).mean(0), rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(found["by_position"], torch.stack(by_position).mean(0), rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(found["share_by_position"], torch.stack(share_by_position).mean(0), rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -83,7 +89,7 @@ def test_a_batch_gives_what_single_rows_give(attention):
     model.set_attn_implementation(attention)
     alone, together = (activation_gradients(model, eligible_weights(model), ROWS, batch_size=b) for b in (1, 5))
     for name in ("magnitude", "share", "position_share", "by_position", "share_by_position"):
-        torch.testing.assert_close(getattr(alone, name), getattr(together, name), rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(alone[name], together[name], rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -100,16 +106,16 @@ def test_cosine_distances_are_those_of_the_flattened_gradients(family):
                 for side in (ours, theirs)
             )
             expected = 1 - torch.cosine_similarity(a, b, 0)
-            assert float(found.distance[row, i]) == pytest.approx(float(expected), abs=1e-5)
+            assert float(found["distance"][row, i]) == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_distances_to_itself_are_zero_and_none_without_twins():
     model = tiny.tiny_model("gpt2")
     same = Twins(ROWS, ROWS, torch.arange(5), torch.zeros(5).long(), torch.zeros(5).long())
-    assert float(gradient_distances(model, eligible_weights(model), same).distance.abs().max()) < 1e-6
+    assert float(gradient_distances(model, eligible_weights(model), same)["distance"].abs().max()) < 1e-6
     none = torch.empty(0).long()
     nothing = Twins(ROWS.select(none), ROWS.select(none), none, none, none)
-    assert gradient_distances(model, eligible_weights(model), nothing).distance.shape == (0, 12)
+    assert gradient_distances(model, eligible_weights(model), nothing)["distance"].shape == (0, 12)
 
 
 def test_the_model_is_left_as_it_was_and_no_gradient_mode_does_not_matter():
@@ -120,7 +126,7 @@ def test_the_model_is_left_as_it_was_and_no_gradient_mode_does_not_matter():
     before = activation_gradients(model, eligible_weights(model), ROWS)
     with torch.no_grad():
         again = activation_gradients(model, eligible_weights(model), ROWS)
-    assert torch.equal(before.magnitude, again.magnitude)
+    assert torch.equal(before["magnitude"], again["magnitude"])
     assert [parameter.requires_grad for parameter in model.parameters()] == flags
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
@@ -131,6 +137,8 @@ def test_components_of_heads():
     whole, of = component_cells(cells)
     assert whole == (Cell(0, "q", None), Cell(0, "mlp_in", None), Cell(1, "q", None))
     assert of.tolist() == [0, 0, 1, 2]
+    assert heads_of_components(cells).tolist() == [2, 2, 1, 1]
+    assert of_components(cells, torch.tensor([[1.0, 2, 3, 4]])).tolist() == [[3, 3, 4]]
 
 
 def test_no_paragraphs_are_refused():

@@ -5,7 +5,8 @@ import tiny_architectures as tiny
 import torch
 
 from memunlearn.localization.activation_patching import activation_patching, patched_nll
-from memunlearn.localization.activations import Cell, Cells, activation_cells, activation_sites, recorded
+from memunlearn.localization.activations import Cells, activation_cells, activation_sites, recorded
+from memunlearn.localization.labelled import Cell
 from memunlearn.localization.twins import Twins, twins_of
 from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import eligible_weights
@@ -89,19 +90,19 @@ def test_effects_are_those_of_whole_passes_with_hooks(family, per_head):
     model = tiny.tiny_model(family)
     weights, twins = eligible_weights(model), twins_by_hand()
     found = activation_patching(model, weights, twins, per_head, min_difference=-100.0, batch_size=5)
-    assert found.kept.all()
+    assert found["kept"].all()
     assert found.cells == activation_cells(activation_sites(weights), per_head).labels
     for row in range(3):
         end = P + int(twins.impact[row])
         clean, corrupted = (side.ids[row, : end + 1] for side in (twins.original, twins.perturbed))
         low, high = naive_run(model, clean)[0], naive_run(model, corrupted)[0]
-        assert float(found.clean[row]) == pytest.approx(low, abs=1e-5)
-        assert float(found.corrupted[row]) == pytest.approx(high, abs=1e-5)
+        assert float(found["clean"][row]) == pytest.approx(low, abs=1e-5)
+        assert float(found["corrupted"][row]) == pytest.approx(high, abs=1e-5)
         for i, position in enumerate((int(twins.intervention[row]), end - 1)):
             for j, cell in enumerate(found.cells):
                 into_original = naive_patched(model, weights, clean, corrupted, position, cell)
                 into_twin = naive_patched(model, weights, corrupted, clean, position, cell)
-                nats = found.effects[row, :, i, j] * (high - low)  # a small difference would blow up fp32's rounding
+                nats = found["effect"][row, :, i, j] * (high - low)  # a small difference would blow up fp32's rounding
                 assert nats.tolist() == pytest.approx([into_original - low, high - into_twin], abs=1e-4), (row, i, cell)
 
 
@@ -149,7 +150,7 @@ def test_a_layer_whose_mlp_was_made_to_matter_is_named():
         blocks[1].mlp.c_proj.weight.mul_(10)
     twins = twins_by_hand()
     found = activation_patching(model, eligible_weights(model), replaced_last(twins), min_difference=-100.0)
-    effect = found.effects[:, :, 1].abs().mean((0, 1))
+    effect = found["effect"][:, :, 1].abs().mean((0, 1))
     best = found.cells[int(effect.argmax())]
     assert (best.layer, best.kind) in {(1, "mlp_in"), (1, "mlp_out")}
     others = torch.tensor([(c.layer, c.kind[:3]) != (1, "mlp") for c in found.cells])
@@ -168,12 +169,12 @@ def test_rows_whose_impact_token_hardly_changes_are_left_out():
     model = tiny.tiny_model("gpt_neo")
     weights, twins = eligible_weights(model), twins_by_hand()
     every = activation_patching(model, weights, twins, min_difference=-100.0)
-    differences = every.corrupted - every.clean
+    differences = every["corrupted"] - every["clean"]
     threshold = float(differences.sort().values[1])
     some = activation_patching(model, weights, twins, min_difference=threshold)
-    assert some.kept.tolist() == (differences >= threshold).tolist() and int(some.kept.sum()) == 2
-    assert torch.equal(some.effects[some.kept], every.effects[some.kept])
-    assert some.effects[~some.kept].isnan().all() and torch.equal(some.clean, every.clean)
+    assert some["kept"].tolist() == (differences >= threshold).tolist() and int(some["kept"].sum()) == 2
+    assert torch.equal(some["effect"][some["kept"]], every["effect"][some["kept"]])
+    assert some["effect"][~some["kept"]].isnan().all() and torch.equal(some["clean"], every["clean"])
 
 
 def test_real_twins_are_patched_and_the_model_is_left_as_it_was():
@@ -183,6 +184,6 @@ def test_real_twins_are_patched_and_the_model_is_left_as_it_was():
     paragraphs = ParagraphSet(ids, P, ("a", "b", "c", "d"))
     twins = twins_of(paragraphs, find_alternatives(model, paragraphs))
     found = activation_patching(model, eligible_weights(model), twins, min_difference=0.0)
-    assert len(twins) and found.effects[found.kept].isfinite().all()
-    assert found.effects.shape == (len(twins), 2, 2, tiny.LAYERS * len(KINDS))
+    assert len(twins) and found["effect"][found["kept"]].isfinite().all()
+    assert found["effect"].shape == (len(twins), 2, 2, tiny.LAYERS * len(KINDS))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -8,11 +8,12 @@ from scipy.stats import entropy, kendalltau
 
 from memunlearn.errors import UserError
 from memunlearn.localization.attention_heads import (
-    HeadAttention,
     attention_heads,
+    by_rank,
     eager_attention,
     frequency_of_text,
     frequency_ranks,
+    head_correlation,
 )
 
 P = 9
@@ -39,40 +40,42 @@ def test_every_number_is_that_of_a_naive_version(family):
     found = attention_heads(model, ids, FREQUENCY, SETS, batch_size=4)
     np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
     first = [P - 4 if family == "gpt_neo" and layer == 1 else 0 for layer in range(tiny.LAYERS)]  # window 4
-    assert found.visible.tolist() == [P - start for start in first]
+    assert found["visible"].tolist() == [P - start for start in first]
     for layer, start in enumerate(first):
         for head in range(tiny.HEADS):
             for row in range(6):
                 there = attention[row, layer, head, start : P - 1]  # not the last token's to itself
-                np.testing.assert_allclose(found.attention[row, layer, head, start : P - 1].numpy(), there, rtol=1e-5)
-                assert found.attention[row, layer, head, [*range(start), P - 1]].isnan().all()
+                np.testing.assert_allclose(found["attention"][row, layer, head, start : P - 1].numpy(), there, rtol=1e-5)
+                assert found["attention"][row, layer, head, [*range(start), P - 1]].isnan().all()
                 tau = kendalltau(there, occurrences[row, start : P - 1]).statistic
-                assert found.tau[row, layer, head].item() == pytest.approx(tau)
-                assert found.entropy[row, layer, head].item() == pytest.approx(entropy(attention[row, layer, head]), abs=1e-6)
+                assert found["tau"][row, layer, head].item() == pytest.approx(tau)
+                assert found["entropy"][row, layer, head].item() == pytest.approx(
+                    entropy(attention[row, layer, head]), abs=1e-6
+                )
         for row in range(6):
             of_row = np.corrcoef(attention[row, layer, :, start : P - 1])
             others = (of_row.sum(1) - 1) / (tiny.HEADS - 1)
-            np.testing.assert_allclose(found.with_others[row, layer].numpy(), others, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found["with_others"][row, layer].numpy(), others, rtol=1e-4, atol=1e-6)
         for sets in ([0], [1], [0, 1, 2]):
             member = np.isin(SETS.numpy(), sets)
             values = attention[member, layer, :, start : P - 1]
             centred = (values - values.mean(-1, keepdims=True)).transpose(1, 0, 2).reshape(tiny.HEADS, -1)
-            np.testing.assert_allclose(found.head_correlation(sets)[layer].numpy(), np.corrcoef(centred), rtol=1e-4, atol=1e-6)
-            by_rank = {}
+            np.testing.assert_allclose(head_correlation(found, sets)[layer].numpy(), np.corrcoef(centred), rtol=1e-4, atol=1e-6)
+            of_ranks = {}
             for row in np.flatnonzero(member):
                 distinct = sorted(set(occurrences[row].tolist()))
                 for position in range(start, P - 1):
                     rank = distinct.index(occurrences[row, position])
-                    by_rank.setdefault(rank, []).append(attention[row, layer, :, position])
+                    of_ranks.setdefault(rank, []).append(attention[row, layer, :, position])
             for rank in range(P):
-                mean = np.mean(by_rank[rank], 0) if rank in by_rank else np.full(tiny.HEADS, np.nan)
-                np.testing.assert_allclose(found.by_rank(sets)[layer, :, rank].numpy(), mean, rtol=1e-4)
+                mean = np.mean(of_ranks[rank], 0) if rank in of_ranks else np.full(tiny.HEADS, np.nan)
+                np.testing.assert_allclose(by_rank(found, sets)[layer, :, rank].numpy(), mean, rtol=1e-4)
 
 
 def test_a_window_is_seen_in_the_attention_and_in_the_config():
     model = tiny.tiny_model("gpt_neo")
     assert model.config.attention_layers == ["global", "local"] and model.config.window_size == 4
-    attention = attention_heads(model, prefixes(), FREQUENCY, SETS).attention
+    attention = attention_heads(model, prefixes(), FREQUENCY, SETS)["attention"]
     assert attention[:, 1, :, : P - 4].isnan().all() and not attention[:, 1, :, P - 4 : P - 1].isnan().any()
     assert not attention[:, 0, :, : P - 1].isnan().any()
 
@@ -89,9 +92,9 @@ def test_what_the_last_token_keeps_for_itself_does_not_count():
     elsewhere = set(ids[:, :-1].flatten().tolist())
     assert any(token not in elsewhere for token in last)
     other[[token for token in last if token not in elsewhere]] += 1000
-    assert torch.equal(attention_heads(model, ids, other, SETS).tau, plain.tau)
+    assert torch.equal(attention_heads(model, ids, other, SETS)["tau"], plain["tau"])
     one = attention_heads(model, ids[:1, -1:], FREQUENCY, SETS[:1])
-    assert one.tau.isnan().all() and one.entropy.abs().max() < 1e-6 and one.rank_counts.sum() == 0
+    assert one["tau"].isnan().all() and one["entropy"].abs().max() < 1e-6 and one["rank_counts"].sum() == 0
 
 
 def test_rows_weigh_as_they_are_told():
@@ -101,7 +104,7 @@ def test_rows_weigh_as_they_are_told():
     weights = torch.tensor([0.5, 1, 1, 1, 1, 1, 0.5])
     once, shared = attention_heads(model, ids, FREQUENCY, SETS), attention_heads(model, twice, FREQUENCY, sets, 4, weights)
     for name in ("rank_sums", "rank_counts", "co_sums"):
-        torch.testing.assert_close(getattr(once, name), getattr(shared, name), rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(once[name], shared[name], rtol=1e-5, atol=1e-7)
 
 
 def test_the_model_is_as_it_was():
@@ -110,7 +113,7 @@ def test_the_model_is_as_it_was():
     eager = attention_heads(model, prefixes(), FREQUENCY, SETS)
     assert model.config._attn_implementation == "sdpa"
     model.set_attn_implementation("eager")
-    np.testing.assert_allclose(eager.entropy, attention_heads(model, prefixes(), FREQUENCY, SETS).entropy, rtol=1e-5)
+    np.testing.assert_allclose(eager["entropy"], attention_heads(model, prefixes(), FREQUENCY, SETS)["entropy"], rtol=1e-5)
     model.set_attn_implementation("sdpa")
     with pytest.raises(RuntimeError), eager_attention(model):
         raise RuntimeError
@@ -120,8 +123,8 @@ def test_the_model_is_as_it_was():
 def test_batches_do_not_matter():
     model = tiny.tiny_model("gpt2")
     one, two = (attention_heads(model, prefixes(), FREQUENCY, SETS, batch_size=size) for size in (1, 6))
-    for name in HeadAttention.__dataclass_fields__:
-        torch.testing.assert_close(getattr(one, name), getattr(two, name), rtol=1e-4, atol=1e-6, equal_nan=True)
+    for name in one.values:
+        torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def test_doubles_are_made_on_the_cpu(monkeypatch):
@@ -133,7 +136,7 @@ def test_doubles_are_made_on_the_cpu(monkeypatch):
         return plain_cpu(tensor)
 
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
-    assert attention_heads(tiny.tiny_model("gpt2"), prefixes(), FREQUENCY, SETS).tau.dtype == torch.float64
+    assert attention_heads(tiny.tiny_model("gpt2"), prefixes(), FREQUENCY, SETS)["tau"].dtype == torch.float64
     assert moved and torch.float64 not in moved
 
 
@@ -153,23 +156,23 @@ def test_what_stands_before_the_text_is_no_token_of_it():
     model, ids = tiny.tiny_model("gpt2"), prefixes()
     attention, occurrences = plain_attention(model, ids)[..., 2:-1], FREQUENCY[ids][:, 2:].numpy()
     found = attention_heads(model, ids, FREQUENCY, SETS, batch_size=4, text_start=2)
-    assert found.visible.tolist() == [P] * tiny.LAYERS
-    assert found.attention[..., :2].isnan().all() and found.attention[..., -1].isnan().all()
-    assert torch.equal(found.entropy, attention_heads(model, ids, FREQUENCY, SETS).entropy)
+    assert found["visible"].tolist() == [P] * tiny.LAYERS
+    assert found["attention"][..., :2].isnan().all() and found["attention"][..., -1].isnan().all()
+    assert torch.equal(found["entropy"], attention_heads(model, ids, FREQUENCY, SETS)["entropy"])
     ranks = frequency_ranks(torch.from_numpy(occurrences).double())
     sums, counts = torch.zeros(3, tiny.LAYERS, tiny.HEADS, P), torch.zeros(3, P)
     for row in range(6):
         for layer in range(tiny.LAYERS):
             of_row = np.corrcoef(attention[row, layer])
             others = (of_row.sum(1) - 1) / (tiny.HEADS - 1)
-            np.testing.assert_allclose(found.with_others[row, layer].numpy(), others, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found["with_others"][row, layer].numpy(), others, rtol=1e-4, atol=1e-6)
             for head in range(tiny.HEADS):
                 tau = kendalltau(attention[row, layer, head], occurrences[row, :-1]).statistic
-                assert found.tau[row, layer, head].item() == pytest.approx(tau)
+                assert found["tau"][row, layer, head].item() == pytest.approx(tau)
                 for place in range(P - 3):
                     sums[SETS[row], layer, head, ranks[row, place]] += float(attention[row, layer, head, place])
         for place in range(P - 3):
             counts[SETS[row], ranks[row, place]] += 1
-    torch.testing.assert_close(found.rank_sums.float(), sums)
-    torch.testing.assert_close(found.rank_counts.float(), counts.unsqueeze(1).expand(-1, tiny.LAYERS, -1))
+    torch.testing.assert_close(found["rank_sums"].float(), sums)
+    torch.testing.assert_close(found["rank_counts"].float(), counts.unsqueeze(1).expand(-1, tiny.LAYERS, -1))
     assert torch.equal(frequency_of_text(FREQUENCY, ids, 0), FREQUENCY[ids].double())

@@ -8,7 +8,8 @@ import tiny_architectures as tiny
 import torch
 from torch.nn import functional
 
-from memunlearn.localization.parameter_gradients import Cell, parameter_gradients, shares
+from memunlearn.localization.labelled import Cell
+from memunlearn.localization.parameter_gradients import layer_spread, layer_total, layer_variance, parameter_gradients, shares
 from memunlearn.models import eligible_weights
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 
@@ -89,12 +90,14 @@ def test_every_cell_agrees_with_autograd_on_the_named_weight(family):
                 magnitudes = np.sort(np.abs(cell.ravel()))
                 top = magnitudes[len(magnitudes) - round(0.13 * len(magnitudes)) :].mean()
                 expected = top, magnitudes.sum(), cell.mean(), cell.var()
-                found = [float(table[row, i]) for table in (result.top_mean, result.total, result.mean, result.variance)]
+                found = [
+                    float(table[row, i]) for table in (result["top_mean"], result["total"], result["mean"], result["variance"])
+                ]
                 np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-8)
-                assert result.cells[i].size == cell.size
+                assert result["size"][i] == cell.size
                 seen.add(i)
     assert seen == set(range(len(result.cells)))
-    assert sum(cell.size for cell in result.cells) == sum(weight.size for weight in eligible_weights(model))
+    assert result["size"].sum() == sum(weight.size for weight in eligible_weights(model))
 
 
 def test_a_row_is_what_it_is_alone_and_not_a_part_of_a_mean(family):
@@ -103,8 +106,8 @@ def test_a_row_is_what_it_is_alone_and_not_a_part_of_a_mean(family):
     for row in range(ROWS):
         alone = pooled(model, paragraphs.select([row]))
         for name in ("top_mean", "total", "mean", "variance"):
-            torch.testing.assert_close(getattr(together, name)[row : row + 1], getattr(alone, name))
-    assert (together.total[0] != together.total[1]).all()
+            torch.testing.assert_close(together[name][row : row + 1], alone[name])
+    assert (together["total"][0] != together["total"][1]).all()
 
 
 def test_layers_are_pooled_over_their_weights(family):
@@ -113,22 +116,23 @@ def test_layers_are_pooled_over_their_weights(family):
     gradients = row_gradients(model, paragraphs.ids[0])
     for layer in range(tiny.LAYERS):
         whole = np.concatenate([cell.ravel() for cell in by_hand(family, gradients, layer).values()])
-        assert float(result.layer_total()[0, layer]) == pytest.approx(np.abs(whole).sum(), rel=1e-4)
-        assert float(result.layer_variance()[0, layer]) == pytest.approx(whole.var(), rel=1e-4)
+        assert float(layer_total(result)[0, layer]) == pytest.approx(np.abs(whole).sum(), rel=1e-4)
+        assert float(layer_variance(result)[0, layer]) == pytest.approx(whole.var(), rel=1e-4)
         of_layer = [i for i, cell in enumerate(result.cells) if cell.layer == layer]
-        assert float(result.layer_spread()[0, layer]) == pytest.approx(result.top_mean[0, of_layer].numpy().var(), rel=1e-6)
+        assert float(layer_spread(result)[0, layer]) == pytest.approx(result["top_mean"][0, of_layer].numpy().var(), rel=1e-6)
 
 
 def test_cells_lie_by_layer_kind_and_head():
-    cells = pooled(tiny.tiny_model("gpt2"), rows_of(rows=1)).cells
-    assert cells[0] == Cell(0, "q", 0, D * S) and cells[1] == Cell(0, "q", 1, D * S)
+    result = pooled(tiny.tiny_model("gpt2"), rows_of(rows=1))
+    cells = result.cells
+    assert cells[:2] == (Cell(0, "q", 0), Cell(0, "q", 1)) and result["size"][:2].tolist() == [D * S] * 2
     kinds = [kind for kind in ("q", "k", "v", "out") for _ in range(H)] + ["mlp_in", "mlp_out"]
     assert [cell.kind for cell in cells] == kinds * tiny.LAYERS
-    assert cells[-1] == Cell(1, "mlp_out", None, D * MLP)
+    assert cells[-1] == Cell(1, "mlp_out", None) and result["size"][-1] == D * MLP
 
 
 def test_shares_of_a_paragraph_are_one_and_of_nothing_are_nan():
-    result = shares(pooled(tiny.tiny_model("gpt_neo"), rows_of()).top_mean)
+    result = shares(pooled(tiny.tiny_model("gpt_neo"), rows_of())["top_mean"])
     torch.testing.assert_close(result.sum(1), torch.ones(ROWS, dtype=torch.float64))
     assert shares(torch.zeros(1, 3)).isnan().all()
 
@@ -149,7 +153,7 @@ def test_the_model_is_left_as_it_was(family):
 
 def test_no_rows_and_the_smallest_share():
     model = tiny.tiny_model("llama")
-    assert pooled(model, rows_of(rows=0)).top_mean.shape == (0, len(pooled(model, rows_of()).cells))
+    assert pooled(model, rows_of(rows=0))["top_mean"].shape == (0, len(pooled(model, rows_of()).cells))
     result = pooled(model, rows_of(rows=1), top_share=1e-9)
     gradients = row_gradients(model, rows_of(rows=1).ids[0])
-    assert float(result.top_mean[0, 0]) == pytest.approx(np.abs(by_hand("llama", gradients, 0)["q", 0]).max(), rel=1e-4)
+    assert float(result["top_mean"][0, 0]) == pytest.approx(np.abs(by_hand("llama", gradients, 0)["q", 0]).max(), rel=1e-4)

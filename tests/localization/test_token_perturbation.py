@@ -9,7 +9,7 @@ import torch
 
 from memunlearn.errors import UserError
 from memunlearn.localization import token_perturbation
-from memunlearn.localization.token_perturbation import decode_alternatives, perturb_tokens
+from memunlearn.localization.token_perturbation import decode_alternatives, em_drop, perturb_tokens, worst
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.score import score
@@ -32,22 +32,22 @@ def test_scores_are_those_of_explicitly_perturbed_ids(family, reuse):
     paragraphs = recited(model)
     found = perturb_tokens(model, paragraphs, replacements=2, batch_size=6, reuse=reuse)
     before = score(model, paragraphs)
-    assert found.em_before.tolist() == before.em.tolist() and before.em[:3].tolist() == [C] * 3
-    torch.testing.assert_close(found.nll_before, before.nll, rtol=0, atol=1e-4)
-    assert found.kinds == ("random", "random", "second_likely")
+    assert found["em_before"].tolist() == before.em.tolist() and before.em[:3].tolist() == [C] * 3
+    torch.testing.assert_close(found["nll_before"], before.nll, rtol=0, atol=1e-4)
+    assert found.labels["replacement"] == ("random", "random", "second_likely")
     for number in range(3):
         for position in range(P):
-            token = found.tokens[:, position, number]
+            token = found["tokens"][:, position, number]
             if number == 2 and not position:
-                assert (token == -1).all() and found.em[:, 0, 2].isnan().all() and found.nll[:, 0, 2].isnan().all()
+                assert (token == -1).all() and found["em"][:, 0, 2].isnan().all() and found["nll"][:, 0, 2].isnan().all()
                 continue
             assert (token != paragraphs.ids[:, position]).all()
             ids = paragraphs.ids.clone()
             ids[:, position] = token
             plain = score(model, ParagraphSet(ids, P, paragraphs.origin))
-            assert found.em[:, position, number].tolist() == plain.em.tolist()
-            torch.testing.assert_close(found.nll[:, position, number], plain.nll, rtol=0, atol=1e-4)
-    assert (found.em_drop[:3].nan_to_num() > 0).any()
+            assert found["em"][:, position, number].tolist() == plain.em.tolist()
+            torch.testing.assert_close(found["nll"][:, position, number], plain.nll, rtol=0, atol=1e-4)
+    assert (em_drop(found)[:3].nan_to_num() > 0).any()
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -79,9 +79,9 @@ def test_a_model_that_disagrees_gets_the_plain_pass(monkeypatch):
         return forward(self, *args, **kwargs)
 
     monkeypatch.setattr(type(model), "forward", forgetful)
-    assert torch.equal(perturb_tokens(model, paragraphs).em.nan_to_num(), right.em.nan_to_num())
+    assert torch.equal(perturb_tokens(model, paragraphs)["em"].nan_to_num(), right["em"].nan_to_num())
     monkeypatch.setattr(token_perturbation, "SAME", 1e9)
-    assert not torch.equal(perturb_tokens(model, paragraphs).em.nan_to_num(), right.em.nan_to_num())
+    assert not torch.equal(perturb_tokens(model, paragraphs)["em"].nan_to_num(), right["em"].nan_to_num())
 
 
 def test_em_is_how_far_real_decoding_agrees():
@@ -93,13 +93,13 @@ def test_em_is_how_far_real_decoding_agrees():
             if number and not position:
                 continue
             prefixes = paragraphs.prefixes.clone()
-            prefixes[:, position] = found.tokens[:, position, number]
+            prefixes[:, position] = found["tokens"][:, position, number]
             said = greedy_continuations(model, prefixes, C)
             for row in range(5):
                 agreeing = 0
                 while agreeing < C and said[row, agreeing] == paragraphs.continuations[row, agreeing]:
                     agreeing += 1
-                assert found.em[row, position, number] == agreeing
+                assert found["em"][row, position, number] == agreeing
 
 
 def test_second_likely_is_the_best_token_that_is_not_there():
@@ -110,38 +110,38 @@ def test_second_likely_is_the_best_token_that_is_not_there():
         ids[0, 3] = model(ids[:1]).logits[0, 2].argmax()  # here the most likely token is the one that stands there
         logits = model(ids).logits
     found = perturb_tokens(model, ParagraphSet(ids, P, paragraphs.origin), replacements=0)
-    assert found.kinds == ("second_likely",)
+    assert found.labels["replacement"] == ("second_likely",)
     for row in range(5):
         for position in range(1, P):
             ranked = logits[row, position - 1].argsort(descending=True).tolist()
             ranked.remove(int(ids[row, position]))
-            assert found.tokens[row, position, 0] == ranked[0]
+            assert found["tokens"][row, position, 0] == ranked[0]
 
 
 def test_worst_is_the_lowest_em_and_the_alternative_the_first_that_no_longer_recites():
     model = tiny.tiny_model("gpt_neox")
     paragraphs = recited(model)
     found = perturb_tokens(model, paragraphs, replacements=2, seed=4)
-    position, number = found.worst()
+    position, number = worst(found)
     number_of_alternative, said = decode_alternatives(model, paragraphs, found, batch_size=3)
     passed_over = 0
     for row in range(5):
-        em = found.em[row].nan_to_num(nan=torch.inf)
+        em = found["em"][row].nan_to_num(nan=torch.inf)
         assert em[position[row], number[row]] == em.min()
-        assert found.nll[row][position[row], number[row]] == found.nll[row][em == em.min()].max()
+        assert found["nll"][row][position[row], number[row]] == found["nll"][row][em == em.min()].max()
         tried = sorted(
-            (float(found.em[row, at, kind]), -float(found.nll[row, at, kind]), at, kind)
+            (float(found["em"][row, at, kind]), -float(found["nll"][row, at, kind]), at, kind)
             for at in range(P)
-            for kind in range(len(found.kinds))
-            if found.tokens[row, at, kind] >= 0
+            for kind in range(len(found.labels["replacement"]))
+            if found["tokens"][row, at, kind] >= 0
         )
         assert tried[0][2:] == (position[row], number[row])
         for _, _, at, kind in tried:
             prefix = paragraphs.prefixes[row : row + 1].clone()
-            prefix[0, at] = found.tokens[row, at, kind]
+            prefix[0, at] = found["tokens"][row, at, kind]
             text = greedy_continuations(model, prefix, C)[0]
             if naive.common_run(text, paragraphs.continuations[row]) <= C / 5:
-                assert int(number_of_alternative[row]) == at * len(found.kinds) + kind
+                assert int(number_of_alternative[row]) == at * len(found.labels["replacement"]) + kind
                 assert torch.equal(said[row], text)
                 break
             passed_over += 1
@@ -154,10 +154,10 @@ def test_seeds_and_empty_sets():
     model = tiny.tiny_model("gpt2")
     paragraphs = recited(model)
     first, again, other = (perturb_tokens(model, paragraphs, seed=seed) for seed in (0, 0, 1))
-    assert torch.equal(first.tokens, again.tokens) and torch.equal(first.nll.nan_to_num(), again.nll.nan_to_num())
-    assert not torch.equal(first.tokens[..., 0], other.tokens[..., 0])
+    assert torch.equal(first["tokens"], again["tokens"]) and torch.equal(first["nll"].nan_to_num(), again["nll"].nan_to_num())
+    assert not torch.equal(first["tokens"][..., 0], other["tokens"][..., 0])
     none = perturb_tokens(model, paragraphs.select(torch.empty(0, dtype=torch.int64)))
-    assert none.em.shape == (0, P, 2) and decode_alternatives(model, paragraphs.select([]), none)[1].shape == (0, C)
+    assert none["em"].shape == (0, P, 2) and decode_alternatives(model, paragraphs.select([]), none)[1].shape == (0, C)
 
 
 @pytest.mark.parametrize("second_likely", [True, False])
@@ -167,8 +167,8 @@ def test_what_stands_before_the_text_is_left_alone(second_likely):
     plain = perturb_tokens(model, paragraphs, second_likely=second_likely)
     for start in (1, 3):
         found = perturb_tokens(model, replace(paragraphs, text_start=start), second_likely=second_likely)
-        assert (found.tokens[:, :start] == -1).all() and found.em[:, :start].isnan().all()
-        assert torch.equal(found.tokens[:, start:], plain.tokens[:, start:])
-        assert torch.equal(found.em[:, start:], plain.em[:, start:]) and int(found.worst()[0].min()) >= start
+        assert (found["tokens"][:, :start] == -1).all() and found["em"][:, :start].isnan().all()
+        assert torch.equal(found["tokens"][:, start:], plain["tokens"][:, start:])
+        assert torch.equal(found["em"][:, start:], plain["em"][:, start:]) and int(worst(found)[0].min()) >= start
     with pytest.raises(UserError, match="the prefix is BOS alone"):
         perturb_tokens(model, replace(paragraphs, text_start=P), second_likely=second_likely)

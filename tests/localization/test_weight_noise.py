@@ -143,7 +143,7 @@ def test_scores_are_those_of_a_model_changed_by_hand(family):
         "drawn": [select_random(weights, 0.05, seed=seed).indices for seed in (7, 8)],
     }
     result = weight_noise(model, choices, PARAGRAPHS, 0.05, [1.0, 6.0], [3, 4], batch_size=2)
-    assert result.em.shape == result.nll.shape == (2, 2, 2, ROWS)
+    assert result["em"].shape == result["nll"].shape == (2, 2, 2, ROWS)
     for c, masks in enumerate(choices.values()):
         for s, scale in enumerate((1.0, 6.0)):
             for r, seed in enumerate((3, 4)):
@@ -152,9 +152,9 @@ def test_scores_are_those_of_a_model_changed_by_hand(family):
                 changed = copy.deepcopy(model)
                 changed.load_state_dict(values, strict=False)
                 expected = score(changed, PARAGRAPHS)
-                torch.testing.assert_close(result.nll[c, s, r], expected.nll.double(), atol=1e-5, rtol=1e-5)
-                assert torch.equal(result.em[c, s, r], expected.em.double())
-    assert (result.nll[:, 1] - result.nll[:, 0]).abs().min() > 0
+                torch.testing.assert_close(result["nll"][c, s, r], expected.nll.double(), atol=1e-5, rtol=1e-5)
+                assert torch.equal(result["em"][c, s, r], expected.em.double())
+    assert (result["nll"][:, 1] - result["nll"][:, 0]).abs().min() > 0
 
 
 def test_spread_is_that_of_all_weights_together(family):

@@ -6,8 +6,8 @@ import fake_charts
 import pytest
 from test_page import Page
 
+from memunlearn.charts.files import Picture
 from memunlearn.reporting.localization_page import flat, localization_page
-from memunlearn.results.figures import Picture
 
 ENVIRONMENT = {"command": "python localize.py analysis=all 'a b'", "commit": "abc", "python": "3.11.7", "git": {"dirty": False}}
 

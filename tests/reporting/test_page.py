@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import fake_results
 import pytest
 
+from memunlearn.charts.files import Picture
 from memunlearn.reporting.page import report, write_report
-from memunlearn.results.figures import Picture
 
 PICTURES = [Picture("em", b"\x89PNG em", b"%PDF"), Picture("training", b"\x89PNG training", b"%PDF")]
 VOID = {"meta", "link", "img", "br", "input"}
@@ -53,7 +53,7 @@ def page():
 
 
 def test_texts_cannot_break_out(page):
-    assert page.count("script") == 4 and page.count("b") == 0  # plotly, the page's own, and two blocks of data
+    assert page.count("script") == 4 and page.count("b") == 0  # the drawing library, the page's own, and two blocks of data
     assert page.words.count("</table><script>alert('before')</script><!-- [bold]text[/bold]\ufffd[31m") == 5
     assert "something else &amp; <b>bold</b>" in page.words
     assert "A test of the software & no <b>evidence</b>." in page.words

@@ -13,8 +13,12 @@ import pyarrow.parquet
 import pytest
 from fake_sweeps import config
 
+from memunlearn.charts.page import page_figure
 from memunlearn.reporting.__main__ import main
 from memunlearn.reporting.sweep_summary import write_summary
+from memunlearn.sweeps.content import content_of
+from memunlearn.sweeps.figures import sweep_charts
+from memunlearn.sweeps.runs import read_sweep
 
 HOSTILE = "</script><script>alert(1)</script> | </table> & [bold]"
 FILES = {
@@ -53,8 +57,8 @@ class Parsed(HTMLParser):
             self.text += data
 
     @property
-    def figures(self):
-        return json.loads(next(text for attributes, text in self.scripts if attributes.get("id") == "figures"))
+    def plots(self):
+        return json.loads(next(text for attributes, text in self.scripts if attributes.get("id") == "plots"))
 
 
 @pytest.fixture(scope="module")
@@ -115,35 +119,16 @@ def test_hostile_text_is_shown_as_it_is(parsed):
     assert HOSTILE in parsed.text and "a <b>sweep & co" in parsed.text and fake_sweeps.NOTE in parsed.text
 
 
-def test_labels_in_figures_are_escaped_for_plotly_too(parsed):
-    """Plotly reads tags in labels, so they are escaped for it inside the JSON."""
-    names = {trace["name"] for trace in parsed.figures["forget-em-retain-val-kl"]["data"]}
-    assert any("&lt;/script&gt;" in name for name in names) and not any("<script" in name for name in names)
+def test_the_page_draws_what_the_files_show(sweep, parsed):
+    charts = sweep_charts(content_of(read_sweep(sweep[0])))
+    assert list(parsed.plots) == [chart.name for chart in charts]
+    for chart in charts:
+        assert parsed.plots[chart.name] == json.loads(json.dumps(page_figure(chart)))
+        assert chart.caption in parsed.text
 
 
-def test_paths_are_the_checks_a_line_a_seed(sweep, parsed):
-    traces = parsed.figures["forget-em-retain-val-kl"]["data"]
-    assert len(traces) == 26
-    trajectory = pyarrow.parquet.read_table(sweep[0] / "0" / "trajectory.parquet").to_pylist()
-    steps = sorted({row["step"] for row in trajectory})
-    assert traces[0]["customdata"] == steps
-    for kind, column, axis in (("forget", "em", "y"), ("retain_val", "kl", "x")):
-        for step, drawn in zip(steps, traces[0][axis], strict=True):
-            values = [row[column] for row in trajectory if row["set"] == kind and row["step"] == step]
-            assert drawn == pytest.approx(sum(values) / len(values), rel=1e-4)
-    assert len({trace["line"]["color"] for trace in traces}) == 6
-
-
-def test_violins_hold_every_paragraph_of_a_setting(sweep, parsed):
-    traces = parsed.figures["violins-bystander"]["data"]
-    values = sorted(
-        row["em_after"]
-        for run in range(5)
-        for row in pyarrow.parquet.read_table(sweep[0] / str(run) / "paragraphs.parquet").to_pylist()
-        if row["set"] == "bystander"
-    )
-    assert traces[0]["x"] == values and traces[0]["name"] == "EM" and traces[1]["name"] == "self-EM"
-    assert "violins-near" not in parsed.figures
+def test_a_page_of_many_runs_is_light(sweep):
+    assert (sweep[0] / "sweep.html").stat().st_size < 2e6
 
 
 def test_page_and_text_say_the_same_sentences(sweep, parsed):

@@ -1,43 +1,36 @@
-import io
+"""The figures of a run: which there are, and that they hold the run's numbers."""
 
 import fake_results
-import matplotlib
-import matplotlib.image
 import pytest
 
-from memunlearn.results.figure_data import mask_grid, set_points
-from memunlearn.results.figures import before_after, draw, em_nll_scatter, mask_heat_map, training_curves, write_pictures
-from memunlearn.results.plots import plots
+from memunlearn.charts.description import Distributions, Heat, Lines, Scatter
+from memunlearn.charts.labels import categories
+from memunlearn.results.figure_data import mask_grid, set_rows
+from memunlearn.results.figures import before_after, em_nll, mask, run_charts, training
 
 
-def drawn(n=5):
-    return draw(fake_results.result(), fake_results.curve(), fake_results.paragraphs(n))
+def charts(n=5):
+    return {chart.name: chart for chart in run_charts(fake_results.result(), fake_results.curve(), fake_results.paragraphs(n))}
 
 
-def inches(figure):
-    return tuple(figure.get_size_inches())
+def test_a_run_has_five_figures_with_captions_and_texts_for_those_who_do_not_see_them():
+    made = charts()
+    assert list(made) == ["training", "em", "nll", "em_nll", "mask"]
+    for chart in made.values():
+        assert len(chart.caption) > 30 and len(chart.alt) > 40 and chart.caption.endswith(".") and chart.alt.endswith(".")
 
 
-def test_every_figure_is_a_png_of_a_legible_size_and_a_pdf():
-    pictures = drawn()
-    assert [picture.name for picture in pictures] == ["training", "em", "nll", "em_nll", "mask"]
-    for picture in pictures:
-        height, width = matplotlib.image.imread(io.BytesIO(picture.png), format="png").shape[:2]
-        assert width >= 900 and height >= 300
-        assert picture.pdf.startswith(b"%PDF") and b"Type3" not in picture.pdf
-
-
-def test_the_page_draws_what_the_files_show():
-    arguments = (fake_results.result(), fake_results.curve(), fake_results.paragraphs(5))
-    assert list(plots(*arguments)) == [picture.name for picture in draw(*arguments)]
-
-
-def test_figures_leave_no_global_state():
-    import matplotlib.pyplot as plt
-
-    backend, fonts = matplotlib.get_backend(), matplotlib.rcParams["pdf.fonttype"]
-    drawn()
-    assert plt.get_fignums() == [] and matplotlib.get_backend() == backend and matplotlib.rcParams["pdf.fonttype"] == fonts
+def test_the_training_curve_is_tokens_above_kl():
+    curve = fake_results.curve()
+    tokens, kl = charts()["training"].panels
+    assert isinstance(tokens, Lines) and (tokens.y_label, kl.y_label) == ("tokens", "nats per token")
+    drawn = {series.label: series for panel in (tokens, kl) for series in panel.series}
+    for label, key in (("forget EM", "check/forget_em"), ("retain_val KL", "check/retain_val_kl")):
+        rows = [row for row in curve if row.get(key) is not None]
+        assert drawn[label].x == [row["step"] for row in rows] and drawn[label].y == [row[key] for row in rows]
+    assert [series.label for series in kl.series] == ["retain_val KL"]
+    looks = [(series.colour, series.marker, series.dash) for series in drawn.values()]
+    assert len({look[0] for look in looks}) == len({look[1:] for look in looks}) == len(looks)
 
 
 @pytest.mark.parametrize(
@@ -49,58 +42,81 @@ def test_figures_leave_no_global_state():
     ],
 )
 def test_curves_with_gaps_are_drawn(curve):
-    lines = [line for axes in training_curves(curve).axes for line in axes.lines]
-    assert [list(line.get_xdata()) for line in lines] == [[0]]
-    assert [trace["x"] for trace in plots({}, curve, [])["training"]["data"]] == [[0]]
+    (panel,) = training(curve).panels
+    assert [series.x for series in panel.series] == [[0]]
 
 
 def test_the_curve_of_an_edit_shows_the_alternatives():
     curve = [{"step": 0, "check/forget_em": 50.0, "check/alternative_em": 0.5}, {"step": 5, "check/alternative_em": 41.0}]
-    lines = {line.get_label(): list(line.get_ydata()) for axes in training_curves(curve).axes for line in axes.lines}
-    assert lines == {"forget EM": [50.0], "alternative EM": [0.5, 41.0]}
-    assert [(trace["name"], trace["y"]) for trace in plots({}, curve, [])["training"]["data"]] == list(lines.items())
+    (panel,) = training(curve).panels
+    assert {series.label: series.y for series in panel.series} == {"forget EM": [50.0], "alternative EM": [0.5, 41.0]}
 
 
 @pytest.mark.parametrize("curve", [[], [{"step": 0, "train/loss": 1.0}], [{"step": 0, "check/forget_em": float("nan")}]])
 def test_a_curve_without_checks_is_no_figure(curve):
-    assert training_curves(curve) is None and plots({}, curve, []) == {}
+    assert training(curve) is None and run_charts({}, curve, []) == []
 
 
 def test_without_numbers_there_is_no_figure():
-    assert draw({"mask": None}, [], []) == []
-    assert before_after([], "em") is None and em_nll_scatter([]) is None and mask_heat_map(None) is None
+    assert run_charts({"mask": None}, [], []) == []
+    assert before_after([], "em") is None and em_nll([]) is None and mask(None) is None
 
 
-def test_many_sets_get_room():
-    numbers = {"index": 0, "em_before": 50, "em_after": 50, "nll_before": 0.0, "nll_after": 0.0}
-    points = set_points([{"set": f"set_{i}", **numbers} for i in range(8)])
-    assert inches(before_after(points, "em"))[0] > 10
+@pytest.mark.parametrize("metric", ["em", "nll"])
+def test_every_paragraph_before_and_after_two_boxes_a_set(metric):
+    rows = fake_results.paragraphs(5)
+    (panel,) = charts()[metric].panels
+    assert isinstance(panel, Distributions) and panel.mean and metric.upper() in panel.y_label
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    assert [(group.label, group.name) for group in panel.groups] == [
+        (name, when) for name in sets for when in ("before", "after")
+    ]
+    for group in panel.groups:
+        of = [row for row in rows if row["set"] == group.label]
+        assert group.values == [row[f"{metric}_{group.name}"] for row in of]
+        assert group.text == [f"{group.label} {row['index']}, {group.name}" for row in of]
+    assert [label.partition("\n")[0] for label in categories(panel)] == sets
 
 
-def test_large_sets_are_thinned_evenly_and_say_so():
+def test_em_against_nll_on_the_same_axes_with_a_look_a_set():
+    rows = fake_results.paragraphs(5)
+    chart = charts()["em_nll"]
+    assert chart.shared and [panel.title for panel in chart.panels] == ["before", "after"]
+    for panel in chart.panels:
+        assert isinstance(panel, Scatter)
+        for series in panel.series:
+            of = [row for row in rows if row["set"] == series.label]
+            assert series.x == [row[f"em_{panel.title}"] for row in of]
+            assert series.y == [row[f"nll_{panel.title}"] for row in of]
+        assert len({series.colour for series in panel.series}) == len({series.marker for series in panel.series}) == 3
+
+
+def test_the_mask_is_a_map_of_shares_that_says_counts():
+    grid = mask_grid(fake_results.result()["mask"])
+    (panel,) = charts()["mask"].panels
+    assert isinstance(panel, Heat) and (panel.rows, panel.columns, panel.values) == (grid.layers, grid.kinds, grid.shares)
+    assert panel.texts[0][0] == f"{grid.counts[0][0]:,} of {grid.sizes[0][0]:,} weights" and panel.unit.startswith("%")
+
+
+def test_the_charts_hold_every_row_and_leave_the_thinning_to_the_drawing():
     row = {"set": "retain", "em_before": 0, "em_after": 0, "nll_before": 1.0, "nll_after": 1.0}
-    (points,) = set_points([{**row, "index": index} for index in range(2500)])
-    assert points.index[:3] == [0, 2, 5] and points.index[-1] == 2497 and len(points.index) == len(points.em[0]) == 1000
-    assert points.label == "retain\n(2,500 rows, 1,000 drawn)"
+    (rows,) = set_rows([{**row, "index": index} for index in range(2500)])
+    assert rows.index == list(range(2500)) and len(before_after([rows], "em").panels[0].groups[0].values) == 2500
 
 
 def test_rows_without_finite_numbers_are_not_drawn():
     row = {"set": "retain", "index": 1, "em_before": 0, "em_after": 0, "nll_before": 1.0, "nll_after": float("inf")}
-    assert set_points([row, {"set": "retain", "em_before": 3}]) == []
+    assert set_rows([row, {"set": "retain", "em_before": 3}]) == []
 
 
-def test_figures_are_the_same_every_time():
-    assert drawn() == drawn()
-
-
-def test_pictures_replace_those_of_an_earlier_run(tmp_path):
-    (tmp_path / "figures").mkdir()
-    for stale in ("old.png", "old.pdf", "notes.txt"):
-        (tmp_path / "figures" / stale).touch()
-    pictures = drawn()[:1]
-    write_pictures(tmp_path / "figures", pictures)
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"training.png", "training.pdf", "notes.txt"}
-    assert (tmp_path / "figures" / "training.png").read_bytes() == pictures[0].png
+def test_sets_come_in_the_order_of_the_tables():
+    numbers = {"index": 0, "em_before": 50, "em_after": 50, "nll_before": 0.0, "nll_after": 0.0}
+    names = ["retain", "other", "forget", "bystander"]
+    assert [rows.name for rows in set_rows([{"set": name, **numbers} for name in names])][:3] == [
+        "forget",
+        "bystander",
+        "retain",
+    ]
 
 
 def test_the_grid_orders_layers_by_number_and_knows_shares():
@@ -114,4 +130,4 @@ def test_the_grid_orders_layers_by_number_and_knows_shares():
 def test_a_grid_without_sizes_or_layers():
     grid = mask_grid({"per_component": {"q": 2}})
     assert (grid.kinds, grid.layers, grid.counts, grid.shares) == (["q"], ["-"], [[2]], None)
-    assert mask_heat_map(grid) is None and mask_grid({"k": 5}) is None and mask_grid(None) is None
+    assert mask(grid) is None and mask_grid({"k": 5}) is None and mask_grid(None) is None
