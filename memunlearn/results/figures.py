@@ -8,16 +8,20 @@ from typing import Any
 from memunlearn.charts.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from memunlearn.charts.description import Chart, Distributions, Group, Heat, Lines, Marker, Scatter, Series
 from memunlearn.results.figure_data import MaskGrid, SetRows, curve_points, mask_grid, set_rows
+from memunlearn.scoring.metric import Metric, Percentile
+from memunlearn.scoring.metrics import LONGEST_COMMON_RUN, LONGEST_RUN, METRICS
 
-TOKEN_SERIES: tuple[tuple[str, str, str, Marker, Any], ...] = (
-    ("check/forget_em", "forget EM", VERMILLION, "o", "-"),
-    ("check/forget_longest_run", "forget longest run", PURPLE, "^", "--"),
-    ("check/forget_longest_common_run", "forget longest common run", SKY, "P", "--"),
-    ("check/alternative_em", "alternative EM", ORANGE, "v", ":"),
-    ("check/bystander_val_em", "bystander_val EM", BLUE, "s", "-."),
-)
-KL_SERIES: tuple[tuple[str, str, str, Marker, Any], ...] = (("check/retain_val_kl", "retain_val KL", GREEN, "D", "-"),)
-"""Lines of the training curve: column, label, colour, marker and dash."""
+# Colour, marker and dash of the training curve's lines, by the name that a check has for them.
+CHECK_LOOKS: dict[str, tuple[str, Marker, Any]] = {
+    "forget_em": (VERMILLION, "o", "-"),
+    LONGEST_RUN.check_name("forget"): (PURPLE, "^", "--"),
+    LONGEST_COMMON_RUN.check_name("forget"): (SKY, "P", "--"),
+    "alternative_em": (ORANGE, "v", ":"),
+    "bystander_val_em": (BLUE, "s", "-."),
+    "retain_val_kl": (GREEN, "D", "-"),
+}
+OTHER_CHECK_LOOK: tuple[str, Marker, Any] = (GREY, "v", "-")
+CHECKED_SETS = ("forget", "bystander_val", "retain_val")
 SET_LOOKS: dict[str, tuple[str, Marker]] = {
     "forget": (VERMILLION, "o"),
     "bystander": (BLUE, "s"),
@@ -42,19 +46,22 @@ def run_charts(
 
 
 def training(curve: Sequence[Mapping[str, float]]) -> Chart | None:
-    """EM and longest run (tokens) above KL (nats per token), both over training steps. None where there is nothing to draw.
+    """The means that are checked over training steps, a panel a unit: EM and runs (tokens) above KL (nats per token).
 
-    curve: dicts that may lack `step` and any column of TOKEN_SERIES and KL_SERIES.
+    curve: dicts that may lack `step` and any column of a check. None where there is nothing to draw.
     """
+    # A percentile follows its metric closely, and would only cover it.
+    checked = [
+        (metric, name)
+        for name in CHECKED_SETS
+        for metric in METRICS
+        if name in metric.checked and not isinstance(metric.source, Percentile)
+    ]
     panels = []
-    for unit, known in (("tokens", TOKEN_SERIES), ("nats per token", KL_SERIES)):
-        series = [
-            Series(label, [step for step, _ in points], [value for _, value in points], colour, marker=marker, dash=dash)
-            for key, label, colour, marker, dash in known
-            if (points := curve_points(curve, key))
-        ]
-        if series:
-            panels.append(Lines("", "training step", unit, tuple(series), zero=True))
+    for unit in dict.fromkeys(metric.unit for metric, _ in checked):
+        series = [_checks_of(curve, metric, name) for metric, name in checked if metric.unit == unit]
+        if any(line.x for line in series):
+            panels.append(Lines("", "training step", unit.name, tuple(line for line in series if line.x), zero=True))
     if not panels:
         return None
     return Chart(
@@ -64,6 +71,19 @@ def training(curve: Sequence[Mapping[str, float]]) -> Chart | None:
         "(all in tokens); retain_val KL in nats per token.",
         panels=tuple(panels),
         columns=1,
+    )
+
+
+def _checks_of(curve: Sequence[Mapping[str, float]], metric: Metric, set_name: str) -> Series:
+    points = curve_points(curve, f"check/{metric.check_name(set_name)}")
+    colour, marker, dash = CHECK_LOOKS.get(metric.check_name(set_name), OTHER_CHECK_LOOK)
+    return Series(
+        metric.label_of(set_name),
+        [step for step, _ in points],
+        [metric.unit.scale * value for _, value in points],
+        colour,
+        marker=marker,
+        dash=dash,
     )
 
 

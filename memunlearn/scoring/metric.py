@@ -133,6 +133,10 @@ class Metric:
             return f"{self.key}_before", f"{self.key}_after"
         return (self.key,)
 
+    def label_of(self, set_name: str) -> str:
+        """`forget EM`, `alternative EM`: where the set is not said beside it."""
+        return f"alternative {self.source.of.label}" if isinstance(self.source, OfAlternatives) else f"{set_name} {self.label}"
+
     def check_name(self, set_name: str) -> str:
         """`forget_em`: what it is called in a check of the stop rule; alternatives are those of the forget set."""
         return self.key if isinstance(self.source, OfAlternatives) else f"{set_name}_{self.key}"

@@ -45,9 +45,7 @@ class Column:
 
     @property
     def quantity(self) -> Quantity:
-        source = self.metric.source
-        what = f"alternative {source.of.label}" if isinstance(source, OfAlternatives) else f"{self.set} {self.metric.label}"
-        return Quantity(what, self.metric.unit.name, max(2, self.metric.digits))
+        return Quantity(self.metric.label_of(self.set), self.metric.unit.name, max(2, self.metric.digits))
 
     @property
     def is_optional(self) -> bool:

@@ -80,6 +80,7 @@ def test_it_is_everywhere(more_metrics, tmp_path):
     assert f"wrong tokens tokens {before:.1f}" in text and f"{after:.1f} {low:.1f} to {high:.1f}" in text
     assert "top-1 agreement % of positions 100.0" in text and "first token said % of rows" in text
     assert '["wrong tokens","misses",0]' in html  # beside each paragraph
+    assert "forget wrong tokens" in html and "retain_val top-1 agreement" in html  # lines of the training curve
     in_the_sweep(tmp_path / "sweep", result)
     judged(folder, result, tmp_path / "judged")
 

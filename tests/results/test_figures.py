@@ -1,5 +1,7 @@
 """The figures of a run: which there are, and that they hold the run's numbers."""
 
+import dataclasses
+
 import fake_results
 import pytest
 
@@ -7,6 +9,8 @@ from memunlearn.charts.description import Distributions, Heat, Lines, Scatter
 from memunlearn.charts.labels import categories
 from memunlearn.results.figure_data import mask_grid, set_rows
 from memunlearn.results.figures import before_after, em_nll, mask, run_charts, training
+from memunlearn.scoring.metric import Unit
+from memunlearn.scoring.metrics import EM, METRICS
 
 
 def charts(n=5):
@@ -31,6 +35,34 @@ def test_the_training_curve_is_tokens_above_kl():
     assert [series.label for series in kl.series] == ["retain_val KL"]
     looks = [(series.colour, series.marker, series.dash) for series in drawn.values()]
     assert len({look[0] for look in looks}) == len({look[1:] for look in looks}) == len(looks)
+
+
+def test_a_metric_that_is_checked_has_a_line(monkeypatch):
+    agreement = dataclasses.replace(
+        EM, key="agreement", label="agreement", unit=Unit("% of positions", lambda _: 1.0, scale=100.0), checked=("retain_val",)
+    )
+    monkeypatch.setattr("memunlearn.results.figures.METRICS", [*METRICS, agreement])
+    curve = [{"step": 1, "check/forget_em": 50.0, "check/retain_val_agreement": 0.75, "check/retain_val_kl": 0.1}]
+    panels = training(curve).panels
+    assert [(panel.y_label, [series.label for series in panel.series]) for panel in panels] == [
+        ("tokens", ["forget EM"]),
+        ("nats per token", ["retain_val KL"]),
+        ("% of positions", ["retain_val agreement"]),
+    ]
+    assert panels[2].series[0].y == [75.0]
+
+
+def test_the_lines_of_a_check_in_their_order():
+    names = ("forget_em", "forget_em_p95", "forget_longest_run", "forget_longest_common_run", "alternative_em")
+    curve = [{"step": 1, **{f"check/{name}": 1.0 for name in (*reversed(names), "bystander_val_em")}}]
+    (panel,) = training(curve).panels
+    assert [series.label for series in panel.series] == [
+        "forget EM",
+        "forget longest run",
+        "forget longest common run",
+        "alternative EM",
+        "bystander_val EM",
+    ]
 
 
 @pytest.mark.parametrize(

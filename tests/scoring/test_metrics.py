@@ -121,6 +121,7 @@ def test_columns_of_paragraphs_parquet_follow_from_the_source():
 def test_names_in_checks():
     assert EM.check_name("bystander_val") == "bystander_val_em"
     assert ALTERNATIVE_EM.check_name("forget") == "alternative_em"
+    assert EM.label_of("retain") == "retain EM" and ALTERNATIVE_NLL.label_of("forget") == "alternative NLL"
 
 
 def test_a_row_has_one_decimal_fewer_than_a_mean():

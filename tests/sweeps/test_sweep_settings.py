@@ -1,6 +1,7 @@
 import fake_sweeps
 from fake_sweeps import config
 
+from memunlearn.results.old_names import config_today
 from memunlearn.sweeps.runs import Run
 from memunlearn.sweeps.settings import also_different, comparable, repeated, seed_name, settings_of
 
@@ -11,7 +12,7 @@ def runs(*configs):
             folder=str(i),
             state="finished",
             result={"before": {}, "after": {}},
-            config=one,
+            config=config_today(one),
             overrides=(),
             paragraphs=(),
             curve=(),
