@@ -40,6 +40,7 @@ def cached(
     store: Store | None,
     name: str,
     key: Key,
+    *,
     make: Callable[[Path | None], Value],
     pack: Callable[[Value], Tensors],
     unpack: Callable[[Tensors], Value],

@@ -22,7 +22,7 @@ Value = float | None
 Marker = Literal["o", "^", "s", "D", "v", "P", "none"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Series:
     """Points, or a line through them: x, y [n]; low, high [n]: a 95 % interval, or nothing.
 
@@ -40,7 +40,7 @@ class Series:
     text: list[str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Lines:
     """Series as lines; an interval is a band around its line."""
 
@@ -55,7 +55,7 @@ class Lines:
     kind: Literal["lines"] = "lines"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scatter:
     """Series as points."""
 
@@ -68,7 +68,7 @@ class Scatter:
     kind: Literal["scatter"] = "scatter"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Heat:
     """A heat map: values [rows, columns], row 0 at the top.
 
@@ -90,7 +90,7 @@ class Heat:
     kind: Literal["heat"] = "heat"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Group:
     """Values of one box, such as one number a paragraph; None is not drawn.
 
@@ -106,7 +106,7 @@ class Group:
     text: list[str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Distributions:
     """Every group's values as points under a box with its median and quartiles, and if asked for a dotted line at its mean."""
 
@@ -140,7 +140,7 @@ class Estimate:
     high: Value = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimates:
     """Rows below each other, the first at the top, along one x axis with a line at 0."""
 
@@ -161,7 +161,7 @@ class Violin:
     below: list[Value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Violins:
     """Densities of many values, rows below each other, the first at the top; the mean of each is a stroke across."""
 
@@ -176,7 +176,7 @@ class Violins:
 Panel = Annotated[Lines | Scatter | Heat | Distributions | Bars | Estimates | Violins, Field(discriminator="kind")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """One figure of one or more panels.
 

@@ -25,7 +25,7 @@ ENTRY = "entry"
 NUMBER = ".4~g"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """What a legend says of a series. nth: among the bars of a category."""
 

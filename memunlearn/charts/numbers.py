@@ -27,7 +27,7 @@ def short(value: Value) -> Value:
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Box:
     """Quartiles, mean, and the outermost values within 1.5 interquartile ranges of the quartiles."""
 
@@ -47,7 +47,14 @@ def box_of(values: Iterable[Value]) -> Box | None:
     first, median, third = np.percentile(known, [25, 50, 75])
     reach = WHISKER * (third - first)
     inside = known[(known >= first - reach) & (known <= third + reach)]
-    return Box(*map(float, (inside.min(), first, median, third, inside.max(), known.mean())))
+    return Box(
+        low=float(inside.min()),
+        first=float(first),
+        median=float(median),
+        third=float(third),
+        high=float(inside.max()),
+        mean=float(known.mean()),
+    )
 
 
 def density(values: Iterable[Value]) -> tuple[list[float], list[float]]:

@@ -22,7 +22,7 @@ from memunlearn.caching.keys import Key, tensor_digest
 from memunlearn.caching.store import Store, cached
 from memunlearn.evaluation.suite import Baseline, measure_base
 from memunlearn.files.writing import remove_leftovers
-from memunlearn.localization.weight_attribution import Attribution, Names, Scores
+from memunlearn.localization.weight_attribution import Asked, Attribution, Scores
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
 from memunlearn.paragraphs.download import cache_root
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
@@ -79,9 +79,9 @@ class BaseMeasurements:
             self.store,
             "scores",
             self._key("scores", VERSIONS["scores"], {"rows": _rows(paragraphs)}, metrics=_metrics()),
-            lambda _: score(self.model, paragraphs, batch_size, description=description),
-            ParagraphScores.tensors,
-            ParagraphScores.of_tensors,
+            make=lambda _: score(self.model, paragraphs, batch_size, description=description),
+            pack=ParagraphScores.tensors,
+            unpack=ParagraphScores.of_tensors,
         )
 
     def own(self, paragraphs: ParagraphSet, batch_size: int, description: str) -> ParagraphSet:
@@ -97,9 +97,9 @@ class BaseMeasurements:
             self.store,
             "own continuations",
             self._key("own", VERSIONS["own"], {"rows": _rows(paragraphs)}),
-            make,
-            lambda continuations: {"said": continuations},
-            lambda tensors: tensors["said"],
+            make=make,
+            pack=lambda continuations: {"said": continuations},
+            unpack=lambda tensors: tensors["said"],
         )
         return paragraphs.with_continuations(said)
 
@@ -108,6 +108,7 @@ class BaseMeasurements:
         model: PreTrainedModel,
         paragraphs: ParagraphSet,
         clusters: Tensor,
+        *,
         batch_size: int,
         name: str,
         with_own: bool = True,
@@ -117,7 +118,9 @@ class BaseMeasurements:
         self._check(model)
 
         def make(large: Path | None) -> Baseline:
-            return measure_base(model, paragraphs, clusters, batch_size, name, with_own, large or directory)
+            return measure_base(
+                model, paragraphs, clusters, batch_size=batch_size, name=name, with_own=with_own, directory=large or directory
+            )
 
         def pack(baseline: Baseline) -> dict[str, Tensor]:
             tensors = {**baseline.scores.tensors(), "hidden": baseline.states.hidden}
@@ -131,7 +134,7 @@ class BaseMeasurements:
         if not len(paragraphs):
             return make(None)
         key = self._key("baseline", VERSIONS["baseline"], {"rows": _rows(paragraphs)}, with_own=with_own, metrics=_metrics())
-        return cached(self.store, "baselines", key, make, pack, unpack)
+        return cached(self.store, "baselines", key, make=make, pack=pack, unpack=unpack)
 
     def hidden_states(
         self,
@@ -149,11 +152,11 @@ class BaseMeasurements:
             self.store,
             "hidden states",
             self._key("hidden", VERSIONS["hidden"], {"rows": _rows(paragraphs)}, block=block),
-            lambda large: hidden_states(
+            make=lambda large: hidden_states(
                 model, block, paragraphs, batch_size, directory=large or directory, description=description
             ),
-            lambda hidden: {"hidden": hidden},
-            lambda tensors: tensors["hidden"],
+            pack=lambda hidden: {"hidden": hidden},
+            unpack=lambda tensors: tensors["hidden"],
         )
 
     def alternatives(
@@ -181,9 +184,9 @@ class BaseMeasurements:
             self.store,
             "alternatives",
             key,
-            lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size),
-            pack,
-            unpack,
+            make=lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size),
+            pack=pack,
+            unpack=unpack,
         )
 
     def attribution(self, method: Attribution) -> Attribution:
@@ -218,41 +221,33 @@ class _StoredAttribution:
     measurements: BaseMeasurements
     method: Any
 
-    def __call__(
-        self,
-        model: PreTrainedModel,
-        names: Names,
-        forget: ParagraphSet,
-        retain: ParagraphSet,
-        batch_size: int,
-        seed: int,
-    ) -> Scores:
-        self.measurements._check(model)
+    def __call__(self, asked: Asked) -> Scores:
+        self.measurements._check(asked.model)
 
         def make(_: Path | None) -> Scores:
-            scores: Scores = self.method(model, names, forget, retain, batch_size, seed)
+            scores: Scores = self.method(asked)
             return scores
 
-        if len(forget) < 2:
+        if len(asked.forget) < 2:
             return make(None)
         kind, uses = type(self.method), self.method.depends_on
         key = self.measurements._key(
             "attribution",
             self.method.version,
-            {"forget": _rows(forget), "retain": _rows(retain) if "retain" in uses else None},
+            {"forget": _rows(asked.forget), "retain": _rows(asked.retain) if "retain" in uses else None},
             method=f"{kind.__module__}.{kind.__qualname__}",
             settings=dataclasses.asdict(self.method),
-            names=sorted(names),
-            seed=seed if "seed" in uses else None,
+            names=sorted(asked.names),
+            seed=asked.seed if "seed" in uses else None,
         )
-        device = model.device
+        device = asked.model.device
         return cached(
             self.measurements.store,
             "attributions",
             key,
-            make,
-            lambda scores: scores,
-            lambda tensors: {name: tensors[name].to(device) for name in names},
+            make=make,
+            pack=lambda scores: scores,
+            unpack=lambda tensors: {name: tensors[name].to(device) for name in asked.names},
         )
 
 

@@ -108,7 +108,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     rows = chosen.rows
     compared = patch is not None or base is not model
     if compared:
-        baseline = measurements.baseline(base, rows, chosen.clusters, cfg.batch_size, "with the base model")
+        baseline = measurements.baseline(base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model")
         base_em = baseline.scores.em
         if patch is not None:
             apply_patch(model, patch)
@@ -151,7 +151,9 @@ def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:
     """Rows that no patch knows the roles of: sets are made of them when the base model has scored them."""
     rows = paragraphs.all_rows
     bins: list[str | None] = [*paragraphs.bins_of_origin] or [None] * len(rows)
-    return RunRows(rows, (), cluster_rows(rows.text), bins, paragraphs.self_generated, {})
+    return RunRows(
+        rows=rows, names=(), clusters=cluster_rows(rows.text), bins=bins, self_generated=paragraphs.self_generated, found={}
+    )
 
 
 def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool]) -> int:

@@ -84,6 +84,6 @@ def write_findings(directory: Path, result: Mapping[str, Any], findings: Sequenc
     with afterwards.attempt(f"figures or {PAGE} were not written: run the command again, what was found is kept in the folder"):
         pictures = [picture(chart) for finding in findings for chart in finding.charts]
         write_pictures(directory / "figures", pictures)
-        page = localization_page(findings, pictures, result["config"], result["environment"], result["notes"])
+        page = localization_page(findings, pictures, result["config"], environment=result["environment"], notes=result["notes"])
         write_text(directory / PAGE, page)
     write_json(directory / LOCALIZATION, result)

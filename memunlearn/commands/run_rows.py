@@ -30,7 +30,7 @@ class Pool:
         return Pool(paragraphs.description, paragraphs.all_rows, paragraphs.bins_of_origin, paragraphs.self_generated)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunRows:
     """The rows by role, each role in the order of the run; then those of no role, as `unknown`.
 
@@ -80,12 +80,12 @@ def find_rows(roles: Roles, pools: Sequence[Pool], given: Pool | None) -> RunRow
     )
     chosen = rows.select(positions + unknown)
     return RunRows(
-        chosen,
-        names + [UNKNOWN] * len(unknown),
-        _clusters(chosen, torch.tensor(clusters)),
-        [bins[place] for place in positions + unknown],
-        any(pool.self_generated for pool in everywhere),
-        found,
+        rows=chosen,
+        names=names + [UNKNOWN] * len(unknown),
+        clusters=_clusters(chosen, torch.tensor(clusters)),
+        bins=[bins[place] for place in positions + unknown],
+        self_generated=any(pool.self_generated for pool in everywhere),
+        found=found,
     )
 
 

@@ -38,27 +38,23 @@ from memunlearn.commands.resuming import (
     remembered,
     same_inputs,
 )
+from memunlearn.commands.run_checks import check_run, mask_strategy
 from memunlearn.commands.run_folder import result_of, write_run
-from memunlearn.commands.search import check_search
 from memunlearn.commands.settings import check_settings, in_place_of_null
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.files.writing import remove_leftovers
-from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
-from memunlearn.objectives.material import Objective, check_objective
+from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
-from memunlearn.paragraphs.batches import protected_rows_a_batch
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.checkpoints import WholeCheckpoints
 from memunlearn.unlearning.ingredients import Ingredients, KeepTrial
-from memunlearn.unlearning.optimizers import check_optimizer
-from memunlearn.unlearning.per_paragraph import PerParagraph
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
@@ -100,12 +96,12 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
             print(f"{directory} is complete: nothing to resume")
             return RunResult(directory, finished)
         with damage_named(directory / CONFIG):
-            _check(cfg, call)
+            check_run(cfg, call)
         resume_from, curve_rows = checkpoint_of(directory)
     remove_leftovers(directory)
     quiet_libraries()
     device = choose_device(cfg.trainer.accelerator)
-    _check(cfg, call)
+    check_run(cfg, call)
     place = environment(device)
     lightning.seed_everything(cfg.seeds.training, workers=True, verbose=False)
     inputs = input_digests(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
@@ -146,8 +142,19 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
         place = place | {"command": command}
-        result = result_of(config, place, outcome, given.preparation, given.weights, seconds, notes) | {"inputs": inputs}
-        write_run(directory, result, outcome, given.preparation, loaded, notes, loggers, afterwards)
+        result = result_of(
+            config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes
+        ) | {"inputs": inputs}
+        write_run(
+            directory,
+            result,
+            outcome,
+            preparation=given.preparation,
+            loaded=loaded,
+            notes=notes,
+            loggers=loggers,
+            afterwards=afterwards,
+        )
         with afterwards.attempt("it did not reach its logger whole"):
             track_result(loggers, directory, result)
         failed = outcome.stopped_because == "nan"
@@ -185,64 +192,9 @@ def _diverged(result: dict[str, Any], directory: Path) -> str:
     return f"the loss became NaN {where}: lower optimizer.lr or objective.forget_weight"
 
 
-def _check(cfg: DictConfig, call: Call) -> None:
-    """Refuses what is not tested, before any work."""
-    check_search(cfg, call)
-    trainer = cfg.trainer
-    nodes = trainer.get("num_nodes", 1)
-    if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device") or nodes not in (1, "1"):
-        where = f" on trainer.num_nodes={nodes}" if nodes not in (1, "1") else ""
-        raise UserError(
-            f"trainer.devices={trainer.devices} with trainer.strategy={trainer.strategy}{where} is not tested: use one device "
-            "of one node: trainer.devices=1 "
-            "trainer.strategy=auto (run several jobs of a sweep side by side instead)"
-        )
-    if str(trainer.precision) not in ("32", "32-true", "bf16-mixed"):
-        raise UserError(
-            f"trainer.precision={trainer.precision}: deltas are trained in fp32, since lower precision rounds small ones away: "
-            "use 32-true or bf16-mixed"
-        )
-    if "stop" not in cfg and trainer.max_steps < 1:
-        raise UserError(f"trainer.max_steps={trainer.max_steps} without a stop rule would never end: set 1 or more")
-    if cfg.save_model and isinstance(instantiate(cfg.protocol), PerParagraph):
-        raise UserError(
-            "save_model=true with protocol=per_paragraph: every trial has a model of its own; leave it out, and bake a trial's "
-            "patch with `python -m memunlearn.models apply`"
-        )
-    if not isinstance(cfg.callbacks, DictConfig):
-        raise UserError(f"callbacks={cfg.callbacks} must be callbacks by name, as in conf/callbacks/default.yaml")
-    # Built once for nothing, so that a setting they refuse does not cost a run.
-    if cfg.paragraphs.get("protected") is not None:
-        protected_rows_a_batch(cfg.batch_size, cfg.paragraphs.protected_share)
-    for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
-        instantiate(group)
-    check_objective(instantiate(cfg.objective))
-    if cfg.get("stop"):
-        instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
-    _strategy(cfg)
-    for name, build in (("optimizer", _build_optimizer), ("trainer", _build_trainer)):
-        try:
-            build(cfg)
-        except Exception as error:  # PyTorch's and Lightning's checks raise ValueError, TypeError and errors of their own
-            raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
-
-
-def _build_optimizer(cfg: DictConfig) -> None:
-    check_optimizer(instantiate(cfg.optimizer))
-
-
-def _build_trainer(cfg: DictConfig) -> None:
-    alone(instantiate(cfg.trainer, _partial_=True))(logger=False, enable_checkpointing=False)
-
-
-def _strategy(cfg: DictConfig) -> MaskStrategy:
-    strategy: MaskStrategy = instantiate(cfg.mask, _convert_="all")
-    return strategy
-
-
 def _weights(cfg: DictConfig, loaded: LoadedModel) -> list[WeightTensor]:
     """The eligible weights; refuses here, not after the corpus was scored, an unknown architecture and a filter on nothing."""
-    strategy = _strategy(cfg)
+    strategy = mask_strategy(cfg)
     weights = eligible_weights(loaded.model, loaded.patterns)
     passing_positions(weights, Filter(strategy.layers, strategy.components, strategy.heads))
     return weights
@@ -267,7 +219,7 @@ def _ingredients(
         model=loaded.model,
         weights=weights,
         preparation=preparation,
-        strategy=_strategy(cfg),
+        strategy=mask_strategy(cfg),
         attribution=measurements.attribution(instantiate(cfg.attribution)),
         objective=objective,
         optimizer=instantiate(cfg.optimizer),

@@ -36,7 +36,7 @@ WHAT_IT_IS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Demo:
     """Everything that decides what the demo is.
 
@@ -183,8 +183,13 @@ class DemoSource:
             ]
         )
         counts = ", ".join(f"{len(ids)} {role}" for role, ids in roles.items())
-        return LoadedParagraphs(f"demo: {counts} rows", corpus=corpus)
+        return LoadedParagraphs(description=f"demo: {counts} rows", corpus=corpus)
 
     def _own(self) -> FileSource:
-        lengths = self.demo.prefix_length, self.demo.continuation_length
-        return FileSource(*lengths, path=self.path, column=self.column, bos=self.bos)
+        return FileSource(
+            prefix_length=self.demo.prefix_length,
+            continuation_length=self.demo.continuation_length,
+            path=self.path,
+            column=self.column,
+            bos=self.bos,
+        )

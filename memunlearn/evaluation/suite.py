@@ -69,6 +69,7 @@ def measure_base(
     model: PreTrainedModel,
     paragraphs: ParagraphSet,
     clusters: Tensor,
+    *,
     batch_size: int,
     name: str,
     with_own: bool = True,
@@ -93,7 +94,7 @@ def measure(model: PreTrainedModel, baseline: Baseline, batch_size: int, name: s
     Self-EM needs no decoding: it is EM on the base model's own continuations (one more teacher-forced pass).
     """
     label = None if name is None else f"scoring {name}"
-    scores = score(model, baseline.paragraphs, batch_size, baseline.states, description=label)
+    scores = score(model, baseline.paragraphs, batch_size, reference=baseline.states, description=label)
     if baseline.own is None:
         return Measurement(baseline.clusters, scores, None)
     differs = (baseline.own.ids != baseline.paragraphs.ids).any(1)

@@ -33,6 +33,7 @@ def activation_patching(
     model: PreTrainedModel,
     weights: Sequence[WeightTensor],
     twins: Twins,
+    *,
     per_head: bool = False,
     min_difference: float = 0.1,
     batch_size: int = 16,
@@ -70,7 +71,9 @@ def activation_patching(
         for base, donor in ((0, 1), (1, 0)):
             for i, position in enumerate(positions):
                 given = {name: values[donor, i] for name, values in activations.items()}
-                patched = patched_nll(model, sites, cells, pair[base], position, given, batch_size)
+                patched = patched_nll(
+                    model, sites, cells, ids=pair[base], position=position, given=given, batch_size=batch_size
+                )
                 effects[row, base, i] = (patched - nll[row, base]) / (nll[row, donor] - nll[row, base])
     return Labelled(
         {"row": range(n), "direction": DIRECTIONS, "position": POSITIONS, "cell": cells.labels},
@@ -88,6 +91,7 @@ def patched_nll(
     model: PreTrainedModel,
     sites: Sequence[ActivationSite],
     cells: Cells,
+    *,
     ids: Tensor,
     position: int,
     given: Mapping[str, Tensor],

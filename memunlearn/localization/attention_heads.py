@@ -84,6 +84,7 @@ def attention_heads(
     model: PreTrainedModel,
     prefixes: Tensor,
     frequency: Tensor,
+    *,
     sets: Tensor,
     batch_size: int = 16,
     weights: Tensor | None = None,

@@ -106,7 +106,7 @@ def link_heads(
 
     def along(rows: np.ndarray, signs: np.ndarray | None = None) -> Link:
         weight = weights[rows] if signs is None else weights[rows] * torch.from_numpy(signs[rows])
-        return link(attention[rows], places[rows], shuffled, weight, device=device)
+        return link(attention[rows], places[rows], shuffled, weights=weight, device=device)
 
     def by_head(one: Link) -> tuple[np.ndarray, np.ndarray]:
         return one.tau[0].reshape(layers, heads), linked_p(one.z).reshape(layers, heads)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +15,12 @@ from transformers import PreTrainedModel
 from memunlearn.errors import UserError
 from memunlearn.localization.planting import Outcome, PlantedState, Recipe, plant_paragraphs
 from memunlearn.localization.weight_attribution import (
+    Asked,
     Attribution,
     Contrastive,
     Fisher,
     Gradient,
     GradientTimesWeight,
-    Names,
     Scores,
     attribute,
 )
@@ -35,17 +37,9 @@ Indices = Mapping[str, Tensor | None]
 class RandomScores:
     """Uniform scores: what an attribution that knows nothing finds."""
 
-    def __call__(
-        self,
-        model: PreTrainedModel,
-        names: Names,
-        forget: ParagraphSet,
-        retain: ParagraphSet,
-        batch_size: int,
-        seed: int,
-    ) -> Scores:
-        generator = torch.Generator().manual_seed(seed)
-        shapes = {name: model.get_parameter(name).shape for name in names}
+    def __call__(self, asked: Asked) -> Scores:
+        generator = torch.Generator().manual_seed(asked.seed)
+        shapes = {name: asked.model.get_parameter(name).shape for name in asked.names}
         return {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
 
 
@@ -53,10 +47,8 @@ class RandomScores:
 class Magnitude:
     """|w|: what knows no paragraph, but that training made some weights large."""
 
-    def __call__(
-        self, model: PreTrainedModel, names: Names, forget: ParagraphSet, retain: ParagraphSet, batch_size: int, seed: int
-    ) -> Scores:
-        return {name: model.get_parameter(name).detach().abs() for name in names}
+    def __call__(self, asked: Asked) -> Scores:
+        return {name: asked.model.get_parameter(name).detach().abs() for name in asked.names}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +57,11 @@ class Moved:
 
     base: PreTrainedModel
 
-    def __call__(
-        self, model: PreTrainedModel, names: Names, forget: ParagraphSet, retain: ParagraphSet, batch_size: int, seed: int
-    ) -> Scores:
-        return {name: (model.get_parameter(name).detach() - self.base.get_parameter(name).detach()).abs() for name in names}
+    def __call__(self, asked: Asked) -> Scores:
+        moved = {
+            name: asked.model.get_parameter(name).detach() - self.base.get_parameter(name).detach() for name in asked.names
+        }
+        return {name: change.abs() for name, change in moved.items()}
 
 
 RANDOM, MAGNITUDE, MOVED = "random", "magnitude", "moved"
@@ -82,7 +75,7 @@ METHODS: Mapping[str, Attribution] = {
 """Every attribution of `weight_attribution`, by the name of its config, and random scores."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Answer:
     """What the attributions find of one plant, in the model of one level or (level None) in the unplanted base model.
 
@@ -129,6 +122,7 @@ def find(
     model: PreTrainedModel,
     weights: Sequence[WeightTensor],
     truths: Mapping[str, np.ndarray],
+    *,
     paragraphs: ParagraphSet,
     retain: ParagraphSet,
     batch_size: int,
@@ -143,7 +137,7 @@ def find(
     names = [weight.name for weight in weights]
     found: dict[str, dict[str, Retrieval]] = {plant: {} for plant in truths}
     for label, method in methods.items():
-        scores = attribute(model, names, paragraphs, retain, method, batch_size, seed)
+        scores = attribute(model, names, paragraphs, retain, method=method, batch_size=batch_size, seed=seed)
         flat = torch.cat([scores[name].flatten().cpu() for name in names])
         if number := int(flat.isnan().sum()):
             raise UserError(
@@ -172,6 +166,7 @@ def known_answer(
     model: PreTrainedModel,
     weights: Sequence[WeightTensor],
     plants: Mapping[str, Indices],
+    *,
     rows: Rows,
     reference: ReferenceStates,
     recipe: Recipe,
@@ -185,22 +180,25 @@ def known_answer(
     """
     truths = {name: planted_positions(indices, weights) for name, indices in plants.items()}
     nll = score(model, rows.planted, batch_size)
-    unplanted = PlantedState(0.0, "unplanted", model, 0, nll.em, nll.nll)
-    null = answers_of(unplanted, None, truths, model, weights, rows, batch_size, seed)
+    unplanted = PlantedState(level=0.0, outcome="unplanted", model=model, steps=0, em=nll.em, nll=nll.nll)
+    null = answers_of(unplanted, None, truths, base=model, weights=weights, rows=rows, batch_size=batch_size, seed=seed)
     for number, (plant, indices) in enumerate(plants.items()):
         yield null[plant]
-        states = plant_paragraphs(model, indices, rows.planted, rows.retain, reference, recipe, seed)
+        states = plant_paragraphs(model, indices, rows.planted, keep=rows.retain, reference=reference, recipe=recipe, seed=seed)
         for place, state in enumerate(states):
             # Random scores of every state are drawn anew; of the attributions, only the Fisher's labels depend on the seed.
             drawn = seed + 1 + place + number * len(recipe.levels)
             truth = {plant: truths[plant]}
-            yield answers_of(state, state.level, truth, model, weights, rows, batch_size, drawn)[plant]
+            yield answers_of(
+                state, state.level, truth, base=model, weights=weights, rows=rows, batch_size=batch_size, seed=drawn
+            )[plant]
 
 
 def answers_of(
     state: PlantedState,
     level: float | None,
     truths: Mapping[str, np.ndarray],
+    *,
     base: PreTrainedModel,
     weights: Sequence[WeightTensor],
     rows: Rows,
@@ -208,19 +206,26 @@ def answers_of(
     seed: int,
 ) -> dict[str, Answer]:
     """What is found of each truth in a state's model, by its name; nothing where there is no model."""
-    same = (state.outcome, state.steps, state.em, state.nll)
+    same: dict[str, Any] = {"level": level, "outcome": state.outcome, "steps": state.steps, "em": state.em, "nll": state.nll}
     if state.model is None:
-        return {plant: Answer(plant, level, *same, None, {}, {}, None, None) for plant in truths}
+        nothing: dict[str, Any] = {"retain_nll": None, "found": {}, "other": {}, "magnitude": None, "moved": None}
+        return {plant: Answer(plant=plant, **same, **nothing) for plant in truths}
     model, retain = state.model, rows.retain
-    found = find(model, weights, truths, rows.planted, retain, batch_size, seed)
-    of_paragraphs = {name: method for name, method in METHODS.items() if name != RANDOM}
-    other = find(model, weights, truths, rows.other, retain, batch_size, seed, of_paragraphs)
+    search = partial(find, model, weights, truths, retain=retain, batch_size=batch_size, seed=seed)
+    found = search(paragraphs=rows.planted)
+    other = search(paragraphs=rows.other, methods={name: method for name, method in METHODS.items() if name != RANDOM})
     blind: dict[str, Attribution] = {MAGNITUDE: Magnitude()} | ({} if model is base else {MOVED: Moved(base)})
-    by_weights = find(model, weights, truths, rows.planted, retain, batch_size, seed, blind)
+    by_weights = search(paragraphs=rows.planted, methods=blind)
     kept = float(score(model, retain, batch_size).nll.mean())
     return {
         plant: Answer(
-            plant, level, *same, kept, found[plant], other[plant], by_weights[plant][MAGNITUDE], by_weights[plant].get(MOVED)
+            plant=plant,
+            **same,
+            retain_nll=kept,
+            found=found[plant],
+            other=other[plant],
+            magnitude=by_weights[plant][MAGNITUDE],
+            moved=by_weights[plant].get(MOVED),
         )
         for plant in truths
     }

@@ -49,7 +49,7 @@ model stood there before the first. The last two are said of every level of a pl
 """
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PlantedState:
     """The planted model at a level of remaining loss: the first step whose mean NLL is at most `level`, above the next one.
 
@@ -81,6 +81,7 @@ def plant_paragraphs(
     model: PreTrainedModel,
     indices: Mapping[str, Tensor | None],
     paragraphs: ParagraphSet,
+    *,
     keep: ParagraphSet,
     reference: ReferenceStates,
     recipe: Recipe,
@@ -131,14 +132,19 @@ def plant_paragraphs(
         optimizer.step()
     if len(visits) < len(levels):
         outcome: Outcome = "not recited at the end" if low_enough else "lowest level not reached"
-        yield from (PlantedState(level, outcome, None, here.steps, here.em, here.nll) for level in levels)
+        yield from (
+            PlantedState(level=level, outcome=outcome, model=None, steps=here.steps, em=here.em, nll=here.nll)
+            for level in levels
+        )
         return
     for level, visit in zip(levels, visits, strict=True):
         if visit.deltas is None:
-            yield PlantedState(level, "passed over", None, visit.steps, visit.em, visit.nll)
+            yield PlantedState(level=level, outcome="passed over", model=None, steps=visit.steps, em=visit.em, nll=visit.nll)
         else:
             _set_values(deltas, visit.deltas)
-            yield PlantedState(level, "planted", bake(copied), visit.steps, visit.em, visit.nll)
+            yield PlantedState(
+                level=level, outcome="planted", model=bake(copied), steps=visit.steps, em=visit.em, nll=visit.nll
+            )
 
 
 def _values(deltas: Sequence[Tensor]) -> list[Tensor]:

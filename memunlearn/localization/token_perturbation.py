@@ -51,6 +51,7 @@ def perturb_tokens(
     model: PreTrainedModel,
     paragraphs: ParagraphSet,
     replacements: int = 1,
+    *,
     second_likely: bool = True,
     seed: int = 0,
     batch_size: int = 16,
@@ -100,14 +101,14 @@ def perturb_tokens(
             tokens[rows, from_here:, -1] = likely.cpu()
         del logits
         if cache is not None and not int(rows[0]):
-            reuse = _agrees(model, ids[:1], tokens[rows[:1], p - 1, :1].to(ids), cache, p, length)
+            reuse = _agrees(model, ids[:1], tokens[rows[:1], p - 1, :1].to(ids), cache=cache, p=p, length=length)
         for position in range(p):
             there = (tokens[rows[0], position] >= 0).nonzero().flatten()
             if not len(there):
                 continue
             new = tokens[rows][:, position, there].to(ids)
             kept = cache if reuse else None
-            logits = _perturbed_logits(model, ids, new, position, kept, length)
+            logits = _perturbed_logits(model, ids, new, position=position, cache=kept, length=length)
             labels = ids[:, p:].repeat_interleave(len(there), 0)
             scores = _scores(logits, labels)
             for all_scores, found in zip((em, nll), scores, strict=True):
@@ -136,11 +137,13 @@ def decode_alternatives(
     """
     positions = torch.arange(paragraphs.prefix_length).repeat_interleave(len(perturbations.labels["replacement"]))
     tokens, em = perturbations["tokens"].flatten(1), perturbations["em"].flatten(1)
-    return choose_perturbations(model, paragraphs, positions, tokens, em, order(perturbations), batch_size)
+    return choose_perturbations(
+        model, paragraphs, positions, tokens=tokens, em=em, order=order(perturbations), batch_size=batch_size
+    )
 
 
 def _perturbed_logits(
-    model: PreTrainedModel, ids: Tensor, new: Tensor, position: int, cache: DynamicCache | None, length: int
+    model: PreTrainedModel, ids: Tensor, new: Tensor, *, position: int, cache: DynamicCache | None, length: int
 ) -> Tensor:
     """Logits [B * R, C, V] of ids [B, I] with each of new [B, R] at the position; cache: of the unperturbed ids."""
     times = new.shape[1]
@@ -161,12 +164,12 @@ def _perturbed_logits(
     return logits
 
 
-def _agrees(model: PreTrainedModel, ids: Tensor, new: Tensor, cache: DynamicCache, p: int, length: int) -> bool:
+def _agrees(model: PreTrainedModel, ids: Tensor, new: Tensor, *, cache: DynamicCache, p: int, length: int) -> bool:
     """Whether reusing keys and values up to the last prefix token gives the logits of a plain pass, for one row [1, I]."""
     first = DynamicCache([(keys[:1], values[:1]) for keys, values in _keys_and_values(cache)])
     if int(new) < 0:
         new = (ids[:, p - 1 : p] + 1) % model.config.vocab_size
-    plain, reused = (_perturbed_logits(model, ids, new, p - 1, kept, length) for kept in (None, first))
+    plain, reused = (_perturbed_logits(model, ids, new, position=p - 1, cache=kept, length=length) for kept in (None, first))
     return torch.allclose(plain, reused, rtol=SAME, atol=SAME)
 
 

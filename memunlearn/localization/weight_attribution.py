@@ -25,22 +25,27 @@ Names = Sequence[str]
 Scores = dict[str, Tensor]
 
 
-class Attribution(Protocol):
-    """names: the parameters to score; forget: rows of the objective's forget term; retain: retain_train rows.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """What an attribution is asked: to score the parameters `names` of a model.
 
-    For its scores to be kept between runs a method is a dataclass with a `version`, raised whenever they would come out
+    forget: rows of the objective's forget term. retain: retain_train rows. batch_size: rows a pass. seed: of what it draws.
+    """
+
+    model: PreTrainedModel
+    names: Names
+    forget: ParagraphSet
+    retain: ParagraphSet
+    batch_size: int
+    seed: int
+
+
+class Attribution(Protocol):
+    """For its scores to be kept between runs a method is a dataclass with a `version`, raised whenever they would come out
     differently, and `depends_on`: which of "retain" and "seed" it makes use of.
     """
 
-    def __call__(
-        self,
-        model: PreTrainedModel,
-        names: Names,
-        forget: ParagraphSet,
-        retain: ParagraphSet,
-        batch_size: int,
-        seed: int,
-    ) -> Scores: ...
+    def __call__(self, asked: Asked) -> Scores: ...
 
 
 def nll_gradient(model: PreTrainedModel, names: Names, paragraphs: ParagraphSet, batch_size: int) -> Scores:
@@ -84,16 +89,8 @@ class Gradient:
     version: ClassVar[int] = 1
     depends_on: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(
-        self,
-        model: PreTrainedModel,
-        names: Names,
-        forget: ParagraphSet,
-        retain: ParagraphSet,
-        batch_size: int,
-        seed: int,
-    ) -> Scores:
-        return {name: g.abs() for name, g in nll_gradient(model, names, forget, batch_size).items()}
+    def __call__(self, asked: Asked) -> Scores:
+        return {name: g.abs() for name, g in _gradient(asked, asked.forget).items()}
 
 
 @dataclass(frozen=True)
@@ -103,17 +100,9 @@ class GradientTimesWeight:
     version: ClassVar[int] = 1
     depends_on: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(
-        self,
-        model: PreTrainedModel,
-        names: Names,
-        forget: ParagraphSet,
-        retain: ParagraphSet,
-        batch_size: int,
-        seed: int,
-    ) -> Scores:
-        weights = _parameters(model, names)
-        return {name: (g * weights[name].detach()).abs() for name, g in nll_gradient(model, names, forget, batch_size).items()}
+    def __call__(self, asked: Asked) -> Scores:
+        weights = _parameters(asked.model, asked.names)
+        return {name: (g * weights[name].detach()).abs() for name, g in _gradient(asked, asked.forget).items()}
 
 
 @dataclass(frozen=True)
@@ -126,16 +115,8 @@ class Contrastive:
     version: ClassVar[int] = 1
     depends_on: ClassVar[tuple[str, ...]] = ("retain",)
 
-    def __call__(
-        self,
-        model: PreTrainedModel,
-        names: Names,
-        forget: ParagraphSet,
-        retain: ParagraphSet,
-        batch_size: int,
-        seed: int,
-    ) -> Scores:
-        g, r = (nll_gradient(model, names, rows, batch_size) for rows in (forget, retain))
+    def __call__(self, asked: Asked) -> Scores:
+        g, r = _gradient(asked, asked.forget), _gradient(asked, asked.retain)
         g_norm, r_norm = (torch.stack([x.norm() for x in grads.values()]).norm() for grads in (g, r))
         return {name: g[name].abs() / g_norm - r[name].abs() / r_norm for name in g}
 
@@ -152,23 +133,19 @@ class Fisher:
         if not 0 <= self.quantile <= 1:
             raise UserError(f"attribution.quantile={self.quantile} is outside 0..1")
 
-    def __call__(
-        self,
-        model: PreTrainedModel,
-        names: Names,
-        forget: ParagraphSet,
-        retain: ParagraphSet,
-        batch_size: int,
-        seed: int,
-    ) -> Scores:
-        fisher = sampled_fisher(model, names, retain, seed)
+    def __call__(self, asked: Asked) -> Scores:
+        fisher = sampled_fisher(asked.model, asked.names, asked.retain, asked.seed)
         values = torch.cat([f.flatten().cpu() for f in fisher.values()])
         rank = 1 + round(self.quantile * (len(values) - 1))
         damping = float(values.kthvalue(rank).values)
         # With quantile 0, or with weights that never matter, lambda can be 0 and F too: such a weight must not score infinity.
         damping = max(damping, float(values.mean()) * 1e-6, torch.finfo(torch.float32).tiny)
-        gradient = nll_gradient(model, names, forget, batch_size)
+        gradient = _gradient(asked, asked.forget)
         return {name: g.square() / (fisher[name] + damping) for name, g in gradient.items()}
+
+
+def _gradient(asked: Asked, paragraphs: ParagraphSet) -> Scores:
+    return nll_gradient(asked.model, asked.names, paragraphs, asked.batch_size)
 
 
 def _parameters(model: PreTrainedModel, names: Names) -> dict[str, Tensor]:
@@ -182,6 +159,7 @@ def attribute(
     names: Names,
     forget: ParagraphSet,
     retain: ParagraphSet,
+    *,
     method: Attribution | None = None,
     batch_size: int = 16,
     seed: int = 0,
@@ -195,7 +173,8 @@ def attribute(
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     model.requires_grad_(False)
     try:
-        scores = (method or Gradient())(model, names, forget, retain, batch_size, seed)
+        asked = Asked(model=model, names=names, forget=forget, retain=retain, batch_size=batch_size, seed=seed)
+        scores = (method or Gradient())(asked)
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(before[name])

@@ -59,6 +59,7 @@ def weight_noise(
     model: PreTrainedModel,
     choices: Mapping[str, Sequence[Indices]],
     paragraphs: ParagraphSet,
+    *,
     unit: float,
     scales: Sequence[float],
     seeds: Sequence[int],

@@ -69,7 +69,7 @@ class TopAttribution:
         return select_top(scores(), weights, self.fraction, filter, per_tensor)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RandomWeights:
     """mask=random: K weights drawn with the run's seed: what any choice of as many weights would do.
 

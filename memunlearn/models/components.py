@@ -13,7 +13,7 @@ from memunlearn.models.architectures import KINDS, axis_labels, layer_of, patter
 from memunlearn.models.sparse_delta import base_parameters, owner_of
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class WeightTensor:
     """One eligible weight matrix of one block.
 
@@ -74,7 +74,9 @@ def _describe(model: nn.Module, name: str, layer: int, parameter: Tensor, layout
         kinds, head_numbers = axis_labels(layout, parameter.shape[axis], heads, kv_heads)
     except ValueError as error:
         raise UserError(f"{name} cannot be '{layout}': {error}; mend model.patterns") from error
-    return WeightTensor(name, layer, (parameter.shape[0], parameter.shape[1]), axis, kinds, head_numbers)
+    return WeightTensor(
+        name=name, layer=layer, shape=(parameter.shape[0], parameter.shape[1]), axis=axis, kinds=kinds, heads=head_numbers
+    )
 
 
 def _output_axis(module: nn.Module) -> int:

@@ -28,25 +28,27 @@ def own_of_corpus(corpus: ParagraphSet, em: Tensor, seed: int, caps: Caps, say: 
     """Sets of a mixed corpus; em as in `split_by_em`. Raises UserError where too few paragraphs are non-memorized."""
     memorized = is_memorized(em, corpus.continuation_length).cpu().numpy()
     non_memorized = is_non_memorized(em, corpus.continuation_length).cpu().numpy()
-    return _own(corpus, memorized, non_memorized, seed, caps, say)
+    return _own(corpus, memorized, non_memorized, seed=seed, caps=caps, say=say)
 
 
 def own_of_pools(memorized: ParagraphSet, non_memorized: ParagraphSet, seed: int, caps: Caps, say: Continue) -> ParagraphSets:
     """Sets of two pools whose roles are known from their origin. Raises as `own_of_corpus` does."""
     everything = concatenate([memorized, non_memorized])
     from_memorized = np.arange(len(everything)) < len(memorized)
-    return _own(everything, from_memorized, ~from_memorized, seed, caps, say)
+    return _own(everything, from_memorized, ~from_memorized, seed=seed, caps=caps, say=say)
 
 
 def _own(
-    corpus: ParagraphSet, memorized: np.ndarray, non_memorized: np.ndarray, seed: int, caps: Caps, say: Continue
+    corpus: ParagraphSet, memorized: np.ndarray, non_memorized: np.ndarray, *, seed: int, caps: Caps, say: Continue
 ) -> ParagraphSets:
     forget = _choose(cluster_rows(corpus.text).numpy(), memorized, non_memorized, seed, caps)
     # What the model says may be near text that its prefix's own continuation was not: clusters are those of the new text.
     continuations = corpus.continuations.clone()
     continuations[torch.from_numpy(forget)] = say(corpus.prefixes[torch.from_numpy(forget)]).to(continuations)
     spoken = replace(corpus, ids=torch.cat([corpus.prefixes, continuations], dim=1))
-    return sets_around(spoken, cluster_rows(spoken.text).numpy(), memorized, non_memorized, forget, seed, caps)
+    return sets_around(
+        spoken, cluster_rows(spoken.text).numpy(), memorized, non_memorized=non_memorized, forget=forget, seed=seed, caps=caps
+    )
 
 
 def _choose(clusters: np.ndarray, memorized: np.ndarray, non_memorized: np.ndarray, seed: int, caps: Caps) -> np.ndarray:

@@ -40,6 +40,7 @@ def read_paragraphs(
     path: PathOrPair,
     prefix_length: int,
     continuation_length: int,
+    *,
     tokenizer: Tokenizer | None = None,
     column: str | None = None,
     bos: Bos = "auto",

@@ -17,7 +17,7 @@ from memunlearn.paragraphs.token_rows import token_rows
 from memunlearn.paths import expanded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoadedParagraphs:
     """What a source gave. Exactly one of three kinds is filled:
 
@@ -61,7 +61,7 @@ class LoadedParagraphs:
         return [label for label, members in self.bins.items() for _ in range(len(members))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileSource:
     """Local files: `path` (one mixed corpus) or sets by name, for `read_paragraphs`."""
 
@@ -84,12 +84,14 @@ class FileSource:
         """Raises UserError for settings that do not go together and for unreadable files."""
         given = self._given()
         read = {
-            name: read_paragraphs(path, self.prefix_length, self.continuation_length, tokenizer, self.column, self.bos)
+            name: read_paragraphs(
+                path, self.prefix_length, self.continuation_length, tokenizer=tokenizer, column=self.column, bos=self.bos
+            )
             for name, path in given.items()
         }
         sets = {name: result.paragraphs for name, result in read.items()}
         return LoadedParagraphs(
-            "; ".join(f"{name}: {_file_names(path)}, {len(sets[name])} rows" for name, path in given.items()),
+            description="; ".join(f"{name}: {_file_names(path)}, {len(sets[name])} rows" for name, path in given.items()),
             corpus=sets.get("path"),
             forget=sets.get("forget"),
             bystander=sets.get("bystander"),
@@ -124,7 +126,7 @@ def _text(name: object) -> str | None:
     return None if name is None else str(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HubSource:
     """A Hugging Face data set, or local files through its packaged builders (name=json, csv or parquet, and data_files).
 
@@ -161,7 +163,7 @@ class HubSource:
         if beginning is not None and not rows.is_text:
             corpus = recognize(corpus, beginning, where)
         return LoadedParagraphs(
-            f"Hugging Face data set {where}, {len(corpus)} rows",
+            description=f"Hugging Face data set {where}, {len(corpus)} rows",
             corpus=corpus,
             dropped={"corpus": rows.dropped} if rows.dropped else {},
             beginning=beginning.why if beginning is not None and rows.is_text else None,
@@ -231,7 +233,8 @@ class PileSource:
             for label, file in files.items()
         }
         return LoadedParagraphs(
-            "the Pile, GPT-Neo 125M's paragraphs of Stoehr et al. 2024 (the continuations appear to be the model's own output)",
+            description="the Pile, GPT-Neo 125M's paragraphs of Stoehr et al. 2024 (the continuations appear to be the model's "
+            "own output)",
             memorized=bins["50"],
             non_memorized=bins["0-10"],
             bins=bins,
@@ -258,4 +261,4 @@ class LMExtractionSource:
         cache_dir = expanded(self.cache_dir) if self.cache_dir else None
         pair = {key: fetch_catalog_file(file, self.base_url, cache_dir) for key, file in LM_EXTRACTION.items()}
         corpus = read_paragraphs(pair, self.prefix_length, self.continuation_length).paragraphs
-        return LoadedParagraphs(f"the extraction benchmark's validation rows, {len(corpus)} rows", corpus=corpus)
+        return LoadedParagraphs(description=f"the extraction benchmark's validation rows, {len(corpus)} rows", corpus=corpus)

@@ -155,7 +155,7 @@ def _split_pools(
     clusters = cluster_rows(corpus.text).numpy()
     pool = np.flatnonzero(memorized)
     forget = whole_clusters(pool, clusters, forget_rows(len(pool), caps), number_generator(seed, "forget"))
-    return sets_around(corpus, clusters, memorized, non_memorized, forget, seed, caps)
+    return sets_around(corpus, clusters, memorized, non_memorized=non_memorized, forget=forget, seed=seed, caps=caps)
 
 
 def forget_rows(pool: int, caps: Caps) -> int:
@@ -173,6 +173,7 @@ def sets_around(
     corpus: ParagraphSet,
     clusters: np.ndarray,
     memorized: np.ndarray,
+    *,
     non_memorized: np.ndarray,
     forget: np.ndarray,
     seed: int,

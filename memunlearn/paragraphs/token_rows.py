@@ -24,7 +24,7 @@ _BATCH_ROWS = 256
 _BATCH_CHARACTERS = 1 << 22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TokenRows:
     """Rows that were long enough.
 
@@ -93,15 +93,18 @@ def token_rows(column: Column, length: int, tokenizer: Tokenizer | None, beginni
     is_text = isinstance(first, str) and column.name not in ID_COLUMNS
     is_text &= column.name in TEXT_COLUMNS or not _NUMBERS_ONLY.fullmatch(str(first))
     try:
-        return _collect(chain(seen, values), column, length, tokenizer, beginning, where, is_text)
+        return _collect(
+            chain(seen, values), column, length, tokenizer=tokenizer, beginning=beginning, where=where, is_text=is_text
+        )
     except _IsText:
-        return _collect(column.values(), column, length, tokenizer, beginning, where, True)
+        return _collect(column.values(), column, length, tokenizer=tokenizer, beginning=beginning, where=where, is_text=True)
 
 
 def _collect(
     values: Iterable[Value],
     column: Column,
     length: int,
+    *,
     tokenizer: Tokenizer | None,
     beginning: Beginning | None,
     where: str,
@@ -124,7 +127,14 @@ def _collect(
         positions.append(row.position)
         cut += row.cut
     ids = torch.from_numpy(np.stack(kept)) if kept else torch.empty(0, length, dtype=torch.int64)
-    return TokenRows(ids, is_text, len(beginning.ids) if is_text and beginning else 0, tuple(positions), dropped, cut)
+    return TokenRows(
+        ids=ids,
+        is_text=is_text,
+        text_start=len(beginning.ids) if is_text and beginning else 0,
+        positions=tuple(positions),
+        dropped=dropped,
+        cut=cut,
+    )
 
 
 def _text_rows(

@@ -19,6 +19,7 @@ def localization_page(
     findings: Sequence[Finding],
     pictures: Sequence[Picture],
     config: Mapping[str, Any],
+    *,
     environment: Mapping[str, Any],
     notes: Sequence[str] = (),
     seconds: Mapping[str, float] | None = None,

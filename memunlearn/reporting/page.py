@@ -47,6 +47,7 @@ def write_report(
     path: str | os.PathLike[str],
     result: Mapping[str, Any],
     curve: Sequence[Mapping[str, float]],
+    *,
     paragraphs: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
     pictures: Sequence[Picture] = (),

@@ -74,7 +74,7 @@ def write_paper(directory: Path) -> list[Path]:
     missing = [f"{name} was not done: {why}" for name, why in localization["failed"].items()]
     notes = tuple(dict.fromkeys([*localization["notes"], *content.notes, *missing]))
     environment = localization["environment"] | {"command": "make paper"}
-    html = localization_page(findings, pictures, localization["config"], environment, notes, claims=CLAIMS)
+    html = localization_page(findings, pictures, localization["config"], environment=environment, notes=notes, claims=CLAIMS)
     write_text(directory / PAGE, html)
     return [directory / PAGE, directory / "figures"]
 
@@ -84,23 +84,29 @@ def unlearning_finding(content: SweepContent) -> Finding:
     charts = []
     for place, (name, rows) in enumerate(distributions(content.settings).items()):
         colour = SET_COLOURS.get(name, OTHERS[place % len(OTHERS)])
-        groups = tuple(Group(row.setting, list(row.em), colour) for row in rows)
+        groups = tuple(Group(label=row.setting, values=list(row.em), colour=colour) for row in rows)
         caption = f"EM of the {name} paragraphs after unlearning or editing, by setting: one point a paragraph and trial."
         charts.append(
-            Chart(f"unlearning_{name}", caption, caption, (Distributions(f"{name} set", "EM (tokens)", groups),), columns=1)
+            Chart(
+                name=f"unlearning_{name}",
+                caption=caption,
+                alt=caption,
+                panels=(Distributions(title=f"{name} set", y_label="EM (tokens)", groups=groups),),
+                columns=1,
+            )
         )
     numbers: dict[str, Any] = {
         row.label: {mean.quantity.label: mean.value for mean in row.means} for row in content.setting_rows
     }
     return Finding(
-        "unlearning",
-        "Unlearning and editing, one paragraph at a time",
-        (content.headline, *_sentences(content.comparisons)),
-        "trials (below five seeds: conditional on these runs, and no interval across seeds)",
-        numbers,
-        {},
-        tuple(charts),
-        (
+        name="unlearning",
+        title="Unlearning and editing, one paragraph at a time",
+        sentences=(content.headline, *_sentences(content.comparisons)),
+        unit="trials (below five seeds: conditional on these runs, and no interval across seeds)",
+        numbers=numbers,
+        tables={},
+        charts=tuple(charts),
+        notes=(
             f"Every other difference, and each run's page: {UNLEARNING}/sweep.html.",
             *(f"{run.folder}: {why}" for run, why in content.lost),
             *content.remarks,

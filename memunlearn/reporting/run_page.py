@@ -26,7 +26,7 @@ def write_run_page(
     """`figures/` and `report.html`; arguments as for `page.write_report`. Returns what was written."""
     pictures = [picture(chart) for chart in run_charts(result, curve, paragraphs)]
     write_pictures(directory / "figures", pictures)
-    write_report(directory / REPORT, result, curve, paragraphs, notes, pictures)
+    write_report(directory / REPORT, result, curve, paragraphs=paragraphs, notes=notes, pictures=pictures)
     return [directory / "figures", directory / REPORT]
 
 

@@ -61,7 +61,15 @@ def training(curve: Sequence[Mapping[str, float]]) -> Chart | None:
     for unit in dict.fromkeys(metric.unit for metric, _ in checked):
         series = [_checks_of(curve, metric, name) for metric, name in checked if metric.unit == unit]
         if any(line.x for line in series):
-            panels.append(Lines("", "training step", unit.name, tuple(line for line in series if line.x), zero=True))
+            panels.append(
+                Lines(
+                    title="",
+                    x_label="training step",
+                    y_label=unit.name,
+                    series=tuple(line for line in series if line.x),
+                    zero=True,
+                )
+            )
     if not panels:
         return None
     return Chart(
@@ -78,10 +86,10 @@ def _checks_of(curve: Sequence[Mapping[str, float]], metric: Metric, set_name: s
     points = curve_points(curve, f"check/{metric.check_name(set_name)}")
     colour, marker, dash = CHECK_LOOKS.get(metric.check_name(set_name), OTHER_CHECK_LOOK)
     return Series(
-        metric.label_of(set_name),
-        [step for step, _ in points],
-        [metric.unit.scale * value for _, value in points],
-        colour,
+        label=metric.label_of(set_name),
+        x=[step for step, _ in points],
+        y=[metric.unit.scale * value for _, value in points],
+        colour=colour,
         marker=marker,
         dash=dash,
     )
@@ -92,7 +100,14 @@ def before_after(sets: Sequence[SetRows], metric: str) -> Chart | None:
     if not sets:
         return None
     groups = [
-        Group(one.name, list(getattr(one, metric)[when]), colour, moment, marker, one.names(moment))
+        Group(
+            label=one.name,
+            values=list(getattr(one, metric)[when]),
+            colour=colour,
+            name=moment,
+            marker=marker,
+            text=one.names(moment),
+        )
         for one in sets
         for when, (moment, colour, marker) in enumerate(MOMENTS)
     ]
@@ -101,7 +116,7 @@ def before_after(sets: Sequence[SetRows], metric: str) -> Chart | None:
         name=metric,
         caption=f"{name} of every paragraph, before and after; the mean is dotted.",
         alt=f"{name} of every paragraph before and after, set by set. The means are in the table of results.",
-        panels=(Distributions("", EM if metric == "em" else NLL, tuple(groups), mean=True),),
+        panels=(Distributions(title="", y_label=EM if metric == "em" else NLL, groups=tuple(groups), mean=True),),
         columns=1,
     )
 
@@ -115,8 +130,12 @@ def em_nll(sets: Sequence[SetRows]) -> Chart | None:
         series = []
         for one in sets:
             colour, marker = SET_LOOKS.get(one.name, OTHER_LOOK)
-            series.append(Series(one.name, [*one.em[when]], [*one.nll[when]], colour, marker=marker, text=one.names(moment)))
-        panels.append(Scatter(moment, EM, NLL, tuple(series)))
+            series.append(
+                Series(
+                    label=one.name, x=[*one.em[when]], y=[*one.nll[when]], colour=colour, marker=marker, text=one.names(moment)
+                )
+            )
+        panels.append(Scatter(title=moment, x_label=EM, y_label=NLL, series=tuple(series)))
     return Chart(
         name="em_nll",
         caption="EM and NLL of every paragraph. The bottom right corner is recited text, the top left corner is not.",
@@ -138,6 +157,17 @@ def mask(grid: MaskGrid | None) -> Chart | None:
         name="mask",
         caption="Share of each component's weights that was free to change.",
         alt="For every layer and kind of component the share of its weights that was chosen; the numbers are in a table below.",
-        panels=(Heat("", "layer", "component", grid.layers, grid.kinds, shares, "% of the component's weights", texts=texts),),
+        panels=(
+            Heat(
+                title="",
+                row_label="layer",
+                column_label="component",
+                rows=grid.layers,
+                columns=grid.kinds,
+                values=shares,
+                unit="% of the component's weights",
+                texts=texts,
+            ),
+        ),
         columns=1,
     )

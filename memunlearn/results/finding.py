@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from memunlearn.charts.description import Chart
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """name: of the analysis, such as `token_perturbation`. title: its heading on the page.
 

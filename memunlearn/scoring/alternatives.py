@@ -55,6 +55,7 @@ def choose_perturbations(
     model: PreTrainedModel,
     paragraphs: ParagraphSet,
     positions: Tensor,
+    *,
     tokens: Tensor,
     em: Tensor,
     order: Tensor,
@@ -111,7 +112,7 @@ def find_alternatives(
         perturbed = ParagraphSet(ids, p, (paragraphs.origin[row],) * len(ids))
         em[row] = score(model, perturbed, batch_size).em
     order = em.argsort(dim=1, stable=True)
-    chosen, said = choose_perturbations(model, paragraphs, positions, tokens, em, order, batch_size)
+    chosen, said = choose_perturbations(model, paragraphs, positions, tokens=tokens, em=em, order=order, batch_size=batch_size)
     found = chosen >= 0
     kept = torch.where(found, chosen, order[:, 0]).unsqueeze(1)
     return Alternatives(

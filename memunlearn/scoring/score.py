@@ -87,6 +87,7 @@ def score(
     model: PreTrainedModel,
     paragraphs: ParagraphSet,
     batch_size: int = 16,
+    *,
     reference: ReferenceStates | None = None,
     record: ReferenceStates | None = None,
     description: str | None = None,

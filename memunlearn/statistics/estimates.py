@@ -47,6 +47,7 @@ def means_with_intervals(
     values: ArrayLike,
     clusters: ArrayLike,
     seed: int = 0,
+    *,
     resamples: int = 2000,
     sizes: ArrayLike | None = None,
     limits: Limits = ANY_NUMBER,

@@ -36,6 +36,7 @@ def link(
     values: Tensor,
     types: Tensor,
     frequencies: np.ndarray,
+    *,
     weights: Tensor,
     pair_weights: Tensor | None = None,
     device: torch.device | str = "cpu",
@@ -88,7 +89,7 @@ def link_across(
     share = 1 / sizes[of_row]
     pairs = torch.from_numpy(share[:, None] * share * (of_row[:, None] != of_row))
     columns = values.permute(2, 1, 0)
-    return link(columns, types.T, frequencies, torch.ones(len(columns)), pairs, device)
+    return link(columns, types.T, frequencies, weights=torch.ones(len(columns)), pair_weights=pairs, device=device)
 
 
 def _shares(values: Tensor, types: Tensor, ranks: Tensor, weights: Tensor, pairs: Tensor) -> Tensor:

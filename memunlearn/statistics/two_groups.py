@@ -45,7 +45,13 @@ NOTHING = Comparison(None, None, None)
 
 
 def mean_difference(
-    values: ArrayLike, first: ArrayLike, clusters: ArrayLike, seed: int = 0, resamples: int = 2000, limits: Limits = ANY_NUMBER
+    values: ArrayLike,
+    first: ArrayLike,
+    clusters: ArrayLike,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    limits: Limits = ANY_NUMBER,
 ) -> Comparison:
     """Mean of the first group minus mean of the second, both over rows; rows whose value is NaN are left out.
 

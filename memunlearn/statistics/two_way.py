@@ -41,7 +41,12 @@ def mean_over_units(
     if trials is None:
         return mean, over_clusters
     return mean, _two_way(
-        mean, rows, clusters, trials, limits, lambda labels: mean_with_interval(rows, labels, seed, limits=limits)[1]
+        mean,
+        rows,
+        clusters,
+        trials=trials,
+        limits=limits,
+        one_way=lambda labels: mean_with_interval(rows, labels, seed, limits=limits)[1],
     )
 
 
@@ -53,7 +58,12 @@ def share_over_units(hits: ArrayLike, clusters: ArrayLike, trials: ArrayLike | N
     if trials is None:
         return share, over_clusters
     return share, _two_way(
-        share, rows.astype(np.float64), clusters, trials, (0.0, 1.0), lambda labels: clustered_share(rows, labels)[1]
+        share,
+        rows.astype(np.float64),
+        clusters,
+        trials=trials,
+        limits=(0.0, 1.0),
+        one_way=lambda labels: clustered_share(rows, labels)[1],
     )
 
 
@@ -68,7 +78,7 @@ def why_no_interval(values: ArrayLike, clusters: ArrayLike, trials: ArrayLike | 
 
 
 def _two_way(
-    mean: float, rows: np.ndarray, clusters: ArrayLike, trials: ArrayLike, limits: Limits, one_way: OneWay
+    mean: float, rows: np.ndarray, clusters: ArrayLike, *, trials: ArrayLike, limits: Limits, one_way: OneWay
 ) -> Interval | None:
     labels, of_row = np.unique(np.concatenate([np.asarray(clusters), np.asarray(trials)]), return_inverse=True)
     units = np.split(of_row, 2)

@@ -31,7 +31,13 @@ def sweep_charts(content: SweepContent) -> list[Chart]:
 def trajectories(drawn: Sequence[Path]) -> Chart | None:
     """Forget EM against each of CHECKS along the steps: a colour a setting, a line a run."""
     panels = [
-        Lines(f"forget EM against {label.partition(' (')[0]}", label, "forget EM (tokens)", series, zero=True)
+        Lines(
+            title=f"forget EM against {label.partition(' (')[0]}",
+            x_label=label,
+            y_label="forget EM (tokens)",
+            series=series,
+            zero=True,
+        )
         for key, label in CHECKS
         if (
             series := tuple(_path(path, key) for path in drawn if any(getattr(check, key) is not None for check in path.checks))
@@ -52,7 +58,7 @@ def trajectories(drawn: Sequence[Path]) -> Chart | None:
 def _path(path: Path, key: str) -> Series:
     checks = [check for check in path.checks if getattr(check, key) is not None]
     return Series(
-        path.setting,
+        label=path.setting,
         x=[getattr(check, key) for check in checks],
         y=[check.forget_em for check in checks],
         colour=COLOURS[path.place % len(COLOURS)],
@@ -66,11 +72,11 @@ def violins(by_set: dict[str, list[Distribution]]) -> Chart | None:
     """EM and self-EM after the runs: a panel a set, a row a setting."""
     panels = [
         Violins(
-            f"{name} set",
-            "tokens",
-            tuple(Violin(row.setting, list(row.em), list(row.self_em)) for row in rows),
-            "EM",
-            "self-EM",
+            title=f"{name} set",
+            x_label="tokens",
+            rows=tuple(Violin(row.setting, list(row.em), list(row.self_em)) for row in rows),
+            above_label="EM",
+            below_label="self-EM",
         )
         for name, rows in by_set.items()
     ]

@@ -19,7 +19,7 @@ from memunlearn.results.shape import LARGEST, OTHERS, ROW_COLUMNS, check_curve, 
 TRAJECTORY_COLUMNS = {"step": int, "set": str, "index": int, "cluster": int, "em": float, "kl": float}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trajectory:
     """Columns [checks x paragraphs] of trajectory.parquet: a row per check and paragraph, the base model's (step 0) included.
 

@@ -61,6 +61,8 @@ class Ingredients:
         def scores() -> Scores:
             retain = self.preparation.baselines["retain_train"].paragraphs
             names = [weight.name for weight in self.weights]
-            return attribute(self.model, names, loss_rows, retain, self.attribution, 2 * self.batch_size, seed)
+            return attribute(
+                self.model, names, loss_rows, retain, method=self.attribution, batch_size=2 * self.batch_size, seed=seed
+            )
 
         return self.strategy.select(self.weights, scores, seed)

@@ -44,7 +44,12 @@ class Joint:
         )
         sets = {
             name: measure_set(
-                model, baseline, torch.arange(len(baseline.paragraphs)), rows_at_once, name, _texts(name, baseline)
+                model,
+                baseline,
+                torch.arange(len(baseline.paragraphs)),
+                batch_size=rows_at_once,
+                name=name,
+                texts=_texts(name, baseline),
             )
             for name, baseline in preparation.baselines.items()
             if name in REPORTED and len(baseline.paragraphs)

@@ -52,7 +52,7 @@ class Said:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SetOutcome:
     """One set before and after. For a per-paragraph run a row stands once for each trial that it belongs to.
 
@@ -107,7 +107,7 @@ def text_values(said: Tensor, continuations: Tensor) -> dict[str, Tensor]:
 
 
 def measure_set(
-    model: PreTrainedModel, baseline: Baseline, index: Tensor, batch_size: int, name: str | None = None, texts: int = 0
+    model: PreTrainedModel, baseline: Baseline, index: Tensor, *, batch_size: int, name: str | None = None, texts: int = 0
 ) -> SetOutcome:
     """The baseline's rows, which are rows `index` of their set, before and after.
 
@@ -122,7 +122,7 @@ def measure_set(
         now = greedy_continuations(model, prefixes, length, batch_size, name and f"decoding {name}")
         before, true = baseline.own.continuations[rows], baseline.paragraphs.continuations[rows]
         said = Said(rows, before, now, text_values(before, true), text_values(now, true))
-    return SetOutcome(baseline.paragraphs, index, base_measurement(baseline), after, said)
+    return SetOutcome(paragraphs=baseline.paragraphs, index=index, before=base_measurement(baseline), after=after, said=said)
 
 
 def pool_trials(trials: Sequence[tuple[int, SetOutcome]], trial_clusters: Tensor) -> SetOutcome:
@@ -132,10 +132,10 @@ def pool_trials(trials: Sequence[tuple[int, SetOutcome]], trial_clusters: Tensor
     starts = [0, *accumulate(len(outcome.index) for outcome in outcomes)]
     said = [(start, outcome.said) for start, outcome in zip(starts, outcomes, strict=False) if outcome.said is not None]
     return SetOutcome(
-        concatenate([o.paragraphs for o in outcomes]),
-        torch.cat([o.index for o in outcomes]),
-        pool([o.before for o in outcomes], about),
-        pool([o.after for o in outcomes], about),
-        Said.concatenate(said) if said else None,
-        torch.cat([torch.full((len(o.index),), trial) for trial, o in trials]),
+        paragraphs=concatenate([o.paragraphs for o in outcomes]),
+        index=torch.cat([o.index for o in outcomes]),
+        before=pool([o.before for o in outcomes], about),
+        after=pool([o.after for o in outcomes], about),
+        said=Said.concatenate(said) if said else None,
+        trial=torch.cat([torch.full((len(o.index),), trial) for trial, o in trials]),
     )

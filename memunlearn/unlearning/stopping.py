@@ -177,7 +177,7 @@ class StopAndKeep(lightning.Callback):
         with self.precision():
             for name in CHECKED:
                 reference = self.baselines[name].states if name == "retain_val" else None
-                scores[name] = score(module.model, self.baselines[name].paragraphs, self.batch_size, reference)
+                scores[name] = score(module.model, self.baselines[name].paragraphs, self.batch_size, reference=reference)
             if self.alternatives is not None:
                 alternatives = score(module.model, self.alternatives, self.batch_size)
         kl = scores["retain_val"].kl

@@ -122,7 +122,7 @@ class TrialRunner(lightning.Callback):
         for name, (baseline, rows) in parts.items():
             if len(rows):
                 texts = len(rows) if name == "forget" else TEXTS_AT_MOST // self.plan.trials
-                outcome = measure_set(model, baseline.select(rows), rows, 2 * self.given.batch_size, texts=texts)
+                outcome = measure_set(model, baseline.select(rows), rows, batch_size=2 * self.given.batch_size, texts=texts)
                 self.outcomes.setdefault(name, []).append((trial, outcome))
         if self.alternatives_before is not None:
             row = torch.tensor([trial])

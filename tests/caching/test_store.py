@@ -35,7 +35,7 @@ class Producer:
 
 
 def fetch(where, make, key=KEY):
-    return cached(where, "thing", key, make, dict, dict)
+    return cached(where, "thing", key, make=make, pack=dict, unpack=dict)
 
 
 def same(one, other):

@@ -91,8 +91,15 @@ def test_sizes_are_those_of_paper():
 
 
 def test_text_in_a_pdf_can_be_searched():
-    series = Series("Quarzjodglühbirne ψ", [0, 1], [1, 2], MEMORIZED)
-    made = picture(Chart("c", "", "", (Lines("Vexed pages", "x axis", "y axis", (series,)),)))
+    series = Series(label="Quarzjodglühbirne ψ", x=[0, 1], y=[1, 2], colour=MEMORIZED)
+    made = picture(
+        Chart(
+            name="c",
+            caption="",
+            alt="",
+            panels=(Lines(title="Vexed pages", x_label="x axis", y_label="y axis", series=(series,)),),
+        )
+    )
     assert searchable_text(made.pdf) >= set("Quarzjodglühbirne ψ Vexed pages x axis") - {" "}
 
 
@@ -100,16 +107,20 @@ def test_a_pdf_of_many_points_is_small():
     draw = random.Random(0)
 
     def points(n, colour):
-        return Series(colour, [draw.uniform(0, 50) for _ in range(n)], [draw.uniform(0, 5) for _ in range(n)], colour)
+        return Series(
+            label=colour, x=[draw.uniform(0, 50) for _ in range(n)], y=[draw.uniform(0, 5) for _ in range(n)], colour=colour
+        )
 
-    panel = Scatter("", "EM", "NLL", (points(1000, MEMORIZED), points(500, NON_MEMORIZED)))
+    panel = Scatter(title="", x_label="EM", y_label="NLL", series=(points(1000, MEMORIZED), points(500, NON_MEMORIZED)))
     made = picture(fake_charts.chart(panel, columns=1))
     assert len(made.pdf) < 60_000 and len(made.png) < 120_000
 
 
 def test_what_is_there_for_the_pointer_is_not_in_the_files():
     long = [fake_charts.series(n=3000, marker=marker) for marker in ("none", "o")]
-    without, with_points = (len(picture(fake_charts.chart(Lines("", "x", "y", (series,)))).pdf) for series in long)
+    without, with_points = (
+        len(picture(fake_charts.chart(Lines(title="", x_label="x", y_label="y", series=(series,)))).pdf) for series in long
+    )
     assert without < with_points
     whole = figure(fake_charts.chart(fake_charts.lines()), 1, 600).whole
     assert b"/ca 0\n" not in rendered(whole)[1]
@@ -131,8 +142,8 @@ def test_pictures_are_the_same_every_time_and_in_every_process():
 
 def test_a_script_of_any_language_and_no_text_at_all_are_drawn():
     strange = "_a $x$ \x00 \ud800 中文 العربية"
-    panel = Lines(strange, "", "", (fake_charts.series(label=strange),))
-    assert picture(Chart("c", "", "", (panel,))).pdf.startswith(b"%PDF")
+    panel = Lines(title=strange, x_label="", y_label="", series=(fake_charts.series(label=strange),))
+    assert picture(Chart(name="c", caption="", alt="", panels=(panel,))).pdf.startswith(b"%PDF")
 
 
 def test_a_specification_with_a_mistake_is_an_error():

@@ -75,12 +75,14 @@ def test_wrapped_lines_fit_and_nothing_is_lost():
 
 def test_categories_of_every_kind():
     groups = [
-        Group("a", [1.0, None], MEMORIZED, "before"),
-        Group("a", [2.0, 3.0], NON_MEMORIZED, "after"),
-        Group("b", [], MEMORIZED),
+        Group(label="a", values=[1.0, None], colour=MEMORIZED, name="before"),
+        Group(label="a", values=[2.0, 3.0], colour=NON_MEMORIZED, name="after"),
+        Group(label="b", values=[], colour=MEMORIZED),
     ]
-    said = [label.replace("\u00a0", " ") for label in categories(Distributions("", "", tuple(groups)))]
+    said = [label.replace("\u00a0", " ") for label in categories(Distributions(title="", y_label="", groups=tuple(groups)))]
     assert said == ["a\nn = 1 and 2", "b\nn = 0"]
-    many = Distributions("", "", (Group("retain", [1.0] * 1300, MEMORIZED),))
+    many = Distributions(title="", y_label="", groups=(Group(label="retain", values=[1.0] * 1300, colour=MEMORIZED),))
     assert categories(many)[0].replace("\u00a0", " ") == "retain\nn = 1,300\n1,000 drawn"
-    assert categories(Bars("", "", ["x", "y"], ())) == ["x", "y"] and categories(Heat("", "", "", [], ["q"], [], "")) == ["q"]
+    assert categories(Bars("", "", ["x", "y"], ())) == ["x", "y"] and categories(
+        Heat(title="", row_label="", column_label="", rows=[], columns=["q"], values=[], unit="")
+    ) == ["q"]

@@ -13,7 +13,7 @@ def looks(*series, kind=Lines):
 
 
 def line(colour, marker="o", dash="-"):
-    return Series("", [1.0], [1.0], colour, marker=marker, dash=dash)
+    return Series(label="", x=[1.0], y=[1.0], colour=colour, marker=marker, dash=dash)
 
 
 def test_colours_left_alone_get_a_marker_and_a_dash_each_the_same_everywhere():
@@ -39,7 +39,7 @@ def test_a_long_series_is_thinned_evenly_and_says_so():
     assert scattered.label == "memorized (1,000 of 2,500 drawn)"
     assert scattered.x[:3] == [0, 2, 5] and len(scattered.y) == len(scattered.low) == len(scattered.text) == 1000
     assert scattered.text[1].startswith("row 2 ")
-    long = Lines("", "", "", (fake_charts.series(n=2500),))
+    long = Lines(title="", x_label="", y_label="", series=(fake_charts.series(n=2500),))
     assert len(drawn(fake_charts.chart(long)).panels[0].series[0].x) == 2500
 
 
@@ -58,7 +58,7 @@ def test_what_is_no_series_stays_as_it_is():
 
 def test_intervals_that_are_not_there_are_not_thinned():
     series = dataclasses.replace(fake_charts.series(n=1001), low=None, high=None)
-    thin = drawn(fake_charts.chart(Scatter("", "x", "y", (series,)))).panels[0].series[0]
+    thin = drawn(fake_charts.chart(Scatter(title="", x_label="x", y_label="y", series=(series,)))).panels[0].series[0]
     assert thin.low is thin.high is thin.text is None and len(thin.x) == 1000
 
 

@@ -67,28 +67,30 @@ def test_a_gap_breaks_the_line_and_the_band():
 
 
 def test_a_band_of_one_point_is_seen():
-    series = Series("a", [0, 1, 2], [1, 2, 3], MEMORIZED, low=[None, 1.5, None], high=[None, 2.5, None])
-    (point,) = [item for item in only(Lines("", "x", "y", (series,))).items("area") if item["defined"]]
+    series = Series(label="a", x=[0, 1, 2], y=[1, 2, 3], colour=MEMORIZED, low=[None, 1.5, None], high=[None, 2.5, None])
+    (point,) = [
+        item for item in only(Lines(title="", x_label="x", y_label="y", series=(series,))).items("area") if item["defined"]
+    ]
     assert point["stroke"] == MEMORIZED and point["strokeWidth"] == 1 and point["y"] - point["y2"] > 20
 
 
 def test_a_path_goes_back_where_its_points_do():
-    series = Series("run", [0, 3, 1, 2], [4, 3, 2, 1], MEMORIZED)
-    drawn = only(Lines("", "x", "y", (series,)))
+    series = Series(label="run", x=[0, 3, 1, 2], y=[4, 3, 2, 1], colour=MEMORIZED)
+    drawn = only(Lines(title="", x_label="x", y_label="y", series=(series,)))
     assert drawn.values(drawn.items("line"), "x") == close([0, 3, 1, 2])
 
 
 def test_a_line_at_zero_is_drawn_where_it_was_asked_for():
-    series = (Series("a", [0, 1], [2, 3], MEMORIZED),)
-    with_zero = only(Lines("", "x", "y", series, zero=True))
+    series = (Series(label="a", x=[0, 1], y=[2, 3], colour=MEMORIZED),)
+    with_zero = only(Lines(title="", x_label="x", y_label="y", series=series, zero=True))
     (zero,) = with_zero.items("rule")
     assert with_zero.values([zero]) == close([0])
-    without = only(Lines("", "x", "y", series))
+    without = only(Lines(title="", x_label="x", y_label="y", series=series))
     assert not without.items("rule") and min(float(text) for _, text in without.ticks[LEFT]) >= 2
 
 
 def test_a_line_without_markers_still_answers_the_pointer():
-    drawn = only(Lines("", "x", "y", (fake_charts.series(marker="none"),)))
+    drawn = only(Lines(title="", x_label="x", y_label="y", series=(fake_charts.series(marker="none"),)))
     points = drawn.items("symbol")
     assert len(points) == 50 and {item["opacity"] for item in points} == {0}
 
@@ -114,7 +116,7 @@ def test_scattered_points_have_values_and_intervals_and_are_opaque():
 
 
 def test_many_points_are_thinned_evenly_and_smaller():
-    few, many = (only(Scatter("", "x", "y", (fake_charts.series(n=n),))) for n in (40, 2500))
+    few, many = (only(Scatter(title="", x_label="x", y_label="y", series=(fake_charts.series(n=n),))) for n in (40, 2500))
     assert len(many.items("symbol")) == 1000 and many.values(many.items("symbol")[:3], "x") == close([0, 2, 5])
     assert many.items("symbol")[0]["size"] < few.items("symbol")[0]["size"]
 
@@ -133,7 +135,7 @@ def test_bars_have_values_intervals_and_stripes():
 
 
 def test_bars_below_zero_hang_from_it():
-    drawn = only(Bars("", "y", ["a", "b"], (Series("s", [], [-2.0, 3.0], MEMORIZED),)))
+    drawn = only(Bars("", "y", ["a", "b"], (Series(label="s", x=[], y=[-2.0, 3.0], colour=MEMORIZED),)))
     below, above = drawn.items("rect")
     assert sorted([*drawn.values([below]), *drawn.values([below], "y2")]) == close([-2, 0])
     assert sorted([*drawn.values([above]), *drawn.values([above], "y2")]) == close([0, 3])
@@ -165,8 +167,12 @@ def test_groups_say_how_many_they_are():
 
 def test_groups_of_one_label_stand_side_by_side_and_in_the_legend():
     colours = {"before": BLUE, "after": VERMILLION}
-    groups = [Group(label, [1.0, 2.0, 6.0], colours[name], name, text=list("abc")) for label in "pq" for name in colours]
-    drawn = scene(fake_charts.chart(Distributions("", "EM", tuple(groups), mean=True), columns=1))
+    groups = [
+        Group(label=label, values=[1.0, 2.0, 6.0], colour=colours[name], name=name, text=list("abc"))
+        for label in "pq"
+        for name in colours
+    ]
+    drawn = scene(fake_charts.chart(Distributions(title="", y_label="EM", groups=tuple(groups), mean=True), columns=1))
     (panel,) = drawn.panels
     assert drawn.legend == ["before", "after"] and [text[0] for _, text in panel.ticks[BOTTOM]] == ["p", "q"]
     boxes = sorted(panel.items("rect"), key=lambda item: item["x"])
@@ -180,7 +186,17 @@ def test_groups_of_one_label_stand_side_by_side_and_in_the_legend():
 
 def test_heat_maps_have_colours_dots_and_labels():
     values = [[None if (row, column) == (4, 4) else row - column for column in range(6)] for row in range(12)]
-    panel = Heat("", "layer", "component", fake_charts.LAYERS, fake_charts.COMPONENTS, values, "nats", True, [(1, 2)])
+    panel = Heat(
+        title="",
+        row_label="layer",
+        column_label="component",
+        rows=fake_charts.LAYERS,
+        columns=fake_charts.COMPONENTS,
+        values=values,
+        unit="nats",
+        diverging=True,
+        marked=[(1, 2)],
+    )
     drawn = only(panel)
     cells = {(round(item["y"]), round(item["x"])): item["fill"] for item in drawn.items("rect")}
     colours = [cells[place] for place in sorted(cells)]
@@ -245,8 +261,8 @@ def test_violins_have_densities_on_their_sides_and_means():
 def test_shared_panels_have_one_y_axis(kind):
     def panel(high):
         if kind == "distributions":
-            return Distributions("", "y", (Group("a", [0.5, high], MEMORIZED),))
-        series = (Series("a", [1, 2], [0.5, high], MEMORIZED),)
+            return Distributions(title="", y_label="y", groups=(Group(label="a", values=[0.5, high], colour=MEMORIZED),))
+        series = (Series(label="a", x=[1, 2], y=[0.5, high], colour=MEMORIZED),)
         return (
             Bars("", "y", ["a", "b"], series)
             if kind == "bars"
@@ -262,7 +278,9 @@ def test_shared_panels_have_one_y_axis(kind):
 
 def test_shared_scatters_of_one_quantity_have_one_x_axis():
     def panel(far, label):
-        return Scatter("", label, "NLL", (Series("a", [0, far], [1, 2], MEMORIZED),))
+        return Scatter(
+            title="", x_label=label, y_label="NLL", series=(Series(label="a", x=[0, far], y=[1, 2], colour=MEMORIZED),)
+        )
 
     same = scene(fake_charts.chart(panel(1, "EM"), panel(50, "EM"), shared=True)).panels
     assert same[0].ticks[BOTTOM] == same[1].ticks[BOTTOM]
@@ -271,15 +289,15 @@ def test_shared_scatters_of_one_quantity_have_one_x_axis():
 
 
 def test_logarithmic_axes_and_what_they_cannot_show():
-    series = Series("memorized", [0.001, 0.01, 0.1], [0.0, 1.0, 100.0], MEMORIZED)
-    drawn = only(Lines("", "x", "y", (series,), log_x=True, log_y=True))
+    series = Series(label="memorized", x=[0.001, 0.01, 0.1], y=[0.0, 1.0, 100.0], colour=MEMORIZED)
+    drawn = only(Lines(title="", x_label="x", y_label="y", series=(series,), log_x=True, log_y=True))
     x = [item["x"] for item in drawn.items("symbol")]
     assert len(x) == 2 and x == pytest.approx([drawn.width / 2, drawn.width], abs=1)
-    nothing = Series("memorized", [0.0], [-1.0], MEMORIZED)
-    linear = only(Lines("", "x", "y", (nothing,), log_x=True, log_y=True))
+    nothing = Series(label="memorized", x=[0.0], y=[-1.0], colour=MEMORIZED)
+    linear = only(Lines(title="", x_label="x", y_label="y", series=(nothing,), log_x=True, log_y=True))
     assert linear.values(linear.items("symbol")) == close([-1])
-    group = Group("a", [0.0, 1.0, 10.0, 100.0], MEMORIZED)
-    points = only(Distributions("", "y", (group,), log_y=True)).items("symbol")
+    group = Group(label="a", values=[0.0, 1.0, 10.0, 100.0], colour=MEMORIZED)
+    points = only(Distributions(title="", y_label="y", groups=(group,), log_y=True)).items("symbol")
     first, second, third = sorted(item["y"] for item in points)
     assert second - first == pytest.approx(third - second, abs=0.1)
 
@@ -288,15 +306,18 @@ def test_logarithmic_axes_and_what_they_cannot_show():
 def test_next_to_nothing_is_drawn(make):
     panel = make()
     if isinstance(panel, Distributions):
-        panels = [dataclasses.replace(panel, groups=(Group("a", values, MEMORIZED),)) for values in ([1.0], [0.0], [], [None])]
+        panels = [
+            dataclasses.replace(panel, groups=(Group(label="a", values=values, colour=MEMORIZED),))
+            for values in ([1.0], [0.0], [], [None])
+        ]
         panels.append(dataclasses.replace(panel, groups=()))
     elif isinstance(panel, Heat):
         panels = [dataclasses.replace(panel, rows=["0"], columns=["q"], values=[[v]], marked=[]) for v in (1.0, 0.0, None)]
     elif isinstance(panel, Estimates | Violins):
         panels = [dataclasses.replace(panel, rows=rows) for rows in (panel.rows[1:2], ())]
     else:
-        few = Series("memorized", [1.0], [2.0], MEMORIZED, low=[1.0], high=[3.0])
-        none = Series("none", [None], [None], NON_MEMORIZED, low=[None], high=[None])
+        few = Series(label="memorized", x=[1.0], y=[2.0], colour=MEMORIZED, low=[1.0], high=[3.0])
+        none = Series(label="none", x=[None], y=[None], colour=NON_MEMORIZED, low=[None], high=[None])
         changes = {"categories": ["a"]} if isinstance(panel, Bars) else {}
         panels = [dataclasses.replace(panel, series=series, **changes) for series in ((few,), (none,), ())]
     for one in panels:
@@ -317,7 +338,7 @@ def test_a_long_legend_is_broken_and_stays_above_the_panels():
         dataclasses.replace(fake_charts.series(), label=f"objective {i}, mask gradient", colour=f"#0000{i:02x}")
         for i in range(9)
     )
-    drawn = scene(fake_charts.chart(Lines("a title", "x", "y", series), columns=1), width=350)
+    drawn = scene(fake_charts.chart(Lines(title="a title", x_label="x", y_label="y", series=series), columns=1), width=350)
     lines = sorted({y for _, y in drawn.legend_places})
     assert len(drawn.legend) == 9 and len(lines) > 4 and lines[-1] + 10 < drawn.panels[0].y - 20
 
@@ -344,9 +365,19 @@ def test_long_titles_and_labels_are_broken():
 def test_every_text_is_literal():
     strange = "\"]; {signal: 1} datum.x + \\ ' $x$ \x00 \ud800 \u2028 %{x} 中文"
     shown = strange.replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
-    panel = Lines(strange, strange, strange, (fake_charts.series(label=strange, text=[strange] * 50),))
-    heat = Heat(strange, strange, strange, [strange], [strange, "q"], [[1.0, 2.0]], strange)
-    drawn = scene(Chart("c", "", "", (panel, heat), columns=1))
+    panel = Lines(
+        title=strange, x_label=strange, y_label=strange, series=(fake_charts.series(label=strange, text=[strange] * 50),)
+    )
+    heat = Heat(
+        title=strange,
+        row_label=strange,
+        column_label=strange,
+        rows=[strange],
+        columns=[strange, "q"],
+        values=[[1.0, 2.0]],
+        unit=strange,
+    )
+    drawn = scene(Chart(name="c", caption="", alt="", panels=(panel, heat), columns=1))
     assert drawn.legend == [shown]
     first, second = drawn.panels
     words = " ".join(shown.split())
@@ -356,7 +387,9 @@ def test_every_text_is_literal():
 
 def test_very_small_and_large_numbers_are_powers_of_ten():
     for far, expected in ((3e-7, "e"), (3e8, "e"), (30.0, "")):
-        drawn = only(Lines("", "x", "y", (Series("a", [0, 1], [0, far], MEMORIZED),)))
+        drawn = only(
+            Lines(title="", x_label="x", y_label="y", series=(Series(label="a", x=[0, 1], y=[0, far], colour=MEMORIZED),))
+        )
         assert all(expected in text for _, text in drawn.ticks[LEFT] if text.strip("0.e+")) and (
             expected or "e" not in drawn.ticks[LEFT][1][1]
         )
@@ -402,7 +435,17 @@ def test_labels_of_rows_stand_beside_their_middles():
 
 def test_the_first_rows_and_columns_are_top_and_left():
     values = [[1.0, 2.0], [3.0, 9.0]]
-    drawn = only(Heat("", "layer", "component", ["0", "1"], ["q", "k"], values, "nats"))
+    drawn = only(
+        Heat(
+            title="",
+            row_label="layer",
+            column_label="component",
+            rows=["0", "1"],
+            columns=["q", "k"],
+            values=values,
+            unit="nats",
+        )
+    )
     first, last = drawn.items("rect")[0], drawn.items("rect")[-1]
     assert first["x"] < last["x"] and first["y"] < last["y"] and last["fill"] == "rgb(8, 48, 107)"
     assert drawn.ticks[LEFT][0][0] < drawn.ticks[LEFT][1][0] and drawn.ticks[BOTTOM][0][1] == "q"
@@ -411,7 +454,16 @@ def test_the_first_rows_and_columns_are_top_and_left():
 
 def test_what_a_cell_says_beside_its_value():
     texts = [["12 of 48 weights", "0 of 48 weights"]]
-    heat = Heat("", "layer", "component", ["0"], ["q", "k"], [[25.0, 0.0]], "%", texts=texts)
+    heat = Heat(
+        title="",
+        row_label="layer",
+        column_label="component",
+        rows=["0"],
+        columns=["q", "k"],
+        values=[[25.0, 0.0]],
+        unit="%",
+        texts=texts,
+    )
     made = figure(fake_charts.chart(heat), 1, 600)
     assert [row["text"] for row in made.datasets["p0cells"]] == texts[0]
     tooltip = made.spec["vconcat"][0]["concat"][0]["layer"][0]["mark"]["tooltip"]["expr"]
@@ -432,15 +484,24 @@ def test_every_layer_draws_rows_that_are_there_and_none_is_left_over(chart):
 
 
 def test_rows_hold_six_digits_and_no_more():
-    third = Series("a", [1 / 3], [2 / 3], MEMORIZED, low=[1 / 7], high=[8 / 9])
-    made = figure(fake_charts.chart(Scatter("", "x", "y", (third,))), 1, 600)
+    third = Series(label="a", x=[1 / 3], y=[2 / 3], colour=MEMORIZED, low=[1 / 7], high=[8 / 9])
+    made = figure(fake_charts.chart(Scatter(title="", x_label="x", y_label="y", series=(third,))), 1, 600)
     assert made.datasets["p0s0"] == [{"x": 0.333333, "y": 0.666667, "low": 0.142857, "high": 0.888889}]
 
 
 def test_whole_numbers_have_no_ticks_between_them():
-    layers = only(Lines("", "layer", "y", (Series("a", [0, 1, 2, 3], [1, 2, 3, 4], MEMORIZED),)))
+    layers = only(
+        Lines(
+            title="",
+            x_label="layer",
+            y_label="y",
+            series=(Series(label="a", x=[0, 1, 2, 3], y=[1, 2, 3, 4], colour=MEMORIZED),),
+        )
+    )
     assert [text for _, text in layers.ticks[BOTTOM]] == ["0", "1", "2", "3"]
-    scales = only(Lines("", "scale", "y", (Series("a", [0, 0.5, 2], [1, 2, 3], MEMORIZED),)))
+    scales = only(
+        Lines(title="", x_label="scale", y_label="y", series=(Series(label="a", x=[0, 0.5, 2], y=[1, 2, 3], colour=MEMORIZED),))
+    )
     assert any("." in text for _, text in scales.ticks[BOTTOM])
 
 

@@ -50,13 +50,17 @@ class Asked:
             return tensors_of(kept.scores(self.rows, self.batch_size, self.name))
         if what == "baseline":
             clusters = torch.tensor(self.clusters)
-            return kept.baseline(self.model, self.rows, clusters, self.batch_size, self.name, self.with_own)
+            return kept.baseline(
+                self.model, self.rows, clusters, batch_size=self.batch_size, name=self.name, with_own=self.with_own
+            )
         if what == "alternatives":
             return kept.alternatives(self.model, self.rows, self.replacements, self.seed, self.batch_size)
         if what == "hidden":
             return {"hidden": kept.hidden_states(self.model, self.block, self.rows, self.batch_size)}
         method = kept.attribution(self.method or METHODS[what])
-        return attribute(self.model, self.names, self.rows, self.retain, method, self.batch_size, self.seed)
+        return attribute(
+            self.model, self.names, self.rows, self.retain, method=method, batch_size=self.batch_size, seed=self.seed
+        )
 
 
 def tensors_of(scores):
@@ -207,10 +211,10 @@ def test_kept_scores_are_those_that_are_computed(asked, store):
 
 def test_a_kept_baseline_is_the_one_that_is_computed(asked, store, half_trained):
     clusters = torch.tensor([5, 5, 6, 7, 8])
-    expected = measure_base(asked.model, asked.rows, clusters, 4, "test")
+    expected = measure_base(asked.model, asked.rows, clusters, batch_size=4, name="test")
     kept = BaseMeasurements.of(asked.model, store)
     for _ in range(2):
-        found = kept.baseline(asked.model, asked.rows, clusters, 4, "test")
+        found = kept.baseline(asked.model, asked.rows, clusters, batch_size=4, name="test")
         assert found.paragraphs is asked.rows and found.clusters is clusters
         assert torch.equal(found.states.hidden, expected.states.hidden) and found.states.head is expected.states.head
         assert torch.equal(found.own.ids, expected.own.ids) and found.own.origin == expected.own.origin
@@ -243,7 +247,7 @@ def test_kept_alternatives_are_those_that_are_computed(asked, store):
 
 @pytest.mark.parametrize("what", ATTRIBUTIONS)
 def test_kept_attributions_are_those_that_are_computed(asked, store, what):
-    expected = attribute(asked.model, asked.names, asked.rows, asked.retain, METHODS[what], 4, 3)
+    expected = attribute(asked.model, asked.names, asked.rows, asked.retain, method=METHODS[what], batch_size=4, seed=3)
     for _ in range(2):
         found = asked.of(what, store)
         assert tuple(found) == asked.names and all(torch.equal(found[name], expected[name]) for name in expected)
@@ -276,7 +280,7 @@ def test_a_users_own_attribution_is_not_kept_unless_it_has_a_version(asked, stor
 def test_empty_sets_are_not_kept(asked, store):
     kept = BaseMeasurements.of(asked.model, store)
     empty = asked.rows.select([])
-    assert len(kept.baseline(asked.model, empty, torch.empty(0).long(), 4, "near").scores.em) == 0
+    assert len(kept.baseline(asked.model, empty, torch.empty(0).long(), batch_size=4, name="near").scores.em) == 0
     assert not store.directory.exists()
 
 
@@ -285,7 +289,9 @@ def test_large_states_stay_in_files_of_the_store(asked, store, tmp_path, monkeyp
     monkeypatch.setattr(forward, "MEMORY_MAP_ABOVE", 0)
     kept = BaseMeasurements.of(asked.model, store)
     for _ in range(2):
-        found = kept.baseline(asked.model, asked.rows, torch.arange(5), 4, "forget", True, tmp_path / "run")
+        found = kept.baseline(
+            asked.model, asked.rows, torch.arange(5), batch_size=4, name="forget", with_own=True, directory=tmp_path / "run"
+        )
         assert torch.equal(found.states.hidden, expected)
     assert store.reused == ["baselines"] and not (tmp_path / "run").exists() and list(tmp_path.rglob("*.f32")) == []
 
@@ -293,11 +299,13 @@ def test_large_states_stay_in_files_of_the_store(asked, store, tmp_path, monkeyp
 def test_without_a_store_large_states_lie_in_the_runs_folder(asked, tmp_path, monkeypatch):
     monkeypatch.setattr(forward, "MEMORY_MAP_ABOVE", 0)
     kept = BaseMeasurements.of(asked.model, None)
-    kept.baseline(asked.model, asked.rows, torch.arange(5), 4, "forget", True, tmp_path / "run")
+    kept.baseline(
+        asked.model, asked.rows, torch.arange(5), batch_size=4, name="forget", with_own=True, directory=tmp_path / "run"
+    )
     assert len(list((tmp_path / "run").glob("*.f32"))) == 1
 
 
 def test_another_model_is_refused(asked, store, half_trained):
     kept = BaseMeasurements.of(asked.model, store)
     with pytest.raises(ValueError, match="another model"):
-        kept.baseline(half_trained, asked.rows, torch.arange(5), 4, "forget")
+        kept.baseline(half_trained, asked.rows, torch.arange(5), batch_size=4, name="forget")

@@ -114,9 +114,9 @@ def test_an_attribution_of_a_users_own_is_never_taken_for_the_same(tmp_path):
 class Own:
     """An attribution without a version."""
 
-    def __call__(self, model, names, forget, retain, batch_size, seed):
-        weights = dict(model.named_parameters())
-        return {name: weights[name].detach().abs() for name in names}
+    def __call__(self, asked):
+        weights = dict(asked.model.named_parameters())
+        return {name: weights[name].detach().abs() for name in asked.names}
 
 
 def test_a_damaged_finding_is_computed_anew_and_said(tmp_path):

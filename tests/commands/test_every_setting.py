@@ -191,7 +191,11 @@ def keys(files, tmp_path, monkeypatch):
 
     def kept(directory, name, key):
         found.add(digest(key))
-        return KeptFinding(digest(key), 0.0, Finding(name, name, ("said",), "rows", {}, {}, (), ()))
+        return KeptFinding(
+            digest(key),
+            0.0,
+            Finding(name=name, title=name, sentences=("said",), unit="rows", numbers={}, tables={}, charts=(), notes=()),
+        )
 
     found = set()
     monkeypatch.setattr(base_measurements, "cached", remember)

@@ -23,7 +23,7 @@ FEW = "6 clusters, and an interval needs 10"
 
 @pytest.fixture
 def baseline(reciting, rows):
-    return measure_base(reciting, rows, CLUSTERS, 4, "test")
+    return measure_base(reciting, rows, CLUSTERS, batch_size=4, name="test")
 
 
 def test_self_em_is_agreement_of_two_models_that_decode(reciting, half_trained, rows, baseline):
@@ -58,7 +58,7 @@ def test_the_base_model_against_itself(reciting, baseline):
 
 
 def test_self_em_is_left_out_where_nobody_asks(reciting, sets):
-    baseline = measure_base(reciting, sets.retain_val, torch.arange(3), 2, "test", with_own=False)
+    baseline = measure_base(reciting, sets.retain_val, torch.arange(3), batch_size=2, name="test", with_own=False)
     assert baseline.own is None
     assert base_measurement(baseline).own is None and measure(reciting, baseline, 2).own is None
 

@@ -222,9 +222,9 @@ def prepare(root: Path) -> None:
     import transformers  # noqa: F401
     import vl_convert  # noqa: F401
 
-    import memunlearn.commands.evaluate
-    import memunlearn.commands.localize
-    import memunlearn.commands.search
+    import memunlearn.commands.evaluate  # noqa: F401
+    import memunlearn.commands.localize  # noqa: F401
+    import memunlearn.commands.search  # noqa: F401
     import memunlearn.commands.train  # noqa: F401
 
     process = os.fork()

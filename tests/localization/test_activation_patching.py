@@ -89,7 +89,7 @@ def naive_patched(model, weights, base, donor, position, cell):
 def test_effects_are_those_of_whole_passes_with_hooks(family, per_head):
     model = tiny.tiny_model(family)
     weights, twins = eligible_weights(model), twins_by_hand()
-    found = activation_patching(model, weights, twins, per_head, min_difference=-100.0, batch_size=5)
+    found = activation_patching(model, weights, twins, per_head=per_head, min_difference=-100.0, batch_size=5)
     assert found["kept"].all()
     assert found.cells == activation_cells(activation_sites(weights), per_head).labels
     for row in range(3):
@@ -117,7 +117,7 @@ def test_with_keys_and_values_kept_a_pass_gives_what_a_whole_one_does(family):
     expected = float(-logits.double().log_softmax(-1)[ids[-1]])
     for position in (0, 1, 7, 10):
         given = {name: values[0, position] for name, values in own.items()}
-        unchanged = patched_nll(model, sites, cells, ids, position, given, batch_size=7)
+        unchanged = patched_nll(model, sites, cells, ids=ids, position=position, given=given, batch_size=7)
         torch.testing.assert_close(unchanged, torch.full_like(unchanged, expected), rtol=1e-4, atol=1e-4)
 
 
@@ -133,7 +133,7 @@ def test_replacing_every_activation_of_the_replaced_token_does_everything(family
         with torch.no_grad(), recorded(model, sites) as found:
             model(input_ids=corrupted[None, :-1], use_cache=False)
         given = {name: values[0, position] for name, values in found.items()}
-        patched = patched_nll(model, sites, everything, clean, position, given, batch_size=1)
+        patched = patched_nll(model, sites, everything, ids=clean, position=position, given=given, batch_size=1)
         assert float(patched) == pytest.approx(naive_run(model, corrupted)[0], abs=1e-4)
 
 

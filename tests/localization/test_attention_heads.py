@@ -37,7 +37,7 @@ def plain_attention(model, ids) -> np.ndarray:
 def test_every_number_is_that_of_a_naive_version(family):
     model, ids = tiny.tiny_model(family), prefixes()
     attention, occurrences = plain_attention(model, ids), FREQUENCY[ids].numpy()
-    found = attention_heads(model, ids, FREQUENCY, SETS, batch_size=4)
+    found = attention_heads(model, ids, FREQUENCY, sets=SETS, batch_size=4)
     np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
     first = [P - 4 if family == "gpt_neo" and layer == 1 else 0 for layer in range(tiny.LAYERS)]  # window 4
     assert found["visible"].tolist() == [P - start for start in first]
@@ -75,7 +75,7 @@ def test_every_number_is_that_of_a_naive_version(family):
 def test_a_window_is_seen_in_the_attention_and_in_the_config():
     model = tiny.tiny_model("gpt_neo")
     assert model.config.attention_layers == ["global", "local"] and model.config.window_size == 4
-    attention = attention_heads(model, prefixes(), FREQUENCY, SETS)["attention"]
+    attention = attention_heads(model, prefixes(), FREQUENCY, sets=SETS)["attention"]
     assert attention[:, 1, :, : P - 4].isnan().all() and not attention[:, 1, :, P - 4 : P - 1].isnan().any()
     assert not attention[:, 0, :, : P - 1].isnan().any()
 
@@ -86,14 +86,14 @@ def test_ties_share_a_rank():
 
 def test_what_the_last_token_keeps_for_itself_does_not_count():
     model, ids = tiny.tiny_model("gpt2"), prefixes()
-    plain = attention_heads(model, ids, FREQUENCY, SETS)
+    plain = attention_heads(model, ids, FREQUENCY, sets=SETS)
     other = FREQUENCY.clone()
     last = ids[:, -1].tolist()
     elsewhere = set(ids[:, :-1].flatten().tolist())
     assert any(token not in elsewhere for token in last)
     other[[token for token in last if token not in elsewhere]] += 1000
-    assert torch.equal(attention_heads(model, ids, other, SETS)["tau"], plain["tau"])
-    one = attention_heads(model, ids[:1, -1:], FREQUENCY, SETS[:1])
+    assert torch.equal(attention_heads(model, ids, other, sets=SETS)["tau"], plain["tau"])
+    one = attention_heads(model, ids[:1, -1:], FREQUENCY, sets=SETS[:1])
     assert one["tau"].isnan().all() and one["entropy"].abs().max() < 1e-6 and one["rank_counts"].sum() == 0
 
 
@@ -102,7 +102,10 @@ def test_rows_weigh_as_they_are_told():
     twice = torch.cat([ids, ids[:1]])
     sets = torch.cat([SETS, SETS[:1]])
     weights = torch.tensor([0.5, 1, 1, 1, 1, 1, 0.5])
-    once, shared = attention_heads(model, ids, FREQUENCY, SETS), attention_heads(model, twice, FREQUENCY, sets, 4, weights)
+    once, shared = (
+        attention_heads(model, ids, FREQUENCY, sets=SETS),
+        attention_heads(model, twice, FREQUENCY, sets=sets, batch_size=4, weights=weights),
+    )
     for name in ("rank_sums", "rank_counts", "co_sums"):
         torch.testing.assert_close(once[name], shared[name], rtol=1e-5, atol=1e-7)
 
@@ -110,10 +113,10 @@ def test_rows_weigh_as_they_are_told():
 def test_the_model_is_as_it_was():
     model = tiny.tiny_model("llama")
     model.set_attn_implementation("sdpa")
-    eager = attention_heads(model, prefixes(), FREQUENCY, SETS)
+    eager = attention_heads(model, prefixes(), FREQUENCY, sets=SETS)
     assert model.config._attn_implementation == "sdpa"
     model.set_attn_implementation("eager")
-    np.testing.assert_allclose(eager["entropy"], attention_heads(model, prefixes(), FREQUENCY, SETS)["entropy"], rtol=1e-5)
+    np.testing.assert_allclose(eager["entropy"], attention_heads(model, prefixes(), FREQUENCY, sets=SETS)["entropy"], rtol=1e-5)
     model.set_attn_implementation("sdpa")
     with pytest.raises(RuntimeError), eager_attention(model):
         raise RuntimeError
@@ -122,7 +125,7 @@ def test_the_model_is_as_it_was():
 
 def test_batches_do_not_matter():
     model = tiny.tiny_model("gpt2")
-    one, two = (attention_heads(model, prefixes(), FREQUENCY, SETS, batch_size=size) for size in (1, 6))
+    one, two = (attention_heads(model, prefixes(), FREQUENCY, sets=SETS, batch_size=size) for size in (1, 6))
     for name in one.values:
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-6, equal_nan=True)
 
@@ -136,7 +139,7 @@ def test_doubles_are_made_on_the_cpu(monkeypatch):
         return plain_cpu(tensor)
 
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
-    assert attention_heads(tiny.tiny_model("gpt2"), prefixes(), FREQUENCY, SETS)["tau"].dtype == torch.float64
+    assert attention_heads(tiny.tiny_model("gpt2"), prefixes(), FREQUENCY, sets=SETS)["tau"].dtype == torch.float64
     assert moved and torch.float64 not in moved
 
 
@@ -145,9 +148,9 @@ def test_no_attention_weights_is_a_clear_error(monkeypatch):
     monkeypatch.setattr(model, "set_attn_implementation", lambda name: None)
     model.config._attn_implementation = "sdpa"
     with pytest.raises(UserError, match="attention weights"):
-        attention_heads(model, prefixes(), FREQUENCY, SETS)
+        attention_heads(model, prefixes(), FREQUENCY, sets=SETS)
     with pytest.raises(UserError, match="no paragraph"):
-        attention_heads(model, prefixes()[:0], FREQUENCY, SETS[:0])
+        attention_heads(model, prefixes()[:0], FREQUENCY, sets=SETS[:0])
 
 
 def test_what_stands_before_the_text_is_no_token_of_it():
@@ -155,10 +158,10 @@ def test_what_stands_before_the_text_is_no_token_of_it():
     sees, text or not."""
     model, ids = tiny.tiny_model("gpt2"), prefixes()
     attention, occurrences = plain_attention(model, ids)[..., 2:-1], FREQUENCY[ids][:, 2:].numpy()
-    found = attention_heads(model, ids, FREQUENCY, SETS, batch_size=4, text_start=2)
+    found = attention_heads(model, ids, FREQUENCY, sets=SETS, batch_size=4, text_start=2)
     assert found["visible"].tolist() == [P] * tiny.LAYERS
     assert found["attention"][..., :2].isnan().all() and found["attention"][..., -1].isnan().all()
-    assert torch.equal(found["entropy"], attention_heads(model, ids, FREQUENCY, SETS)["entropy"])
+    assert torch.equal(found["entropy"], attention_heads(model, ids, FREQUENCY, sets=SETS)["entropy"])
     ranks = frequency_ranks(torch.from_numpy(occurrences).double())
     sums, counts = torch.zeros(3, tiny.LAYERS, tiny.HEADS, P), torch.zeros(3, P)
     for row in range(6):

@@ -76,7 +76,7 @@ def test_a_head_is_named_in_one_half_and_judged_in_the_other_under_every_shuffle
 
         def z_of(rows, signs=1.0, own=own, row=row):
             weights = torch.from_numpy(shares * signs)[rows]
-            return link(own[rows], torch.from_numpy(numbers)[rows], row[None], weights).z[0, 0]
+            return link(own[rows], torch.from_numpy(numbers)[rows], row[None], weights=weights).z[0, 0]
 
         judged.append(z_of(np.flatnonzero(~first)))
         differences.append(z_of(np.flatnonzero(~first & (sets < 2)), np.array([1.0, -1, 0])[sets]))
@@ -143,7 +143,7 @@ def test_untrained_models_hardly_ever_prefer_rare_tokens():
         model = GPT2LMHeadModel(GPT2Config(**sizes, initializer_range=0.2)).eval()
         prefixes = text_like(60, 15, np.random.default_rng(seed))
         frequency, sets = count_tokens(prefixes, VOCABULARY), np.repeat([0, 1], 30)
-        found = attention_heads(model, prefixes, frequency, torch.from_numpy(sets), 60)
+        found = attention_heads(model, prefixes, frequency, sets=torch.from_numpy(sets), batch_size=60)
         options = {"few": np.arange(60), "permutations": 99, "seed": seed}
         links = link_heads(found, prefixes, frequency, sets=sets, clusters=np.arange(60), **options)
         everyone = links.groups["all"]

@@ -32,7 +32,18 @@ def plants_of(weights, *names):
 
 def answers_of(model, plants, recipe=RECIPE):
     reference = reference_states(model, RETAIN)[1]
-    return list(known_answer(model, eligible_weights(model), plants, Rows(NEW, OTHER, RETAIN), reference, recipe, 2, 5))
+    return list(
+        known_answer(
+            model,
+            eligible_weights(model),
+            plants,
+            rows=Rows(NEW, OTHER, RETAIN),
+            reference=reference,
+            recipe=recipe,
+            batch_size=2,
+            seed=5,
+        )
+    )
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -111,7 +122,8 @@ def test_every_answer_is_that_of_its_own_model_and_paragraphs():
     truths = {name: planted_positions(indices, weights) for name, indices in plants.items()}
     reference = reference_states(model, RETAIN)[1]
     states = {
-        plant: list(plant_paragraphs(model, indices, NEW, RETAIN, reference, RECIPE, 5)) for plant, indices in plants.items()
+        plant: list(plant_paragraphs(model, indices, NEW, keep=RETAIN, reference=reference, recipe=RECIPE, seed=5))
+        for plant, indices in plants.items()
     }
     methods = {name: METHODS[name] for name in ("gradient", "gradient_x_weight", "contrastive")}
     names = [weight.name for weight in weights]

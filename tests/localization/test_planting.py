@@ -29,7 +29,9 @@ NEW, KEEP = rows_of(1, 1), rows_of(2, 5)
 
 
 def planted(model, indices, recipe=RECIPE, seed=0):
-    return list(plant_paragraphs(model, indices, NEW, KEEP, reference_states(model, KEEP)[1], recipe, seed))
+    return list(
+        plant_paragraphs(model, indices, NEW, keep=KEEP, reference=reference_states(model, KEEP)[1], recipe=recipe, seed=seed)
+    )
 
 
 def gpt_neo_and_plant():

@@ -71,27 +71,30 @@ def test_gradient_is_that_of_the_whole_set_whatever_the_batches(model, batch_siz
 
 
 def test_gradient_is_absolute(model):
-    scores = attribute(model, names_of(model), FORGET, RETAIN, Gradient(), batch_size=2)
+    scores = attribute(model, names_of(model), FORGET, RETAIN, method=Gradient(), batch_size=2)
     close(scores, {name: g.abs() for name, g in naive_gradient(model, FORGET.ids).items()})
     close(attribute(model, names_of(model), FORGET, RETAIN), scores, rtol=1e-4, atol=1e-6)
 
 
 def test_gradient_is_not_that_of_one_batch_nor_the_mean_of_absolutes():
     model = tiny.tiny_model("gpt_neo")
-    whole, first = (attribute(model, names_of(model), rows, RETAIN, Gradient(), 2) for rows in (FORGET, FORGET.select([0, 1])))
+    whole, first = (
+        attribute(model, names_of(model), rows, RETAIN, method=Gradient(), batch_size=2)
+        for rows in (FORGET, FORGET.select([0, 1]))
+    )
     for name in names_of(model):
         assert not torch.allclose(whole[name], first[name], rtol=0.1)
 
 
 def test_gradient_times_weight(model):
-    scores = attribute(model, names_of(model), FORGET, RETAIN, GradientTimesWeight(), batch_size=2)
+    scores = attribute(model, names_of(model), FORGET, RETAIN, method=GradientTimesWeight(), batch_size=2)
     expected = {name: (g * model.get_parameter(name)).abs().detach() for name, g in naive_gradient(model, FORGET.ids).items()}
     close(scores, expected)
 
 
 def test_contrastive_is_forget_against_retain(model):
     """Fault 5: the retain set's own gradients count; with the KL's, which are zero, this would be the plain gradient."""
-    scores = attribute(model, names_of(model), FORGET, RETAIN, Contrastive(), batch_size=3)
+    scores = attribute(model, names_of(model), FORGET, RETAIN, method=Contrastive(), batch_size=3)
     g, r = naive_gradient(model, FORGET.ids), naive_gradient(model, RETAIN.ids)
     g_norm, r_norm = (sum(float(x.square().sum()) for x in grads.values()) ** 0.5 for grads in (g, r))
     close(scores, {name: g[name].abs() / g_norm - r[name].abs() / r_norm for name in g})
@@ -100,7 +103,7 @@ def test_contrastive_is_forget_against_retain(model):
     assert bool((everything < 0).any())
     k = len(plain) // 20
     assert len(set(everything.topk(k).indices.tolist()) & set(plain.topk(k).indices.tolist())) < 0.9 * k
-    swapped = attribute(model, names_of(model), RETAIN, FORGET, Contrastive(), batch_size=3)
+    swapped = attribute(model, names_of(model), RETAIN, FORGET, method=Contrastive(), batch_size=3)
     close(swapped, {name: -s for name, s in scores.items()})
 
 
@@ -160,7 +163,7 @@ def test_fisher_labels_are_drawn_not_given(model):
 
 @pytest.mark.parametrize("quantile", [0.25, 0.5, 1.0])
 def test_fisher_divides_by_curvature_and_its_quantile(model, quantile):
-    scores = attribute(model, names_of(model), FORGET, RETAIN, Fisher(quantile), batch_size=2, seed=4)
+    scores = attribute(model, names_of(model), FORGET, RETAIN, method=Fisher(quantile), batch_size=2, seed=4)
     fisher, g = naive_fisher(model, RETAIN, seed=4), naive_gradient(model, FORGET.ids)
     values = sorted(float(value) for f in fisher.values() for value in f.flatten())
     damping = values[round(quantile * (len(values) - 1))]
@@ -173,7 +176,7 @@ def test_a_weight_without_curvature_does_not_score_infinity():
     with torch.no_grad():
         model.transformer.h[1].mlp.c_fc.weight[3] = 0  # a dead neuron: GELU(-50) is 0, so what reads it has no gradient
         model.transformer.h[1].mlp.c_fc.bias[3] = -50
-    scores = attribute(model, [name], FORGET, RETAIN, Fisher(0.0))
+    scores = attribute(model, [name], FORGET, RETAIN, method=Fisher(0.0))
     assert bool(scores[name].isfinite().all())
     assert float(scores[name][:, 3].max()) == 0.0 < float(scores[name][:, 4].min())
 
@@ -182,9 +185,9 @@ def test_an_edit_is_attributed_by_its_alternatives():
     """The loss rows are what is passed: the same prefixes with other continuations give other scores."""
     model = tiny.tiny_model("gpt_neo")
     alternatives = FORGET.with_continuations(tiny.some_ids(7, 5, C))
-    scores = attribute(model, names_of(model), alternatives, RETAIN, Gradient(), 2)
+    scores = attribute(model, names_of(model), alternatives, RETAIN, method=Gradient(), batch_size=2)
     close(scores, {name: g.abs() for name, g in naive_gradient(model, alternatives.ids).items()})
-    plain = attribute(model, names_of(model), FORGET, RETAIN, Gradient(), 2)
+    plain = attribute(model, names_of(model), FORGET, RETAIN, method=Gradient(), batch_size=2)
     assert all(not torch.allclose(scores[name], plain[name], rtol=0.1) for name in scores)
 
 
@@ -196,7 +199,7 @@ def test_the_model_is_left_as_it_was(method):
         parameter.requires_grad_(flags[name])
     before = copy.deepcopy(model.state_dict())
     names = names_of(model)[1::2]
-    scores = attribute(model, names, FORGET, RETAIN, method, batch_size=2)
+    scores = attribute(model, names, FORGET, RETAIN, method=method, batch_size=2)
     assert list(scores) == names
     for name, score in scores.items():
         assert score.shape == model.get_parameter(name).shape and score.dtype == torch.float32 and not score.requires_grad

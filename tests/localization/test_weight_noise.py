@@ -121,14 +121,14 @@ def test_the_model_is_back_bit_for_bit_even_after_an_error(family):
         assert now.keys() == state.keys()
         assert all(torch.equal(now[name].view(torch.uint8), state[name].view(torch.uint8)) for name in state)
 
-    weight_noise(model, {"some": [indices]}, PARAGRAPHS, 0.1, [1.0, 5.0], [0])
+    weight_noise(model, {"some": [indices]}, PARAGRAPHS, unit=0.1, scales=[1.0, 5.0], seeds=[0])
     assert_as_it_was()
     with pytest.raises(RuntimeError, match="stop"), noise(model, indices, 0.5, seed=0):
         raise RuntimeError("stop")
     assert_as_it_was()
     beyond = ParagraphSet(torch.full((1, P + C), tiny.VOCABULARY), P, ("x",))
     with pytest.raises(UserError, match="beyond the model's vocabulary"):
-        weight_noise(model, {"some": [indices]}, beyond, 0.1, [1.0], [0])
+        weight_noise(model, {"some": [indices]}, beyond, unit=0.1, scales=[1.0], seeds=[0])
     assert_as_it_was()
     with pytest.raises(UserError, match="no weight is chosen"), noise(model, {}, 0.5, seed=0):
         pass
@@ -142,7 +142,7 @@ def test_scores_are_those_of_a_model_changed_by_hand(family):
         "one": [tiny.some_indices(model)] * 2,
         "drawn": [select_random(weights, 0.05, seed=seed).indices for seed in (7, 8)],
     }
-    result = weight_noise(model, choices, PARAGRAPHS, 0.05, [1.0, 6.0], [3, 4], batch_size=2)
+    result = weight_noise(model, choices, PARAGRAPHS, unit=0.05, scales=[1.0, 6.0], seeds=[3, 4], batch_size=2)
     assert result["em"].shape == result["nll"].shape == (2, 2, 2, ROWS)
     for c, masks in enumerate(choices.values()):
         for s, scale in enumerate((1.0, 6.0)):

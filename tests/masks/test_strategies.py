@@ -37,17 +37,17 @@ def same(one, other):
 
 def test_scores_are_computed_only_when_needed(weights, scores):
     assert AllWeights(layers=[0]).select(weights, unwanted, 0).k == sum(w.size for w in weights if w.layer == 0)
-    assert same(RandomWeights(0.1).select(weights, unwanted, 4), select_random(weights, 0.1, seed=4))
+    assert same(RandomWeights(fraction=0.1).select(weights, unwanted, 4), select_random(weights, 0.1, seed=4))
     top = TopAttribution(0.1, heads=[1]).select(weights, lambda: scores, 0)
     assert same(top, select_top(scores, weights, 0.1, Filter(heads=[1])))
-    matched = RandomWeights(0.1, match=True, heads=[1]).select(weights, lambda: scores, 0)
+    matched = RandomWeights(fraction=0.1, match=True, heads=[1]).select(weights, lambda: scores, 0)
     assert matched.counts == top.counts and not same(matched, top)
 
 
 def test_settings_are_passed_on(weights, scores):
     top = TopAttribution(0.1, selection="per_tensor").select(weights, lambda: scores, 0)
     assert same(top, select_top(scores, weights, 0.1, per_tensor=True))
-    drawn = RandomWeights(0.1, selection="per_tensor", components=["q"]).select(weights, unwanted, 3)
+    drawn = RandomWeights(fraction=0.1, selection="per_tensor", components=["q"]).select(weights, unwanted, 3)
     assert same(drawn, select_random(weights, 0.1, Filter(components=["q"]), seed=3, per_tensor=True))
 
 
@@ -75,7 +75,7 @@ def test_a_config_with_lists_chooses(weights, scores):
 
 @pytest.mark.parametrize("selection", ["global", "per_tensor"])
 def test_matched_weights_are_drawn_with_the_seed(weights, scores, selection):
-    strategy = RandomWeights(0.1, match=True, selection=selection)
+    strategy = RandomWeights(fraction=0.1, match=True, selection=selection)
     drawn = {seed: strategy.select(weights, lambda: scores, seed) for seed in (0, 1, 2)}
     top = select_top(scores, weights, 0.1, per_tensor=selection == "per_tensor")
     for seed, mask in drawn.items():

@@ -68,17 +68,28 @@ def test_other_beginnings_can_be_asked_for(corpus, with_bos):
 
 
 def test_it_is_said(corpus, with_bos):
-    as_usual = FileSource(P, C, path=corpus).load(with_bos).beginning
+    as_usual = FileSource(prefix_length=P, continuation_length=C, path=corpus).load(with_bos).beginning
     assert "BOS <s> in front (as the tokenizer does)" in as_usual
-    assert "BOS <s> in front (paragraphs.bos=true)" in FileSource(P, C, path=corpus, bos=True).load(with_bos).beginning
-    assert "without BOS (paragraphs.bos=false)" in FileSource(P, C, path=corpus, bos=False).load(with_bos).beginning
+    assert (
+        "BOS <s> in front (paragraphs.bos=true)"
+        in FileSource(prefix_length=P, continuation_length=C, path=corpus, bos=True).load(with_bos).beginning
+    )
+    assert (
+        "without BOS (paragraphs.bos=false)"
+        in FileSource(prefix_length=P, continuation_length=C, path=corpus, bos=False).load(with_bos).beginning
+    )
     plain = tiny_tokenizers.byte_level()
-    assert FileSource(P, C, path=corpus).load(plain).beginning == "text is tokenized without BOS, as the tokenizer does"
+    assert (
+        FileSource(prefix_length=P, continuation_length=C, path=corpus).load(plain).beginning
+        == "text is tokenized without BOS, as the tokenizer does"
+    )
 
 
 def test_a_data_set_begins_in_the_same_way(corpus, with_bos, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    loaded = HubSource("json", "train", None, P, C, data_files=str(corpus)).load(with_bos)
+    loaded = HubSource(
+        name="json", split="train", column=None, prefix_length=P, continuation_length=C, data_files=str(corpus)
+    ).load(with_bos)
     assert torch.equal(loaded.corpus.ids, read_paragraphs(corpus, P, C, with_bos).paragraphs.ids)
     assert loaded.corpus.text_start == 1 and "<s>" in loaded.beginning
 

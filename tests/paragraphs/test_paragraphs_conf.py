@@ -60,4 +60,12 @@ def test_overrides_reach_the_file_source(tmp_path):
 
 def test_overrides_reach_the_hub_source():
     built = source("hub", "paragraphs.name=json", "paragraphs.data_files=[a.jsonl,b.jsonl]", "paragraphs.max_rows=7")
-    assert built == sources.HubSource("json", "train", None, 50, 50, max_rows=7, data_files=["a.jsonl", "b.jsonl"])
+    assert built == sources.HubSource(
+        name="json",
+        split="train",
+        column=None,
+        prefix_length=50,
+        continuation_length=50,
+        max_rows=7,
+        data_files=["a.jsonl", "b.jsonl"],
+    )

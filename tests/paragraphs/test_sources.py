@@ -33,7 +33,7 @@ def files(tmp_path):
 
 
 def test_named_files(files):
-    loaded = FileSource(3, 2, forget=files / "a.pt", retain=files / "b.pt").load()
+    loaded = FileSource(prefix_length=3, continuation_length=2, forget=files / "a.pt", retain=files / "b.pt").load()
     assert loaded.corpus is None and loaded.bystander is None and not loaded.self_generated
     assert torch.equal(loaded.forget.ids, rows(3)) and torch.equal(loaded.retain.ids, rows(2, start=100))
     assert loaded.description == "forget: a.pt, 3 rows; retain: b.pt, 2 rows"
@@ -41,7 +41,7 @@ def test_named_files(files):
 
 def test_one_corpus_and_what_was_too_short(tmp_path, capsys):
     (tmp_path / "c.jsonl").write_text('{"t": "a bb ccc dddd eeeee f"}\n{"t": "a"}\n')
-    loaded = FileSource(3, 2, path=tmp_path / "c.jsonl", column="t").load(tokenize)
+    loaded = FileSource(prefix_length=3, continuation_length=2, path=tmp_path / "c.jsonl", column="t").load(tokenize)
     assert loaded.corpus.ids.tolist() == [[1, 2, 3, 4, 5]] and loaded.forget is None
     assert loaded.dropped == {"corpus": 1}
     assert "1 of 2 rows dropped" in capsys.readouterr().err
@@ -53,16 +53,18 @@ def test_a_pair_may_be_any_mapping(tmp_path):
     np.save(tmp_path / "A.npy", rows(2)[:, :3].numpy())
     np.save(tmp_path / "B.npy", rows(2)[:, 3:].numpy())
     pair = OmegaConf.create({"prefix": str(tmp_path / "A.npy"), "continuation": str(tmp_path / "B.npy")})
-    loaded = FileSource(3, 2, forget=pair).load()
+    loaded = FileSource(prefix_length=3, continuation_length=2, forget=pair).load()
     assert torch.equal(loaded.forget.ids, rows(2))
     assert loaded.description == "forget: A.npy + B.npy, 2 rows"
 
 
 def test_path_and_names_exclude_each_other(files):
     with pytest.raises(UserError, match="paragraphs.path=CORPUS.*paragraphs.forget="):
-        FileSource(3, 2).load()
+        FileSource(prefix_length=3, continuation_length=2).load()
     with pytest.raises(UserError, match="does not go with paragraphs.forget, paragraphs.retain"):
-        FileSource(3, 2, path=files / "a.pt", forget=files / "a.pt", retain=files / "b.pt").load()
+        FileSource(
+            prefix_length=3, continuation_length=2, path=files / "a.pt", forget=files / "a.pt", retain=files / "b.pt"
+        ).load()
 
 
 @pytest.fixture
@@ -75,27 +77,54 @@ def documents(tmp_path, monkeypatch):
 
 
 def test_hub_through_a_packaged_builder(documents, capsys):
-    loaded = HubSource("json", "train", "text", 3, 2, data_files=documents).load(tokenize)
+    loaded = HubSource(
+        name="json", split="train", column="text", prefix_length=3, continuation_length=2, data_files=documents
+    ).load(tokenize)
     assert loaded.corpus.ids.tolist() == [[1, 2, 3, 4, 5], [1, 1, 1, 1, 1], [4, 1, 1, 1, 1]]
     assert loaded.corpus.origin == ("json:train:0", "json:train:2", "json:train:3")
     assert loaded.dropped == {"corpus": 1}
     assert "json:train: 1 of 4 rows dropped" in capsys.readouterr().err
-    assert len(HubSource("json", "train", None, 3, 2, data_files=[documents], max_rows=1).load(tokenize).corpus) == 1
+    assert (
+        len(
+            HubSource(
+                name="json",
+                split="train",
+                column=None,
+                prefix_length=3,
+                continuation_length=2,
+                data_files=[documents],
+                max_rows=1,
+            )
+            .load(tokenize)
+            .corpus
+        )
+        == 1
+    )
 
 
 def test_hub_errors(documents):
     with pytest.raises(UserError, match="paragraphs.name"):
-        HubSource(None, "train", None, 3, 2).load()
+        HubSource(name=None, split="train", column=None, prefix_length=3, continuation_length=2).load()
     with pytest.raises(UserError, match="no column 'words'.*meta, text"):
-        HubSource("json", "train", "words", 3, 2, data_files=documents).load(tokenize)
+        HubSource(
+            name="json", split="train", column="words", prefix_length=3, continuation_length=2, data_files=documents
+        ).load(tokenize)
     with pytest.raises(UserError, match="model.tokenizer"):
-        HubSource("json", "train", "text", 3, 2, data_files=documents).load()
+        HubSource(
+            name="json", split="train", column="text", prefix_length=3, continuation_length=2, data_files=documents
+        ).load()
     with pytest.raises(UserError, match="Bad split.*paragraphs.split"):
-        HubSource("json", "test", "text", 3, 2, data_files=documents).load(tokenize)
+        HubSource(name="json", split="test", column="text", prefix_length=3, continuation_length=2, data_files=documents).load(
+            tokenize
+        )
     with pytest.raises(UserError, match="no rows.*paragraphs.max_rows"):
-        HubSource("json", "train", "text", 3, 2, data_files=documents, max_rows=0).load(tokenize)
+        HubSource(
+            name="json", split="train", column="text", prefix_length=3, continuation_length=2, data_files=documents, max_rows=0
+        ).load(tokenize)
     with pytest.raises(UserError, match="none of its 4 rows has 60 tokens"):
-        HubSource("json", "train", "text", 50, 10, data_files=documents).load(tokenize)
+        HubSource(
+            name="json", split="train", column="text", prefix_length=50, continuation_length=10, data_files=documents
+        ).load(tokenize)
 
 
 def test_hub_unreachable(monkeypatch):
@@ -106,7 +135,7 @@ def test_hub_unreachable(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(UserError, match="Couldn't reach.*paragraphs=files paragraphs.path=FILE.*paragraphs.name=parquet"):
-        HubSource("owner/name", "train", "text", 3, 2).load(tokenize)
+        HubSource(name="owner/name", split="train", column="text", prefix_length=3, continuation_length=2).load(tokenize)
 
 
 def saved(ids):

@@ -17,7 +17,7 @@ def html(**more):
     pictures = [Picture(one.charts[0].name, b"\x89PNG " + one.name.encode(), b"%PDF") for one in findings[1:]]
     config = {"analysis": {"em_nll": {"bins": None}}, "model": fake_charts.HOSTILE}
     notes = ["A test of the software; no evidence.", fake_charts.HOSTILE]
-    return localization_page(findings, pictures, config, ENVIRONMENT, notes, {"em_nll": 1.26}, **more)
+    return localization_page(findings, pictures, config, environment=ENVIRONMENT, notes=notes, seconds={"em_nll": 1.26}, **more)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_many_numbers_are_cut_and_it_says_so():
     import dataclasses
 
     one = dataclasses.replace(fake_charts.findings()[0], numbers={f"n{place}": place for place in range(1500)})
-    words = Page(localization_page([one], [], {}, {})).words
+    words = Page(localization_page([one], [], {}, environment={})).words
     assert "n299" in words and "n300" not in words and "1,200 more are in localization.json" in words
 
 
@@ -100,5 +100,5 @@ def test_a_paper_s_claim_stands_beside_what_was_found():
 
 
 def test_nothing_was_analysed():
-    page = Page(localization_page([], [], {}, {}))
+    page = Page(localization_page([], [], {}, environment={}))
     assert "Nothing was analysed." in page.words and "To repeat it" not in page.words and page.count("figure") == 0

@@ -16,7 +16,9 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "localization.html"
     findings = fake_charts.findings()
     pictures = [picture(chart) for finding in findings for chart in finding.charts]
-    write_text(path, localization_page(findings, pictures, {}, {"command": "python localize.py"}, ["A note."]))
+    write_text(
+        path, localization_page(findings, pictures, {}, environment={"command": "python localize.py"}, notes=["A note."])
+    )
     assert path.stat().st_size < 2_000_000
     return path
 

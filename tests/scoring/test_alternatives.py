@@ -152,7 +152,7 @@ def test_targets_that_still_recite_are_passed_over_one_by_one(monkeypatch, batch
     tokens = torch.tensor([[0, 1, 2, 3, 4], [10, 11, 12, 13, 14], [20, 21, 22, 23, 24]])
     positions, em = torch.ones(5, dtype=torch.int64), torch.tensor([[0, 0, 1, 1, 2], [0, 1, 2, 3, 9], [0, 0, 0, 0, 0]])
     order = em.argsort(dim=1, stable=True)
-    chosen, said = choose_perturbations(None, rows, positions, tokens, em, order, batch_size)
+    chosen, said = choose_perturbations(None, rows, positions, tokens=tokens, em=em, order=order, batch_size=batch_size)
     assert chosen.tolist() == [3, -1, 0]  # the first row's has two tokens; the last of row b is not even decoded
     assert said.tolist() == [says([7, 3]), originals[1].tolist(), says([9, 20])]
     # The rows: 4 + 3 + 1 texts where each is tried by itself; never more than a batch beyond that.

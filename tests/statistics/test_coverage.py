@@ -116,7 +116,7 @@ def differences(name, numbers, scales, draws):
     for seed in range(draws):
         groups = [group(values, n, s, draw, place) for n, s, place in zip(numbers, scales, (0, 1000), strict=True)]
         rows, labels = (np.concatenate(part) for part in zip(*groups, strict=True))
-        one = mean_difference(rows, labels < 1000, labels, seed, resamples=400)
+        one = mean_difference(rows, labels < 1000, labels, seed=seed, resamples=400)
         found.append([np.nan if x is None else x for x in (one.low, one.high, one.p_value)])
     return np.array(found, dtype=float), mean * (scales[0] - scales[1])
 

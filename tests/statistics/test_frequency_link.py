@@ -67,7 +67,7 @@ def test_tau_is_the_mean_of_scipys():
     values, types = RNG.normal(size=(20, 2, 12)), RNG.integers(0, 9, (20, 12))
     frequencies = shuffles(RNG.integers(0, 2**40, 9), 2)  # too large for fp32
     frequencies[:, frequencies[0].argmax()] += 1
-    found = link(torch.from_numpy(values), torch.from_numpy(types), frequencies, torch.ones(20))
+    found = link(torch.from_numpy(values), torch.from_numpy(types), frequencies, weights=torch.ones(20))
     for assignment, cell in np.ndindex(3, 2):
         each = [kendalltau(values[row, cell], frequencies[assignment, types[row]]).statistic for row in range(20)]
         assert found.tau[assignment, cell] == pytest.approx(np.mean(each), abs=1e-6)
@@ -76,7 +76,9 @@ def test_tau_is_the_mean_of_scipys():
 def test_nothing_to_compare_has_no_tau():
     frequencies = shuffles([1, 2, 3], 2)
     for shape in ((0, 2, 5), (3, 2, 1), (3, 2, 0)):
-        found = link(torch.rand(shape), torch.zeros(shape[0], shape[2], dtype=torch.int64), frequencies, torch.ones(shape[0]))
+        found = link(
+            torch.rand(shape), torch.zeros(shape[0], shape[2], dtype=torch.int64), frequencies, weights=torch.ones(shape[0])
+        )
         assert found.tau.shape == found.z.shape == (3, 2) and np.isnan(found.tau).all() and np.isnan(found.z).all()
 
 
@@ -94,7 +96,7 @@ def test_what_places_have_in_common_does_not_count():
     values = torch.from_numpy(RNG.normal(size=(40, 1, 30)) + 5 * place)
     types = torch.from_numpy(np.clip(place + RNG.integers(-2, 3, (40, 30)), 0, 29))  # later tokens are more frequent
     frequencies = shuffles(np.arange(30), 1)
-    assert link(values, types, frequencies, torch.ones(40)).tau[0, 0] > 0.8
+    assert link(values, types, frequencies, weights=torch.ones(40)).tau[0, 0] > 0.8
     assert abs(link_across(values, types, frequencies, np.arange(40)).tau[0, 0]) < 0.1
 
 

@@ -103,7 +103,9 @@ def test_the_test_keeps_its_level_where_few_clusters_scatter_more(monkeypatch):
     draws = np.random.default_rng(6)
     clusters = np.arange(70)
     p = [
-        mean_difference(draws.normal(size=70) * np.where(clusters < 10, 4, 1), clusters < 10, clusters, seed, 2).p_value
+        mean_difference(
+            draws.normal(size=70) * np.where(clusters < 10, 4, 1), clusters < 10, clusters, seed=seed, resamples=2
+        ).p_value
         for seed in range(300)
     ]
     assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)

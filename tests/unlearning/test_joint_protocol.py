@@ -74,7 +74,9 @@ def test_the_mask_comes_from_the_whole_set_of_loss_rows(reciting, ingredients, p
     for prepared, objective in ((preparation, Unlearn()), (editing, Edit())):
         model = copy.deepcopy(base)
         outcome = Joint().run(ingredients(model=model, preparation=prepared, objective=objective, stop=StopRule(max_steps=1)))
-        scores = attribute(base, names, prepared.loss_rows, prepared.baselines["retain_train"].paragraphs, Gradient(), 6)
+        scores = attribute(
+            base, names, prepared.loss_rows, prepared.baselines["retain_train"].paragraphs, method=Gradient(), batch_size=6
+        )
         mask = select_top(scores, eligible_weights(base), 0.3)
         indices = outcome.patches[0].indices
         assert (
@@ -105,7 +107,7 @@ def test_empty_sets_are_left_out(reciting, ingredients, preparation):
     assert outcome.sets.keys() == {"forget", "retain"}
 
 
-STRATEGIES = [TopAttribution(0.3, layers=[1]), RandomWeights(0.2), AllWeights(components=["v", "mlp_in"])]
+STRATEGIES = [TopAttribution(0.3, layers=[1]), RandomWeights(fraction=0.2), AllWeights(components=["v", "mlp_in"])]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)

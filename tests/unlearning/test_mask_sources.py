@@ -59,7 +59,7 @@ def test_the_rows_against_which_is_attributed_are_those_of_retain_train(ingredie
     mask = given.mask_for(preparation.loss_rows, 3)
     names = [weight.name for weight in given.weights]
     retain_train = preparation.baselines["retain_train"].paragraphs
-    scores = attribute(given.model, names, preparation.loss_rows, retain_train, method, 6, 3)
+    scores = attribute(given.model, names, preparation.loss_rows, retain_train, method=method, batch_size=6, seed=3)
     assert same(mask, select_top(scores, given.weights, 0.1))
     for name in HELD_OUT:
         changed = ingredients(attribution=method, preparation=with_other_text(preparation, name))
@@ -85,9 +85,9 @@ class Recording:
 
     asked: list = field(default_factory=list)
 
-    def __call__(self, model, names, forget, retain, batch_size, seed):
-        self.asked.append((forget.ids, retain.ids, seed))
-        return Gradient()(model, names, forget, retain, batch_size, seed)
+    def __call__(self, asked):
+        self.asked.append((asked.forget.ids, asked.retain.ids, asked.seed))
+        return Gradient()(asked)
 
 
 def test_an_attribution_is_given_loss_rows_retain_train_and_the_masks_seed(ingredients, preparation, sets):
@@ -99,6 +99,6 @@ def test_an_attribution_is_given_loss_rows_retain_train_and_the_masks_seed(ingre
 
 @pytest.mark.parametrize("match", [False, True], ids=["random", "random_matched"])
 def test_random_masks_are_drawn_with_the_seed_that_is_asked_for(ingredients, preparation, match):
-    given = ingredients(strategy=RandomWeights(0.1, match=match), attribution=Gradient())
+    given = ingredients(strategy=RandomWeights(fraction=0.1, match=match), attribution=Gradient())
     one, again, other = (given.mask_for(preparation.loss_rows, seed) for seed in (1, 1, 2))
     assert same(one, again) and not same(one, other)

@@ -218,7 +218,7 @@ def test_another_scope_is_refused():
 
 
 def test_random_masks_differ_from_trial_to_trial(ingredients):
-    outcome = PROTOCOL.run(ingredients(strategy=RandomWeights(FRACTION))[0])
+    outcome = PROTOCOL.run(ingredients(strategy=RandomWeights(fraction=FRACTION))[0])
     masks = [tuple((name, i) for name, flat in p.indices.items() for i in flat.tolist()) for p in outcome.patches]
     assert len(set(masks)) == 4
 

@@ -71,10 +71,10 @@ def _shares(measured: Measured, numbers: Mapping[str, Any]) -> Chart:
         panels.append(layers_by_components(f"{label}, {_counted(label, numbers)}", components, 100 * share.mean(0), SHARE))
     said = shares_in_words(numbers, "lower_half_share", "for {}")
     return Chart(
-        "activation_gradients_shares",
-        f"The share of the activation gradient {lower_half(numbers)} is {said} text.",
-        "Heat maps, layers by components: the share of the activation gradient, for each group.",
-        tuple(panels),
+        name="activation_gradients_shares",
+        caption=f"The share of the activation gradient {lower_half(numbers)} is {said} text.",
+        alt="Heat maps, layers by components: the share of the activation gradient, for each group.",
+        panels=tuple(panels),
         shared=True,
     )
 
@@ -87,10 +87,11 @@ def _raw(measured: Measured, numbers: Mapping[str, Any]) -> Chart:
         panels.append(layers_by_components(title, components, magnitude.mean(0), "nats per unit of activation"))
     means = " and ".join(f"{group['magnitude']:.2g} for {label} text" for label, group in numbers["groups"].items())
     return Chart(
-        "activation_gradients_raw",
-        f"Mean absolute gradient of NLL by activation, not divided by the paragraph's total: {means} over all components.",
-        "Heat maps, layers by components: the mean absolute activation gradient, for each group.",
-        tuple(panels),
+        name="activation_gradients_raw",
+        caption=f"Mean absolute gradient of NLL by activation, not divided by the paragraph's total: {means} over all "
+        "components.",
+        alt="Heat maps, layers by components: the mean absolute activation gradient, for each group.",
+        panels=tuple(panels),
         shared=True,
     )
 
@@ -98,11 +99,11 @@ def _raw(measured: Measured, numbers: Mapping[str, Any]) -> Chart:
 def _difference(family: Family) -> Chart:
     marked, heat = _compared(family.cells, family, "memorized minus non-memorized")
     return Chart(
-        "activation_gradients_difference",
-        f"Difference of the shares; {marked} of {len(family.cells)} cells differ beyond chance (dots: p < {SIGNIFICANT}, "
-        "max-T corrected over all of them, clusters permuted).",
-        "Heat map, layers by components: memorized minus non-memorized share of the activation gradient.",
-        (heat,),
+        name="activation_gradients_difference",
+        caption=f"Difference of the shares; {marked} of {len(family.cells)} cells differ beyond chance (dots: p < "
+        f"{SIGNIFICANT}, max-T corrected over all of them, clusters permuted).",
+        alt="Heat map, layers by components: memorized minus non-memorized share of the activation gradient.",
+        panels=(heat,),
         columns=1,
     )
 
@@ -112,12 +113,13 @@ def _heads(family: Family) -> Chart:
     panels = [_compared(cells, family, kind) for kind, cells in by_kind.items() if cells]
     marked = sum(count for count, _ in panels)
     return Chart(
-        "activation_gradients_heads",
-        f"Difference of the shares by attention head, memorized minus non-memorized: {marked} heads differ beyond chance "
-        f"(dots: p < {SIGNIFICANT}, max-T corrected over {len(family.cells)} cells, MLPs among them, clusters permuted).",
-        "Heat maps of q, k, v and head output, layers by heads: memorized minus non-memorized share of the activation "
+        name="activation_gradients_heads",
+        caption=f"Difference of the shares by attention head, memorized minus non-memorized: {marked} heads differ beyond "
+        f"chance (dots: p < {SIGNIFICANT}, max-T corrected over {len(family.cells)} cells, MLPs among them, clusters "
+        "permuted).",
+        alt="Heat maps of q, k, v and head output, layers by heads: memorized minus non-memorized share of the activation "
         "gradient.",
-        tuple(heat for _, heat in panels),
+        panels=tuple(heat for _, heat in panels),
         shared=True,
     )
 
@@ -138,14 +140,19 @@ def _positions(table: Table, prefix_length: int, numbers: Mapping[str, Any]) -> 
         share, low, high = (band([table[name][place] for place in at], 100) for name in ("share", "low", "high"))
         x = [table["position"][place] for place in at]
         title = f"{label} ({_counted(label, numbers)})"
-        series.append(Series(title, x, share or [], COLOURS[label], low, high, marker="none"))
-    panel = Lines(f"prefix: 0 to {prefix_length - 1}; continuation: after", "token position", SHARE, tuple(series))
+        series.append(Series(label=title, x=x, y=share or [], colour=COLOURS[label], low=low, high=high, marker="none"))
+    panel = Lines(
+        title=f"prefix: 0 to {prefix_length - 1}; continuation: after",
+        x_label="token position",
+        y_label=SHARE,
+        series=tuple(series),
+    )
     said = shares_in_words(numbers, "prefix_share", "of the {}")
     return Chart(
-        "activation_gradients_positions",
-        f"Of the activation gradient {said} lies at prefix positions (bands: 95 % intervals over clusters).",
-        "Lines over token positions: the share of the activation gradient, for each group.",
-        (panel,),
+        name="activation_gradients_positions",
+        caption=f"Of the activation gradient {said} lies at prefix positions (bands: 95 % intervals over clusters).",
+        alt="Lines over token positions: the share of the activation gradient, for each group.",
+        panels=(panel,),
         columns=1,
     )
 
@@ -160,11 +167,11 @@ def _layers_by_position(measured: Measured) -> Chart:
         said.append(f"layer {peak[0]}, position {peak[1]} for {label} text")
         panels.append(heat_map(label, 100 * by_layer, SHARE, column_label="token position"))
     return Chart(
-        "activation_gradients_layers_positions",
-        f"All components together, the gradient is largest at {' and at '.join(said)}; the prefix ends at "
+        name="activation_gradients_layers_positions",
+        caption=f"All components together, the gradient is largest at {' and at '.join(said)}; the prefix ends at "
         f"{measured.prefix_length - 1}.",
-        "Heat maps, layers by token positions: the share of the activation gradient, for each group.",
-        tuple(panels),
+        alt="Heat maps, layers by token positions: the share of the activation gradient, for each group.",
+        panels=tuple(panels),
         columns=1,
         shared=True,
     )
@@ -176,9 +183,9 @@ def _twins(compared: Compared) -> Chart:
     values = np.array(table["distance"], dtype=np.float64)
     heat = layers_by_components("paragraph and perturbed twin", cells, values, "cosine distance (0: same direction)")
     return Chart(
-        "activation_gradients_twins",
-        distance_in_words(compared.numbers),
-        "Heat map, layers by components: cosine distance between the gradients of a paragraph and of its perturbed twin.",
-        (heat,),
+        name="activation_gradients_twins",
+        caption=distance_in_words(compared.numbers),
+        alt="Heat map, layers by components: cosine distance between the gradients of a paragraph and of its perturbed twin.",
+        panels=(heat,),
         columns=1,
     )

@@ -53,7 +53,14 @@ def measure(
             f"each of {len(rows)} memorized paragraphs in a row: try more with "
             f"analysis.activation_patching.replacements={replacements + 1}"
         )
-    effects = activation_patching(material.model, material.weights, twins, per_head, min_difference, material.batch_size)
+    effects = activation_patching(
+        material.model,
+        material.weights,
+        twins,
+        per_head=per_head,
+        min_difference=min_difference,
+        batch_size=material.batch_size,
+    )
     if not effects["kept"].any():
         raise UserError(
             f"activation_patching: in none of {len(twins)} paragraphs does the perturbed prefix raise the NLL of the "

@@ -37,7 +37,7 @@ def charts(compared: Compared, sentences: Sequence[str]) -> tuple[Chart, ...]:
             for label, group in shown.items()
         ]
         caption, alt = f"{caption}{dot}", f"Heat maps of layers by heads, one a group of rows: {alt}"
-        return Chart(f"attention_heads_{name}", caption, alt, tuple(panels), columns=3, shared=True)
+        return Chart(name=f"attention_heads_{name}", caption=caption, alt=alt, panels=tuple(panels), columns=3, shared=True)
 
     alt = "Kendall's tau between attention and corpus frequency."
     made = [heat_maps("frequency", sentences[0], alt, "Kendall's tau-b", lambda group: group.taus.tau)]
@@ -86,7 +86,7 @@ def _ranks(named: Named, curves: Mapping[tuple[str, str], Estimates]) -> Chart:
         label = f"{name}, head {named[1]}" if own else f"{name}, mean of the others"
         series.append(
             Series(
-                label,
+                label=label,
                 x=[float(rank + 1) for rank in reached],
                 y=numbers_or_none(found.value[reached]),
                 colour=COLOURS[name],
@@ -104,10 +104,10 @@ def _ranks(named: Named, curves: Mapping[tuple[str, str], Estimates]) -> Chart:
         alt="Lines over the dense frequency rank of tokens within their prefix: a head and the others, by set.",
         panels=(
             Lines(
-                f"Attention by frequency rank, layer {named[0]}",
-                "dense rank of a token's corpus frequency in its prefix (1: rarest)",
-                "mean attention per occurrence",
-                tuple(series),
+                title=f"Attention by frequency rank, layer {named[0]}",
+                x_label="dense rank of a token's corpus frequency in its prefix (1: rarest)",
+                y_label="mean attention per occurrence",
+                series=tuple(series),
             ),
         ),
     )

@@ -185,7 +185,7 @@ def _difference(measured: Measured, seed: int) -> Comparison:
                 values.append(np.nanmean(of_cluster))
                 labels.append(cluster)
                 first.append(which == 0)
-    return mean_difference(values, first, labels, seed)
+    return mean_difference(values, first, labels, seed=seed)
 
 
 def _curves(measured: Measured, named: tuple[int, int], seed: int) -> dict[tuple[str, str], Estimates]:

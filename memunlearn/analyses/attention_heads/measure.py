@@ -50,7 +50,13 @@ def measure(material: Material, *, at_most: Sequence[int | None], within_rows: i
     start = material.paragraphs.text_start  # BOS, to which much attention goes, is no token of the text
     shares = cluster_shares(clusters, sets.numpy())
     attention = attention_heads(
-        material.model, prefixes, material.frequency, sets, material.batch_size, torch.from_numpy(shares), start
+        material.model,
+        prefixes,
+        material.frequency,
+        sets=sets,
+        batch_size=material.batch_size,
+        weights=torch.from_numpy(shares),
+        text_start=start,
     )
     within = torch.cat([material.rows(sets == which, within_rows) for which in (0, 1)]).numpy()
     links = link_heads(

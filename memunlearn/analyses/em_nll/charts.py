@@ -63,7 +63,7 @@ def _scatter(measured: Measured, material: Material, caption: str) -> Chart:
                 text=[material.paragraphs.origin[row] for row in drawn],
             )
         )
-        groups.append(Group(f"EM {label}", nll, colours[label]))
+        groups.append(Group(label=f"EM {label}", values=nll, colour=colours[label]))
     log = bool((measured.nll > 0).all())
     scale = "NLL (nats per token" + (", log scale)" if log else ")")
     return Chart(
@@ -71,8 +71,8 @@ def _scatter(measured: Measured, material: Material, caption: str) -> Chart:
         caption=caption,
         alt="Left: a point a paragraph, NLL over EM, coloured by EM bin. Right: the NLL of each EM bin with its quartiles.",
         panels=(
-            Scatter("All paragraphs", "EM (tokens)", scale, tuple(series), log_y=log),
-            Distributions("By EM bin", scale, tuple(groups), log_y=log),
+            Scatter(title="All paragraphs", x_label="EM (tokens)", y_label=scale, series=tuple(series), log_y=log),
+            Distributions(title="By EM bin", y_label=scale, groups=tuple(groups), log_y=log),
         ),
     )
 
@@ -82,12 +82,18 @@ def _roc(scores: np.ndarray, memorized: np.ndarray, caption: str) -> Chart:
     ranks = torch.from_numpy(rankdata(scores) / (len(scores) + 1))
     false, true, _ = binary_roc(ranks, torch.from_numpy(memorized).long())
     places = np.unique(np.linspace(0, len(false) - 1, min(len(false), ROC_POINTS)).astype(int))
-    curve = Series("-NLL", false[places].tolist(), true[places].tolist(), BIN_COLOURS[-1], marker="none")
-    chance = Series("chance", [0.0, 1.0], [0.0, 1.0], NEUTRAL, marker="none", dash="--")
-    axes = ("share of non-memorized rows below the threshold", "share of memorized rows below it")
+    curve = Series(label="-NLL", x=false[places].tolist(), y=true[places].tolist(), colour=BIN_COLOURS[-1], marker="none")
+    chance = Series(label="chance", x=[0.0, 1.0], y=[0.0, 1.0], colour=NEUTRAL, marker="none", dash="--")
     return Chart(
         name="em_nll_roc",
         caption=caption,
         alt="The share of memorized rows over the share of non-memorized rows whose NLL lies below a threshold, with chance.",
-        panels=(Lines("Memorized or not, by NLL", *axes, (curve, chance)),),
+        panels=(
+            Lines(
+                title="Memorized or not, by NLL",
+                x_label="share of non-memorized rows below the threshold",
+                y_label="share of memorized rows below it",
+                series=(curve, chance),
+            ),
+        ),
     )

@@ -48,7 +48,7 @@ def _chart(measure: Measure, label: str, compared: Sequence[Compared], plantings
             + (f"bands: 95 % intervals over {best.seeds} planting seeds." if best.can_tell else "too few seeds for intervals.")
         )
     alt = f"{label} of each attribution against the remaining loss of the planted paragraphs, one panel for each kind of plant."
-    return Chart(f"known_answer_{measure}", caption, alt, panels, columns=3, shared=True)
+    return Chart(name=f"known_answer_{measure}", caption=caption, alt=alt, panels=panels, columns=3, shared=True)
 
 
 def _panel(measure: Measure, label: str, plant: str, compared: Sequence[Compared], plantings: Sequence[Planting]) -> Lines:
@@ -63,14 +63,21 @@ def _panel(measure: Measure, label: str, plant: str, compared: Sequence[Compared
         floors = [(mean.value or 0) / 3 if measure == "auprc" else 0.0 for mean in planted]
         lows = [None if ends is None else max(ends[0], floor) for ends, floor in zip(intervals, floors, strict=True)]
         highs = [None if ends is None else ends[1] for ends in intervals]
-        series.append(Series(name, losses, [mean.value for mean in planted], colour, lows, highs))
+        series.append(Series(label=name, x=losses, y=[mean.value for mean in planted], colour=colour, low=lows, high=highs))
         another = [one.controls[ANOTHER][measure].value for one in mine]
-        series.append(Series(f"{name}, another paragraph", losses, another, colour, marker="none", dash=":"))
+        series.append(Series(label=f"{name}, another paragraph", x=losses, y=another, colour=colour, marker="none", dash=":"))
     magnitude = [one.controls[MAGNITUDE][measure].value for one in mine]
-    series.append(Series("|w|, no paragraph", losses, magnitude, NEUTRAL))
+    series.append(Series(label="|w|, no paragraph", x=losses, y=magnitude, colour=NEUTRAL))
     one = next(planting for planting in plantings if planting.answer.plant == plant)
     chance: list[float | None] = [one.chance(measure)] * len(losses)
-    series.append(Series("chance", losses, chance, NEUTRAL, marker="none", dash="--"))
+    series.append(Series(label="chance", x=losses, y=chance, colour=NEUTRAL, marker="none", dash="--"))
     x_label = "remaining loss of the planted paragraphs (nats per token)"
     log_x = max(one.level for one in compared) >= 10 * min(one.level for one in compared)
-    return Lines(capital(IN_WORDS[plant]), x_label, label, tuple(series), log_x=log_x, log_y=measure == "auprc")
+    return Lines(
+        title=capital(IN_WORDS[plant]),
+        x_label=x_label,
+        y_label=label,
+        series=tuple(series),
+        log_x=log_x,
+        log_y=measure == "auprc",
+    )

@@ -56,7 +56,16 @@ def plant(
         plants = {name: draw_plant(name, material.weights, fraction, seed) for name in kinds}
         _, reference = reference_states(material.model, rows.retain, material.batch_size)
         indices = {name: one.mask.indices for name, one in plants.items()}
-        answers = known_answer(material.model, material.weights, indices, rows, reference, recipe, material.batch_size, seed)
+        answers = known_answer(
+            material.model,
+            material.weights,
+            indices,
+            rows=rows,
+            reference=reference,
+            recipe=recipe,
+            batch_size=material.batch_size,
+            seed=seed,
+        )
         for answer in answers:
             one = plants[answer.plant]
             yield Planting(number, one.place, one.mask.k, eligible, answer)

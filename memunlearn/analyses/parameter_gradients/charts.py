@@ -80,9 +80,10 @@ def _layers(bins: Sequence[Group], layers: Table) -> Chart:
             x, y, low, high = ([layers[column][place] for place in at] for column in _columns(name))
             # A log axis has no place for 0: an interval that reaches it is drawn down to a third of its mean.
             floors = [value / 3 if scale == 1 else 0.0 for value in y]
-            ends = band(low, scale, floors), band(high, scale)
-            series.append(Series(f"EM {one.label}", x, [scale * value for value in y], one.colour, *ends))
-        panels.append(Lines(title, "layer", unit, tuple(series), log_y=scale == 1))
+            scaled = [scale * value for value in y]
+            lows, highs = band(low, scale, floors), band(high, scale)
+            series.append(Series(label=f"EM {one.label}", x=x, y=scaled, colour=one.colour, low=lows, high=highs))
+        panels.append(Lines(title=title, x_label="layer", y_label=unit, series=tuple(series), log_y=scale == 1))
     return Chart(
         name="parameter_gradients_layers",
         caption=f"Gradients by layer, mean over the paragraphs of each EM bin (95 % intervals over clusters); {_peaks(bins)}.",

@@ -36,7 +36,7 @@ def charts(perturbed: PerturbedRows, compared: Compared, sentences: Sequence[str
             caption=f"Means over all positions, a row each: {sentences[0][0].lower()}{sentences[0][1:]}",
             alt="Two panels of points with boxes, one box a set: mean drop in EM and mean rise in NLL of every row.",
             panels=tuple(
-                Distributions(title, label, _groups(perturbed, values))
+                Distributions(title=title, y_label=label, groups=_groups(perturbed, values))
                 for (_, title, label), values in zip(LABELS, perturbed.per_row, strict=True)
             ),
         ),
@@ -49,7 +49,9 @@ def charts(perturbed: PerturbedRows, compared: Compared, sentences: Sequence[str
                 name="token_perturbation_frequency",
                 caption=" ".join(sentences[2:]),
                 alt="Points with boxes, one box a set: Kendall's tau of every row.",
-                panels=(Distributions("Drop in EM and corpus frequency", "Kendall's tau-b of a row", groups),),
+                panels=(
+                    Distributions(title="Drop in EM and corpus frequency", y_label="Kendall's tau-b of a row", groups=groups),
+                ),
             )
         )
     return tuple(made)
@@ -61,7 +63,7 @@ def _lines(title: str, label: str, compared: Compared, which: int) -> Lines:
         found = two[which]
         series.append(
             Series(
-                f"{name} ({rows(int(found.rows.max()))})",
+                label=f"{name} ({rows(int(found.rows.max()))})",
                 x=[float(position) for position in range(len(found.value))],
                 y=numbers_or_none(found.value),
                 colour=COLOURS[name],
@@ -70,12 +72,12 @@ def _lines(title: str, label: str, compared: Compared, which: int) -> Lines:
                 marker=MARKERS[name],
             )
         )
-    return Lines(title, "position of the replaced prefix token", label, tuple(series), zero=True)
+    return Lines(title=title, x_label="position of the replaced prefix token", y_label=label, series=tuple(series), zero=True)
 
 
 def _groups(perturbed: PerturbedRows, values: np.ndarray) -> tuple[Group, ...]:
     by_set = {name: values[perturbed.of(name) & ~np.isnan(values)].tolist() for name in SETS}
-    return tuple(Group(name, found, COLOURS[name]) for name, found in by_set.items() if found)
+    return tuple(Group(label=name, values=found, colour=COLOURS[name]) for name, found in by_set.items() if found)
 
 
 def _heat_maps(perturbed: PerturbedRows, caption: str) -> Chart:

@@ -46,7 +46,7 @@ class DropTau:
 
 def compare(perturbed: PerturbedRows, permutations: int, seed: int, device: torch.device) -> Compared:
     links = link_drops(perturbed, permutations, seed, device)
-    em, nll = (mean_difference(one, perturbed.of("memorized"), perturbed.clusters, seed) for one in perturbed.per_row)
+    em, nll = (mean_difference(one, perturbed.of("memorized"), perturbed.clusters, seed=seed) for one in perturbed.per_row)
     numbers: dict[str, Any] = {
         "kinds": list(dict.fromkeys(perturbed.perturbations.labels["replacement"])),
         "sets": {name: _of_set(perturbed, name, links, seed) if name in perturbed.present else None for name in SETS},
@@ -108,7 +108,7 @@ def link_drops(
     for name in SETS:
         rows, some = np.flatnonzero(perturbed.of(name)), perturbed.within[name]
         shares = torch.from_numpy(cluster_shares(perturbed.clusters[rows]))
-        links[name, "along"] = link(drops[rows].unsqueeze(1), kinds[rows], shuffled, shares, device=device)
+        links[name, "along"] = link(drops[rows].unsqueeze(1), kinds[rows], shuffled, weights=shares, device=device)
         links[name, "within"] = link_across(drops[some].unsqueeze(1), kinds[some], shuffled, perturbed.clusters[some], device)
     p = linked_p(np.concatenate([one.z for one in links.values()], 1))
     return {key: DropTau(float(one.tau[0, 0]), float(p[place])) for place, (key, one) in enumerate(links.items())}

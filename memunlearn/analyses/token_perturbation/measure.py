@@ -88,7 +88,14 @@ def measure(
     if len(groups[1]):
         parts.append(material.own(material.paragraphs.select(groups[1])))
     paragraphs = concatenate(parts)
-    found = perturb_tokens(material.model, paragraphs, replacements, second_likely, material.seed, material.batch_size)
+    found = perturb_tokens(
+        material.model,
+        paragraphs,
+        replacements,
+        second_likely=second_likely,
+        seed=material.seed,
+        batch_size=material.batch_size,
+    )
     alternative, said = decode_alternatives(material.model, paragraphs, found, material.batch_size)
     set_of = np.repeat(SETS, [len(group) for group in groups])
     return PerturbedRows(

@@ -62,4 +62,4 @@ def _panel(curves: Curves, metric: Metric, name: str, y_label: str) -> Lines:
         ends: dict[str, Any] = {"low": low, "high": high} if curves.seeds > 1 else {}
         series.append(Series(x=[0.0, *curves.scales], y=mean, **ends, **styles[choice]))
     title = f"{shown(name)} (n = {curves.sizes[name]})"
-    return Lines(title, "noise, standard deviations of the weights", y_label, tuple(series))
+    return Lines(title=title, x_label="noise, standard deviations of the weights", y_label=y_label, series=tuple(series))

@@ -239,7 +239,7 @@ def _contrast(rises: Rises, top: np.ndarray, control: np.ndarray, scale: float, 
     return Contrast(
         scale,
         _means(control, rises),
-        mean_difference(of_row, groups[0][compared], rises.clusters[compared], seed),
+        mean_difference(of_row, groups[0][compared], rises.clusters[compared], seed=seed),
         tuple(by_seed),
         mean_interval(by_seed)[1] if len(by_seed) >= SEEDS_AT_LEAST else None,
     )

@@ -81,11 +81,11 @@ def measure(
         material.model,
         {name: [mask.indices for mask in of_seeds] for name, of_seeds in masks.items()},
         concatenate([material.paragraphs.select(rows.all), own]),
-        unit,
-        scales,
-        drawn,
-        material.batch_size,
-        torch.cat([rows.read, rows.read[:, len(memorized) :]], dim=1),
+        unit=unit,
+        scales=scales,
+        seeds=drawn,
+        batch_size=material.batch_size,
+        read=torch.cat([rows.read, rows.read[:, len(memorized) :]], dim=1),
     )
     sizes = [len(memorized), len(non_memorized), len(non_memorized)]
     of_own = score(material.model, own, material.batch_size)
@@ -155,11 +155,15 @@ def choose(
             material.paragraphs.select(group[part])
             for group, part in ((rows.memorized, chosen_for[:split]), (rows.non_memorized, chosen_for[split:]))
         )
-        scores = attribute(material.model, names, memorized, others, attribution, material.batch_size, material.seed)
+        scores = attribute(
+            material.model, names, memorized, others, method=attribution, batch_size=material.batch_size, seed=material.seed
+        )
         top = select_top(scores, material.weights, fraction, filter)
         masks[TOP].append(top)
         if len(others):
-            swapped = attribute(material.model, names, others, memorized, attribution, material.batch_size, material.seed)
+            swapped = attribute(
+                material.model, names, others, memorized, method=attribution, batch_size=material.batch_size, seed=material.seed
+            )
             masks[CONTROL].append(select_top(swapped, material.weights, fraction, filter))
         masks[RANDOM].append(select_random(material.weights, fraction, filter, seed))
         masks[MATCHED].append(select_random_matched(top, material.weights, filter, seed))

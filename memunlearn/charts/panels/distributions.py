@@ -19,12 +19,12 @@ JITTER = 0.13
 
 def group_entry(group: Group) -> Entry:
     """In the legend."""
-    return Entry(group.name, group.colour, "point", group.marker)
+    return Entry(label=group.name, colour=group.colour, kind="point", marker=group.marker)
 
 
 def bar_entry(series: Series, nth: int) -> Entry:
     """In the legend."""
-    return Entry(series.label, series.colour, "bar", nth=nth)
+    return Entry(label=series.label, colour=series.colour, kind="bar", nth=nth)
 
 
 def draw_distributions(panel: Distributions, name: str, entries: Sequence[int | None]) -> Drawing:

@@ -16,12 +16,18 @@ HALF = 0.42
 
 def estimate_entries(panel: Estimates) -> list[Entry]:
     """In the legend: the points, and the means."""
-    return [Entry(panel.points_label, BLUE, "point"), Entry(panel.mean_label, VERMILLION, "point", "D")]
+    return [
+        Entry(label=panel.points_label, colour=BLUE, kind="point"),
+        Entry(label=panel.mean_label, colour=VERMILLION, kind="point", marker="D"),
+    ]
 
 
 def violin_entries(panel: Violins) -> list[Entry]:
     """In the legend: what is drawn above, and what below."""
-    return [Entry(panel.above_label, BLUE, "bar"), Entry(panel.below_label, VERMILLION, "bar")]
+    return [
+        Entry(label=panel.above_label, colour=BLUE, kind="bar"),
+        Entry(label=panel.below_label, colour=VERMILLION, kind="bar"),
+    ]
 
 
 def draw_estimates(panel: Estimates, name: str, entries: Sequence[int | None]) -> Drawing:

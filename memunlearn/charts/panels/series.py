@@ -32,7 +32,7 @@ BAND = 0.18
 def entry_of(panel: Lines | Scatter, series: Series) -> Entry:
     """In the legend."""
     kind = "line" if isinstance(panel, Lines) else "point"
-    return Entry(series.label, series.colour, kind, series.marker, series.dash)
+    return Entry(label=series.label, colour=series.colour, kind=kind, marker=series.marker, dash=series.dash)
 
 
 def draw_lines(panel: Lines, name: str, entries: Sequence[int | None]) -> Drawing:

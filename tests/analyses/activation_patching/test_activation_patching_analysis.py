@@ -32,7 +32,7 @@ def test_tables_numbers_and_charts_say_what_the_computation_found():
     finding = ActivationPatching(**SMALL)(material)
     memorized = material.paragraphs.select(torch.arange(14))
     twins = twins_of(memorized, material.alternatives(memorized, 1))
-    found = activation_patching(material.model, material.weights, twins, False, 1e-6)
+    found = activation_patching(material.model, material.weights, twins, per_head=False, min_difference=1e-6)
     effects = found["effect"][found["kept"]].numpy()
     clusters = material.clusters[twins.rows[found["kept"]]].numpy()
     assert len(effects) >= 10 and finding.numbers["rows"] == len(effects)
@@ -61,7 +61,7 @@ def test_effects_are_not_said_to_lie_between_0_and_1():
     finding = ActivationPatching(**SMALL)(material)
     rows = material.paragraphs.select(material.memorized)
     twins = twins_of(rows, material.alternatives(rows, 1))
-    effects = activation_patching(material.model, material.weights, twins, False, 1e-6)["effect"]
+    effects = activation_patching(material.model, material.weights, twins, per_head=False, min_difference=1e-6)["effect"]
     effects = effects[~effects.isnan().any(-1).any(-1).any(-1)].flatten().tolist()
     outside = sum(not -1e-3 <= effect <= 1 + 1e-3 for effect in effects) / len(effects)
     assert 0.05 < finding.numbers["outside_0_to_1"] == pytest.approx(outside, abs=0.01)
@@ -164,14 +164,18 @@ def test_intervals_are_over_the_clusters_of_the_rows_that_were_kept():
 
     memorized = material.paragraphs
     twins = twins_of(memorized, without_the_first_two(memorized, 1))
-    every = activation_patching(material.model, material.weights, twins, False, 1e-6, material.batch_size)
+    every = activation_patching(
+        material.model, material.weights, twins, per_head=False, min_difference=1e-6, batch_size=material.batch_size
+    )
     differences = every["corrupted"] - every["clean"]
     threshold, lowest = float(differences.min()) + 1e-9, int(differences.argmin())  # this one goes, too
     clusters = torch.tensor([3, 3, 8, 8, 8, 8])
     clusters[twins.rows[lowest]] = 3
     material = replace(material, clusters=clusters)
     finding = ActivationPatching(min_difference=threshold)(replace(material, alternatives=without_the_first_two))
-    found = activation_patching(material.model, material.weights, twins, False, threshold, material.batch_size)
+    found = activation_patching(
+        material.model, material.weights, twins, per_head=False, min_difference=threshold, batch_size=material.batch_size
+    )
     assert not found["kept"][lowest] and int(found["kept"].sum()) >= 2
     assert finding.numbers["clusters"] == 1 and all(row["low"] is None for row in cells_of(finding))
 

@@ -149,7 +149,7 @@ def test_the_named_head_is_judged_on_the_other_half():
                 values.append(np.mean(mine))
                 first.append(which == 0)
                 labels.append(cluster)
-    expected = mean_difference(values, first, labels, 0)
+    expected = mean_difference(values, first, labels, seed=0)
     assert compared.difference.value == pytest.approx(expected.value) and compared.difference.low == expected.low
     assert named["difference"] == {"value": -0.2, "p_value_over_clusters": expected.p_value, "p_value_over_types": 0.01}
 

@@ -31,17 +31,17 @@ def plantings(seeds=6, plants=("mlp", "head"), outcome="planted"):
                 state = "unplanted" if level is None else outcome
                 scored = state in ("unplanted", "planted")
                 answer = Answer(
-                    plant,
-                    level,
-                    state,
-                    0 if level is None else seed + 1,
-                    torch.tensor([C, C - seed % 2]),
-                    torch.tensor([0.5 * (level or 8), 0.3 * (level or 8)]),
-                    1.0 + 0.1 * seed * (level is not None) if scored else None,
-                    found if scored else {},
-                    other if scored else {},
-                    retrieval(draw) if scored else None,
-                    None if level is None or not scored else retrieval(draw),
+                    plant=plant,
+                    level=level,
+                    outcome=state,
+                    steps=0 if level is None else seed + 1,
+                    em=torch.tensor([C, C - seed % 2]),
+                    nll=torch.tensor([0.5 * (level or 8), 0.3 * (level or 8)]),
+                    retain_nll=1.0 + 0.1 * seed * (level is not None) if scored else None,
+                    found=found if scored else {},
+                    other=other if scored else {},
+                    magnitude=retrieval(draw) if scored else None,
+                    moved=None if level is None or not scored else retrieval(draw),
                 )
                 made.append(Planting(seed, "layer 1", K, ELIGIBLE, answer))
     return made

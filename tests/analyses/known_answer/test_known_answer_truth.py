@@ -70,10 +70,13 @@ def test_a_plant_made_by_hand_is_found_by_the_attribution_that_can_see_it():
         truths = {"by hand": planted_positions(indices, weights)}
         scores = score(model, planted)
         states = (
-            (None, PlantedState(0.1, "unplanted", base, 0, scores.em, scores.nll)),
-            (0.1, PlantedState(0.1, "planted", model, 5, scores.em, scores.nll)),
+            (None, PlantedState(level=0.1, outcome="unplanted", model=base, steps=0, em=scores.em, nll=scores.nll)),
+            (0.1, PlantedState(level=0.1, outcome="planted", model=model, steps=5, em=scores.em, nll=scores.nll)),
         )
-        answers = [answers_of(state, level, truths, base, weights, rows, 4, seed)["by hand"] for level, state in states]
+        answers = [
+            answers_of(state, level, truths, base=base, weights=weights, rows=rows, batch_size=4, seed=seed)["by hand"]
+            for level, state in states
+        ]
         made.append((seed, *answers, truths["by hand"]))
     compared = {one.attribution: one for one in compare(plantings_of(made, weights), ("by hand",), (0.1,))}
     found = compared["gradient_x_weight"]
@@ -101,7 +104,9 @@ def test_a_paragraph_that_was_never_planted_is_hardly_ever_found():
         indices = draw_plant("mlp", weights, 0.1, seed).mask.indices
         truth = planted_positions(indices, weights)
         rows = Rows(planted, others.select([0]), retain)
-        null, answer = known_answer(model, weights, {"mlp": indices}, rows, reference, RECIPE, 8, seed)
+        null, answer = known_answer(
+            model, weights, {"mlp": indices}, rows=rows, reference=reference, recipe=RECIPE, batch_size=8, seed=seed
+        )
         if not answer.is_planted:
             continue
         state_model = next(_models(model, indices, rows, reference, seed))
@@ -135,5 +140,7 @@ def test_a_paragraph_that_was_never_planted_is_hardly_ever_found():
 
 
 def _models(model, indices, rows, reference, seed):
-    for state in plant_paragraphs(model, indices, rows.planted, rows.retain, reference, RECIPE, seed):
+    for state in plant_paragraphs(
+        model, indices, rows.planted, keep=rows.retain, reference=reference, recipe=RECIPE, seed=seed
+    ):
         yield state.model

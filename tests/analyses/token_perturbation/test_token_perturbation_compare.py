@@ -118,7 +118,7 @@ def test_the_worst_replacement_of_a_row_is_found_by_looking_at_all(perturbed):
 
 
 def test_the_difference_is_of_means_over_rows(perturbed, compared):
-    expected = mean_difference(np.nanmean(perturbed.em_drop, 1), perturbed.of("memorized"), perturbed.clusters, 0)
+    expected = mean_difference(np.nanmean(perturbed.em_drop, 1), perturbed.of("memorized"), perturbed.clusters, seed=0)
     assert compared.difference == expected
     assert compared.numbers["difference"]["em_drop"] == expected.numbers()
 

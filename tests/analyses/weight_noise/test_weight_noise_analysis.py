@@ -60,7 +60,7 @@ def test_the_table_is_what_the_noise_does_to_rows_that_no_weight_was_chosen_for(
         read = halves_of(caught)[place]
         memorized, others = ((material.memorized & ~read), (material.non_memorized & ~read))
         forget, retain = (material.paragraphs.select(group) for group in (memorized, others))
-        top = select_top(attribute(material.model, names, forget, retain, Gradient()), material.weights, 0.05)
+        top = select_top(attribute(material.model, names, forget, retain, method=Gradient()), material.weights, 0.05)
         masks = {
             "top": top,
             "top of non-memorized": select_top(attribute(material.model, names, retain, forget), material.weights, 0.05),

@@ -1,0 +1,72 @@
+"""What train.py refuses before any work."""
+
+from __future__ import annotations
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from memunlearn.commands.call import Call
+from memunlearn.commands.search import check_search
+from memunlearn.errors import UserError
+from memunlearn.masks.strategies import MaskStrategy
+from memunlearn.objectives.material import check_objective
+from memunlearn.one_process import alone
+from memunlearn.paragraphs.batches import protected_rows_a_batch
+from memunlearn.unlearning.optimizers import check_optimizer
+from memunlearn.unlearning.per_paragraph import PerParagraph
+
+
+def check_run(cfg: DictConfig, call: Call) -> None:
+    """Raises UserError for what is not tested or cannot be built, before any work."""
+    check_search(cfg, call)
+    trainer = cfg.trainer
+    nodes = trainer.get("num_nodes", 1)
+    if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device") or nodes not in (1, "1"):
+        where = f" on trainer.num_nodes={nodes}" if nodes not in (1, "1") else ""
+        raise UserError(
+            f"trainer.devices={trainer.devices} with trainer.strategy={trainer.strategy}{where} is not tested: use one device "
+            "of one node: trainer.devices=1 "
+            "trainer.strategy=auto (run several jobs of a sweep side by side instead)"
+        )
+    if str(trainer.precision) not in ("32", "32-true", "bf16-mixed"):
+        raise UserError(
+            f"trainer.precision={trainer.precision}: deltas are trained in fp32, since lower precision rounds small ones away: "
+            "use 32-true or bf16-mixed"
+        )
+    if "stop" not in cfg and trainer.max_steps < 1:
+        raise UserError(f"trainer.max_steps={trainer.max_steps} without a stop rule would never end: set 1 or more")
+    if cfg.save_model and isinstance(instantiate(cfg.protocol), PerParagraph):
+        raise UserError(
+            "save_model=true with protocol=per_paragraph: every trial has a model of its own; leave it out, and bake a trial's "
+            "patch with `python -m memunlearn.models apply`"
+        )
+    if not isinstance(cfg.callbacks, DictConfig):
+        raise UserError(f"callbacks={cfg.callbacks} must be callbacks by name, as in conf/callbacks/default.yaml")
+    # Built once for nothing, so that a setting they refuse does not cost a run.
+    if cfg.paragraphs.get("protected") is not None:
+        protected_rows_a_batch(cfg.batch_size, cfg.paragraphs.protected_share)
+    for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
+        instantiate(group)
+    check_objective(instantiate(cfg.objective))
+    if cfg.get("stop"):
+        instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
+    mask_strategy(cfg)
+    for name, build in (("optimizer", _build_optimizer), ("trainer", _build_trainer)):
+        try:
+            build(cfg)
+        except Exception as error:  # PyTorch's and Lightning's checks raise ValueError, TypeError and errors of their own
+            raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
+
+
+def _build_optimizer(cfg: DictConfig) -> None:
+    check_optimizer(instantiate(cfg.optimizer))
+
+
+def _build_trainer(cfg: DictConfig) -> None:
+    alone(instantiate(cfg.trainer, _partial_=True))(logger=False, enable_checkpointing=False)
+
+
+def mask_strategy(cfg: DictConfig) -> MaskStrategy:
+    """The config's way to choose weights."""
+    strategy: MaskStrategy = instantiate(cfg.mask, _convert_="all")
+    return strategy
