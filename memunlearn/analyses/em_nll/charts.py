@@ -12,8 +12,8 @@ from torchmetrics.functional.classification import binary_roc
 
 from memunlearn.analyses.em_nll.measure import Measured
 from memunlearn.analyses.material import Material
-from memunlearn.charts.colours import POINTS_AT_MOST
 from memunlearn.charts.description import BIN_COLOURS, NEUTRAL, Chart, Distributions, Group, Lines, Scatter, Series
+from memunlearn.charts.looks import evenly
 from memunlearn.paragraphs.bins import em_bins
 from memunlearn.words import rows
 
@@ -39,18 +39,11 @@ def _colours(members: Mapping[str, np.ndarray], continuation_length: int) -> dic
     return {label: ends.get(place, middle[max(0, place - 1)]) for place, label in enumerate(members)}
 
 
-def _thinned(member: np.ndarray) -> np.ndarray:
-    """Positions of at most POINTS_AT_MOST rows, evenly: more only hide each other."""
-    positions = np.flatnonzero(member)
-    count = min(len(positions), POINTS_AT_MOST)
-    return positions[np.arange(count) * len(positions) // max(1, count)]
-
-
 def _scatter(measured: Measured, material: Material, caption: str) -> Chart:
     colours = _colours(measured.members, material.paragraphs.continuation_length)
     series, groups = [], []
     for place, (label, member) in enumerate(measured.members.items()):
-        drawn = _thinned(member)
+        drawn = evenly(np.flatnonzero(member).tolist())
         nll = measured.nll[drawn].tolist()
         of_all = "" if len(drawn) == member.sum() else f", {len(drawn):,} drawn"
         series.append(

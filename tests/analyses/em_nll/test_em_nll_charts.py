@@ -11,6 +11,7 @@ from memunlearn.analyses.em_nll import EMNLL
 from memunlearn.analyses.em_nll.charts import charts
 from memunlearn.analyses.em_nll.measure import measure
 from memunlearn.charts.description import BIN_COLOURS, NEUTRAL
+from memunlearn.charts.looks import evenly
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_every_point_stands_at_its_em_and_nll_with_its_origin(material):
 
 
 def test_large_bins_are_thinned_evenly_and_say_so(material, monkeypatch):
-    monkeypatch.setattr("memunlearn.analyses.em_nll.charts.POINTS_AT_MOST", 4)
+    monkeypatch.setattr("memunlearn.analyses.em_nll.charts.evenly", lambda places: evenly(places, at_most=4))
     scatter = told(material)[0].panels[0]
     for series, (label, member) in zip(scatter.series, measure(material).members.items(), strict=True):
         rows = np.flatnonzero(member)
