@@ -30,7 +30,7 @@ def direction(comparison: Comparison, above: str, below: str, level: str = "no c
 
 
 def linked(
-    value: float | None, p_values: Sequence[float | None], clusters: int | None, above: str, below: str, level: str
+    value: float | None, p_values: Sequence[float | None], above: str, below: str, level: str, *, clusters: int | None
 ) -> str:
     """`above` or `below`, by the sign of a correlation with frequency, if every p-value is below 0.05; else `level`.
 

@@ -21,7 +21,7 @@ OVER_CLUSTERS = "clusters of near-duplicates, resampled or permuted whole: condi
 """The unit of most intervals (`Finding.unit`)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Material:
     """N paragraphs of one model, in groups.
 

@@ -31,7 +31,17 @@ def heat_map(
     table = np.asarray(values, dtype=np.float64)
     row_names = [str(label) for label in (range(table.shape[0]) if rows is None else rows)]
     column_names = [str(label) for label in (range(table.shape[1]) if columns is None else columns)]
-    return Heat(title, row_label, column_label, row_names, column_names, numbers_or_none(table), unit, diverging, list(marked))
+    return Heat(
+        title=title,
+        row_label=row_label,
+        column_label=column_label,
+        rows=row_names,
+        columns=column_names,
+        values=numbers_or_none(table),
+        unit=unit,
+        diverging=diverging,
+        marked=list(marked),
+    )
 
 
 def layers_by_components(

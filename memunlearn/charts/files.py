@@ -19,6 +19,8 @@ WIDEST_PANEL = 260
 DOTS_PER_INCH, PIXELS_PER_INCH, POINTS_PER_INCH = 150, 96, 72
 COLOURS = 256
 """Of a PNG: its palette makes it a third as large as full colour."""
+INVISIBLE = re.compile(r'<path [^<>]* opacity="0"[^<>]*/>')
+"""Marks that are there for the pointer."""
 RESOURCES = re.compile(rb"(?: +/[a-z]{2}\d+ \d+ 0 R\n){2,}")
 
 
@@ -55,7 +57,7 @@ def rendered(spec: dict[str, Any]) -> tuple[bytes, bytes]:
     """PNG and PDF of a specification with its data."""
     import vl_convert
 
-    svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+    svg = INVISIBLE.sub("", vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE))
     png = vl_convert.svg_to_png(svg, scale=DOTS_PER_INCH / PIXELS_PER_INCH)
     return _with_a_palette(png), _in_order(vl_convert.svg_to_pdf(_in_inches(svg)))
 

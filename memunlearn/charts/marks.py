@@ -98,10 +98,11 @@ def shown_with_interval(name: str) -> str:
     return f"({shown(name)}) + (isValid(datum.low) && isValid(datum.high) ? {interval} : '')"
 
 
-def axis(title: Sequence[str], domain: tuple[float, float], log: bool = False, nice: bool = True) -> dict[str, Any]:
-    """A channel of numbers. domain: what must be inside."""
-    scale = {"type": "log" if log else "linear", "domain": list(domain), "nice": nice, "zero": False}
-    drawn = {"title": list(title) or None, "tickCount": 6, **number_format(*domain)}
+def axis(title: Sequence[str], domain: tuple[float, float], log: bool = False, whole: bool = False) -> dict[str, Any]:
+    """A channel of numbers. domain: what must be inside. whole: only whole numbers have a tick."""
+    kind: Style = {"type": "log"} if log else {"type": "linear", "zero": False}
+    scale = kind | {"domain": list(domain), "nice": True}
+    drawn = {"title": list(title) or None, "tickCount": 6, **number_format(*domain)} | ({"tickMinStep": 1} if whole else {})
     return {"type": "quantitative", "scale": scale, "axis": drawn}
 
 

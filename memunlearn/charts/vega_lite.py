@@ -25,7 +25,7 @@ from memunlearn.charts.labels import (
 from memunlearn.charts.legend import legend_entries, legend_view, places_of
 from memunlearn.charts.looks import drawn
 from memunlearn.charts.marks import Drawing, Row, axis, layer, named_axis
-from memunlearn.charts.numbers import reach
+from memunlearn.charts.numbers import finite, reach
 from memunlearn.charts.panels import distributions as boxes
 from memunlearn.charts.panels import rows as rows_down
 from memunlearn.charts.panels import series as series_along
@@ -132,7 +132,8 @@ def _axes(panel: Panel, wide: float, high: float, shared: _Domains) -> tuple[dic
         return x, named_axis(_row_ticks(panel), [], places, centred=True)
     y = axis(wrapped(panel.y_label, high), *shared.y)
     if isinstance(panel, Lines | Scatter):
-        return axis(wrapped(panel.x_label, wide), *shared.x), y
+        whole = all(value.is_integer() for value in map(float, finite(series_along.values(panel, "x"))))
+        return axis(wrapped(panel.x_label, wide), *shared.x, whole), y
     names = categories(panel)
     domain = {"domain": [-0.6, max(len(names), 1) - 0.4], "nice": False, "zero": False}
     return named_axis(ticks_across(names, wide, SMALL_CHARACTER), [], domain), y

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder (DESIGN section 4); result.json comes last."""
+"""What a run leaves in its folder; result.json comes last."""
 
 from __future__ import annotations
 

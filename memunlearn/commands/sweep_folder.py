@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -31,29 +31,20 @@ ERROR = "error.json"
 CLAIM = ".content"
 # Settings that say where things are kept or how a run was called, but not what it computes or leaves in its folder.
 NOT_CONTENT = ("resume", "overwrite", "allow", "cache", "paragraphs.cache_dir")
-# Settings that results from before lack, and the value with which they change nothing.
-LATER = {"paragraphs.protected": None, "paragraphs.source.protected": None, "paragraphs.protected_share": 0.5}
 
 
 def content(config: Mapping[str, Any]) -> dict[str, Any]:
     """A resolved config as result.json would hold it today, without what is in NOT_CONTENT: equal for equal jobs."""
     kept = hide_passwords(config_today(config))
     for name in NOT_CONTENT:
-        _take_out(kept, name)
-    for name, nothing in LATER.items():
-        _take_out(kept, name, (nothing,))
+        *groups, key = name.split(".")
+        place: Any = kept
+        for group in groups:
+            place = place.get(group) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place.pop(key, None)
     plain: dict[str, Any] = json.loads(json.dumps(finite_or_null(kept), default=str))
     return plain
-
-
-def _take_out(config: dict[str, Any], name: str, values: Sequence[Any] | None = None) -> None:
-    """Leaves out a setting, where it has one of these values."""
-    *groups, key = name.split(".")
-    place: Any = config
-    for group in groups:
-        place = place.get(group) if isinstance(place, dict) else None
-    if isinstance(place, dict) and key in place and (values is None or place[key] in values):
-        del place[key]
 
 
 def content_hash(config: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:

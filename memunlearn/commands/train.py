@@ -50,7 +50,7 @@ from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
-from memunlearn.objectives.material import Objective
+from memunlearn.objectives.material import Objective, check_objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import protected_rows_a_batch
 from memunlearn.paragraphs.splits import ParagraphSets, describe
@@ -216,6 +216,7 @@ def _check(cfg: DictConfig, call: Call) -> None:
         protected_rows_a_batch(cfg.batch_size, cfg.paragraphs.protected_share)
     for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
         instantiate(group)
+    check_objective(instantiate(cfg.objective))
     if cfg.get("stop"):
         instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
     _strategy(cfg)

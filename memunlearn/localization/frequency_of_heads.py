@@ -38,7 +38,7 @@ class HeadTaus:
     within_p: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class NamedHead:
     """head: (layer, head) with the lowest mean tau in one half of the clusters.
 
@@ -81,6 +81,7 @@ def link_heads(
     found: Labelled,
     prefixes: Tensor,
     frequency: Tensor,
+    *,
     sets: np.ndarray,
     clusters: np.ndarray,
     few: np.ndarray,
@@ -142,7 +143,16 @@ def link_heads(
     if len(in_sets) == 2:
         signs = np.array([1.0, -1.0, 0.0])[sets]
         difference, difference_p = judged(along(tested[sets[tested] < 2], signs))
-    return HeadLinks(groups, NamedHead((layer, head), ~first, tau, p, in_sets, difference, difference_p), len(types))
+    named_head = NamedHead(
+        head=(layer, head),
+        tested=~first,
+        tau=tau,
+        p=p,
+        in_sets=in_sets,
+        difference=difference,
+        difference_p=difference_p,
+    )
+    return HeadLinks(groups, named_head, len(types))
 
 
 def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> float | None:

@@ -63,7 +63,7 @@ def perturb_tokens(
     [row, position, replacement]: EM of the given continuation, 0..C. nll_before, nll: the same for NLL, nats per token. All
     fp32 but the tokens; NaN where there is no replacement.
 
-    replacements: random tokens a position, seeded, never the token that stands there, never EOS (paper.md, fault 10).
+    replacements: random tokens a position, seeded, never the token that stands there, never EOS (published_code.md, 10).
     second_likely: also the model's most likely token there other than the one that stands there.
     reuse: keys and values before a replaced token stay as they are, so only what comes after them is computed; used if the
     model agrees with its plain pass that way. batch_size: sequences a pass.

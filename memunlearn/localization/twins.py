@@ -15,7 +15,7 @@ from memunlearn.scoring.alternatives import Alternatives
 
 @dataclass(frozen=True, eq=False)
 class Twins:
-    """n pairs of N paragraphs; row i of everything belongs to row i of the rest (paper.md, fault 2).
+    """n pairs of N paragraphs; row i of everything belongs to row i of the rest (published_code.md, 2).
 
     original: the paragraphs. perturbed: their twins, one prefix token replaced, the *same* continuation (as input: positions
     line up). rows: [n] int64, which of the N paragraphs these are. intervention: [n] int64, 0..P-1, the position of the

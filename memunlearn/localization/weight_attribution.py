@@ -1,7 +1,7 @@
 """Attribution: one score per weight, how much it matters for the forget set (and not for the retain set).
 
 Every method differentiates the NLL of the objectives (without the bound that `Unlearn` puts on a token's), over the *whole*
-forget set (paper.md, fault 7): for an edit the rows are the original prefixes with their alternatives. Scores are
+forget set (published_code.md, 7): for an edit the rows are the original prefixes with their alternatives. Scores are
 [*shape of the weight], fp32, never negative unless said.
 """
 
@@ -120,7 +120,7 @@ class GradientTimesWeight:
 class Contrastive:
     """|g| / ||g|| - |r| / ||r||, norms over all scored weights, r the gradient of the retain set's NLL; can be negative.
 
-    The KL to the base model has no gradient there, so only the retain set's own NLL can contrast (paper.md, fault 5).
+    The KL to the base model has no gradient there, so only the retain set's own NLL can contrast (published_code.md, 5).
     """
 
     version: ClassVar[int] = 1

@@ -1,4 +1,4 @@
-"""Choosing exactly K = round(fraction x eligible) weights (paper.md, fault 6: no threshold, no coin per weight)."""
+"""Choosing exactly K = round(fraction x eligible) weights (published_code.md, 6: no threshold, no coin per weight)."""
 
 from __future__ import annotations
 

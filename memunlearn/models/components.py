@@ -43,7 +43,7 @@ class WeightTensor:
 
 
 def eligible_weights(model: nn.Module, patterns: Mapping[str, str] | None = None) -> list[WeightTensor]:
-    """The attention q, k, v, out and MLP in, out matrices of every block (DESIGN section 5, "Eligible weights").
+    """The attention q, k, v, out and MLP in, out matrices of every block.
 
     Not embeddings, norms or biases; a tied tensor counts once. Works on plain models and on ones with deltas attached;
     the order (layer, kind, name) is the same for both. `patterns` describes an architecture that is not built in: see

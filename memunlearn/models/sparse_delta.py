@@ -1,6 +1,6 @@
-"""Training chosen weights only: the base model is frozen, and a trained delta is added to it (DESIGN section 5).
+"""Training chosen weights only: the base model is frozen, and a trained delta is added to it.
 
-Zeroing gradients would not do: weight decay and momentum move weights whose gradient is zero (paper.md, fault 1). Here the
+Zeroing gradients would not do: weight decay and momentum move weights whose gradient is zero (published_code.md, 1). Here the
 optimizer never sees any weight but the K chosen ones, so every optimizer leaves the others bit for bit as they were.
 
 Names are those of the plain model's `named_parameters()`, whether or not deltas are attached.

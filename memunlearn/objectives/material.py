@@ -126,6 +126,15 @@ class Objective(Protocol):
     def __call__(self, step: StepMaterial) -> Losses: ...
 
 
+def check_objective(objective: object) -> None:
+    """Raises UserError if this is not an `Objective`."""
+    if not callable(objective) or not isinstance(getattr(objective, "needs", None), Needs):
+        raise UserError(
+            f"objective {type(objective).__name__} does not say what it needs: give it `needs = Needs()` and let it be called "
+            "with a StepMaterial (docs/objectives.md)"
+        )
+
+
 def check_weights(forget_weight: float, retain_weight: float) -> None:
     """Raises UserError for weights that make no sense."""
     if not (forget_weight > 0 and retain_weight >= 0):

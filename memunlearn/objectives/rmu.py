@@ -25,7 +25,7 @@ class RMU:
     """
 
     forget_weight: float = 1.0
-    retain_weight: float = 1.0
+    retain_weight: float = 10.0
     layer: int | None = None
     steering: float = 10.0
     seed: int = 0

@@ -20,14 +20,14 @@ ADDED: dict[str, dict[str, Any]] = {
     "memunlearn.unlearning.stopping.StopRule": {"min_bystander_em": None},
     "memunlearn.unlearning.per_paragraph.PerParagraph": {"mask_scope": "trial"},
     "memunlearn.demo.model.DemoSource": {"bos": "auto"},
-    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto"},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None},
     "memunlearn.paragraphs.sources.HubSource": {"bos": "auto"},
 }
 
 # The same for the group `paragraphs`, by the class of its source.
 ADDED_TO_PARAGRAPHS: dict[str, dict[str, Any]] = {
     "memunlearn.demo.model.DemoSource": {"bos": "auto"},
-    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto"},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, "protected_share": 0.5},
     "memunlearn.paragraphs.sources.HubSource": {"bos": "auto"},
 }
 

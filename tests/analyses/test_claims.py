@@ -51,11 +51,11 @@ def test_nothing_is_no_direction_and_the_level_has_a_word_of_its_own():
     ],
 )
 def test_a_link_needs_every_p_value_and_clusters(value, p_values, clusters, claimed):
-    assert linked(value, p_values, clusters, "above", "below", "level") == claimed
+    assert linked(value, p_values, "above", "below", "level", clusters=clusters) == claimed
 
 
 def test_no_correlation_is_no_link():
-    assert "nothing to compare" in linked(None, (None,), 30, "above", "below", "level")
+    assert "nothing to compare" in linked(None, (None,), "above", "below", "level", clusters=30)
 
 
 def test_too_few_says_how_many_are_needed():

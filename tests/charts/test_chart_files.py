@@ -107,6 +107,14 @@ def test_a_pdf_of_many_points_is_small():
     assert len(made.pdf) < 60_000 and len(made.png) < 120_000
 
 
+def test_what_is_there_for_the_pointer_is_not_in_the_files():
+    long = [fake_charts.series(n=3000, marker=marker) for marker in ("none", "o")]
+    without, with_points = (len(picture(fake_charts.chart(Lines("", "x", "y", (series,)))).pdf) for series in long)
+    assert without < with_points
+    whole = figure(fake_charts.chart(fake_charts.lines()), 1, 600).whole
+    assert b"/ca 0\n" not in rendered(whole)[1]
+
+
 def test_pictures_are_the_same_every_time_and_in_every_process():
     chart = fake_charts.chart(fake_charts.distributions(), fake_charts.heat())
     here = picture(chart)

@@ -80,7 +80,7 @@ def test_powers_of_ten(low, high, powers):
 
 def test_an_axis_of_numbers():
     made = axis(["two", "lines"], (1, 100), log=True)
-    assert made["scale"] == {"type": "log", "domain": [1, 100], "nice": True, "zero": False}
+    assert made["scale"] == {"type": "log", "domain": [1, 100], "nice": True}
     assert made["axis"]["title"] == ["two", "lines"] and axis([], (0, 1))["axis"]["title"] is None
 
 

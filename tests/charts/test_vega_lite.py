@@ -435,3 +435,15 @@ def test_rows_hold_six_digits_and_no_more():
     third = Series("a", [1 / 3], [2 / 3], MEMORIZED, low=[1 / 7], high=[8 / 9])
     made = figure(fake_charts.chart(Scatter("", "x", "y", (third,))), 1, 600)
     assert made.datasets["p0s0"] == [{"x": 0.333333, "y": 0.666667, "low": 0.142857, "high": 0.888889}]
+
+
+def test_whole_numbers_have_no_ticks_between_them():
+    layers = only(Lines("", "layer", "y", (Series("a", [0, 1, 2, 3], [1, 2, 3, 4], MEMORIZED),)))
+    assert [text for _, text in layers.ticks[BOTTOM]] == ["0", "1", "2", "3"]
+    scales = only(Lines("", "scale", "y", (Series("a", [0, 0.5, 2], [1, 2, 3], MEMORIZED),)))
+    assert any("." in text for _, text in scales.ticks[BOTTOM])
+
+
+def test_narrow_cells_have_no_lines_between_them():
+    few, many = (only(fake_charts.heat(columns=[str(i) for i in range(n)])).items("rect")[0] for n in (30, 31))
+    assert few["stroke"] == "#ffffff" and many.get("stroke") is None

@@ -5,8 +5,14 @@ import plain_transformers
 import pytest
 import tiny_demo
 import torch
+from hydra.utils import instantiate
 from safetensors.torch import load_file
-from test_command_configs import OPTIONS
+from test_command_configs import OPTIONS, composed
+
+from memunlearn.objectives.npo import NPO
+from memunlearn.objectives.rmu import RMU
+from memunlearn.objectives.undial import Undial
+from memunlearn.objectives.unlikelihood import Unlikelihood
 
 P, C = tiny_demo.P, tiny_demo.C
 FEW = ("stop.max_steps=2", "stop.every=1")
@@ -30,6 +36,11 @@ def test_every_objective_trains_with_its_own_settings(tmp_path, name):
     deltas, _, _ = plain_transformers.read_patch(tmp_path / "patch.safetensors")
     assert any(bool(delta.any()) for delta in deltas.values()) or result["kept_step"] == 0
     assert result["after"]["retain"]["kl"] is not None
+
+
+@pytest.mark.parametrize("made", [NPO(), Undial(), Unlikelihood(), RMU()], ids=lambda made: type(made).__name__.lower())
+def test_defaults_of_the_configs_are_defaults_of_the_code(made):
+    assert instantiate(composed(f"objective={type(made).__name__.lower()}").objective) == made
 
 
 def test_hidden_states_of_the_base_model_are_kept_and_used_again(tmp_path):

@@ -22,7 +22,7 @@ def test_the_log_is_utf_8_whatever_the_locale(tmp_path):
     process = live_commands.start_quick("hydra.run.dir=here", cwd=tmp_path, encoding="", **ASCII)
     code, out, err = live_commands.end(process)
     assert code == 0 and "Logging error" not in err and "a warning * \\u732b" in out, err
-    assert "a warning \u2022 \u732b" in (tmp_path / "here" / "quick_command.log").read_text("utf-8")
+    assert "a warning \u2022 \u732b" in (tmp_path / "here" / "train.log").read_text("utf-8")
 
 
 def test_what_is_written_on_a_stream_that_lacks_it():

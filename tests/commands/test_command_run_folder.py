@@ -1,4 +1,4 @@
-"""What a run leaves in its folder (DESIGN section 4), read without memunlearn and computed again in plain transformers."""
+"""What a run leaves in its folder, read without memunlearn and computed again in plain transformers."""
 
 import csv
 import html

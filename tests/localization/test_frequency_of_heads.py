@@ -35,7 +35,9 @@ def made_up(attention, frequency, prefixes):
 def linked(attention, prefixes, frequency, sets, clusters=None, permutations=99, seed=0):
     clusters = np.arange(len(prefixes)) if clusters is None else clusters
     found = made_up(attention, frequency, prefixes)
-    return link_heads(found, prefixes, frequency, sets, clusters, np.flatnonzero(sets < 2), permutations, seed)
+    few = np.flatnonzero(sets < 2)
+    options = {"few": few, "permutations": permutations, "seed": seed}
+    return link_heads(found, prefixes, frequency, sets=sets, clusters=clusters, **options)
 
 
 def test_halves_are_whole_clusters_of_each_set():
@@ -142,7 +144,8 @@ def test_untrained_models_hardly_ever_prefer_rare_tokens():
         prefixes = text_like(60, 15, np.random.default_rng(seed))
         frequency, sets = count_tokens(prefixes, VOCABULARY), np.repeat([0, 1], 30)
         found = attention_heads(model, prefixes, frequency, torch.from_numpy(sets), 60)
-        links = link_heads(found, prefixes, frequency, sets, np.arange(60), np.arange(60), 99, seed)
+        options = {"few": np.arange(60), "permutations": 99, "seed": seed}
+        links = link_heads(found, prefixes, frequency, sets=sets, clusters=np.arange(60), **options)
         everyone = links.groups["all"]
         named += links.named.p < 0.05 and everyone.tau_p[links.named.head] < 0.05
         corrected += everyone.tau_p.min() < 0.05

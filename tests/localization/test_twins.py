@@ -1,4 +1,4 @@
-"""Twins stay with their originals, and paragraphs that no perturbation changes have none (paper.md, fault 2)."""
+"""Twins stay with their originals, and paragraphs that no perturbation changes have none (docs/published_code.md, point 2)."""
 
 import pytest
 import tiny_architectures as tiny

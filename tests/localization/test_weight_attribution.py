@@ -1,4 +1,4 @@
-"""Attributions against autograd on the whole set at once; faults 5 and 7 of the published code."""
+"""Attributions against autograd on the whole set at once; docs/published_code.md, points 5 and 7."""
 
 import copy
 

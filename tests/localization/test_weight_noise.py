@@ -1,4 +1,4 @@
-"""Noise hits exactly the chosen weights (fault 11 of the published code), and leaves nothing behind."""
+"""Noise hits exactly the chosen weights (docs/published_code.md, point 11), and leaves nothing behind."""
 
 import copy
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 from steps import side_of
 
-from memunlearn.objectives.material import Needs, Side
+from memunlearn.errors import UserError
+from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.objectives.material import Needs, Side, check_objective
 
 LOGITS, LABELS = torch.randn(3, 2, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([[0, 1], [2, 3], [4, 0]])
 
@@ -46,3 +48,16 @@ def test_needs_that_contradict_themselves_are_refused(asked, says):
 def test_material_cannot_be_changed():
     with pytest.raises(AttributeError):
         side_of(LOGITS, LABELS).logits = None
+
+
+def test_an_objective_that_does_not_say_what_it_needs_is_refused():
+    class Earlier:
+        needs_alternatives = False
+
+        def __call__(self, *given):
+            raise AssertionError
+
+    for wrong in (Earlier(), object(), type("Named", (), {"needs": Needs()})()):
+        with pytest.raises(UserError, match=f"objective {type(wrong).__name__} does not say what it needs"):
+            check_objective(wrong)
+    check_objective(Unlearn())

@@ -1,4 +1,4 @@
-"""The order of rows: none dropped, none frozen, resumable anywhere (fault 9 of the published code)."""
+"""The order of rows: none dropped, none frozen, resumable anywhere (docs/published_code.md, point 9)."""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Alternatives, recomputed for every row by loops over positions; faults 2, 3 and 10 of the published code."""
+"""Alternatives, recomputed for every row by loops over positions; docs/published_code.md, points 2, 3 and 10."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What is measured before training, and which rows an edit trains on (fault 3)."""
+"""What is measured before training, and which rows an edit trains on (docs/published_code.md, point 3)."""
 
 from dataclasses import replace
 from functools import partial

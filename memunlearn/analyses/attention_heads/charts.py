@@ -26,6 +26,7 @@ def charts(compared: Compared, sentences: Sequence[str]) -> tuple[Chart, ...]:
         alt: str,
         unit: str,
         of: Callable[[GroupOfRows], np.ndarray],
+        *,
         shown: Mapping[str, GroupOfRows] = groups,
         counted: bool = True,
         diverging: bool = True,
@@ -49,7 +50,7 @@ def charts(compared: Compared, sentences: Sequence[str]) -> tuple[Chart, ...]:
                 "Kendall's tau over rows at the same position.",
                 "Kendall's tau-b at a position",
                 lambda group: group.taus.within,
-                within,
+                shown=within,
                 counted=False,
             )
         )

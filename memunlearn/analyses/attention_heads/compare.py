@@ -21,7 +21,7 @@ AGAINST = -1e-9
 """A mean correlation below this is negative: 0 is not, nor what rounding makes of it."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class GroupOfRows:
     """One group, by layer and head; NaN where there is nothing. Each cluster counts once in every mean.
 

@@ -17,7 +17,7 @@ from memunlearn.localization.labelled import Labelled
 from memunlearn.paragraphs.clusters import cluster_shares
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Measured:
     """n rows. attention: as of `attention_heads`; links: as of `link_heads`.
 
@@ -57,13 +57,20 @@ def measure(material: Material, *, at_most: Sequence[int | None], within_rows: i
         attention,
         prefixes,
         material.frequency,
-        sets.numpy(),
-        clusters,
-        within,
-        permutations,
-        material.seed,
-        material.model.device,
-        start,
+        sets=sets.numpy(),
+        clusters=clusters,
+        few=within,
+        permutations=permutations,
+        seed=material.seed,
+        device=material.model.device,
+        text_start=start,
     )
-    frequency = frequency_of_text(material.frequency, prefixes, start)
-    return Measured(attention, links, sets.numpy(), clusters, shares, frequency, len(within))
+    return Measured(
+        attention=attention,
+        links=links,
+        sets=sets.numpy(),
+        clusters=clusters,
+        shares=shares,
+        frequency=frequency_of_text(material.frequency, prefixes, start),
+        within=len(within),
+    )

@@ -54,18 +54,19 @@ def _sentences(compared: Compared) -> tuple[str, ...]:
 
 
 def _frequency(numbers: Mapping[str, Any], heads: int) -> str:
-    named = numbers["rare_token_head"]
+    named, clusters = numbers["rare_token_head"], numbers["clusters"]
     tau, of_all = named["tau"], named["groups"]["all"]["tau"]
     within = named["groups"]["all"]["tau_within_positions"]
     verdict = linked(
         tau["value"],
         (tau["p_value"], of_all["p_value"]),
-        numbers["clusters"],
         "so even this one prefers frequent tokens",
         "so it prefers rare tokens",
         "so no preference for rare tokens is seen in it",
+        clusters=clusters,
     )
-    at_position = linked(within["value"], (within["p_value"],), numbers["clusters"], "above chance", "below chance", "chance")
+    chances = ("above chance", "below chance", "chance")
+    at_position = linked(within["value"], (within["p_value"],), *chances, clusters=clusters)
     return (
         f"Of {heads} heads, {_name(named)} has the lowest Kendall's tau between its attention and the tokens' corpus frequency "
         f"in one half of the clusters ({rows(named['named_on']['rows'])}); in the other half "
@@ -110,7 +111,7 @@ def between_sets(named: Mapping[str, Any], over_clusters: Comparison) -> str:
     )
     between = direction(over_clusters, above, below, level)
     if between in (above, below):
-        between = linked(found["value"], (found["p_value_over_types"],), None, above, below, level)
+        between = linked(found["value"], (found["p_value_over_types"],), above, below, level, clusters=None)
     return (
         f"Its tau in that half is {number(taus['memorized'])} in memorized and {number(taus['non-memorized'])} in "
         f"non-memorized rows: {between} (difference {number(found['value'])}; "

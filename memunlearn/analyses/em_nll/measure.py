@@ -15,7 +15,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.score import score
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Measured:
     """em, nll: [N] fp64. members: by EM bin, those that have rows, lowest first: [N] bool.
 
@@ -39,7 +39,8 @@ def measure(material: Material) -> Measured:
     members = {label: material.in_bin(label).numpy() for label in _in_order(material, em)}
     memorized = material.memorized.numpy()
     compared = memorized | material.non_memorized.numpy()
-    return Measured(em, nll, members, memorized, compared, _prefix_nll(material, compared))
+    prefix_nll = _prefix_nll(material, compared)
+    return Measured(em=em, nll=nll, members=members, memorized=memorized, compared=compared, prefix_nll=prefix_nll)
 
 
 def _in_order(material: Material, em: np.ndarray) -> list[str]:

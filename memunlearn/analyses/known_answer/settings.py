@@ -16,7 +16,7 @@ from memunlearn.masks.plants import PLANTS
 from memunlearn.results.finding import Finding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KnownAnswer:
     """Copies of the model learn new paragraphs through known weights only; every attribution then looks for those weights.
 

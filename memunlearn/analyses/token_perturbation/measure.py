@@ -65,6 +65,7 @@ class PerturbedRows:
 
 def measure(
     material: Material,
+    *,
     replacements: int,
     second_likely: bool,
     max_memorized: int | None,

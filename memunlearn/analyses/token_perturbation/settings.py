@@ -14,7 +14,7 @@ from memunlearn.errors import UserError
 from memunlearn.results.finding import Finding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TokenPerturbation:
     """The drop in EM (non-memorized rows: in self-EM) and the rise in NLL for every prefix position.
 
@@ -49,7 +49,12 @@ class TokenPerturbation:
     def __call__(self, material: Material) -> Finding:
         """Raises UserError if there is neither a memorized nor a non-memorized row."""
         perturbed = measure(
-            material, self.replacements, self.second_likely, self.max_memorized, self.max_non_memorized, self.within_rows
+            material,
+            replacements=self.replacements,
+            second_likely=self.second_likely,
+            max_memorized=self.max_memorized,
+            max_non_memorized=self.max_non_memorized,
+            within_rows=self.within_rows,
         )
         compared = compare(perturbed, self.permutations, material.seed, material.model.device)
         return tell(perturbed, compared, material, self.permutations, self.second_likely)

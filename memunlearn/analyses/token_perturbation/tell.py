@@ -68,10 +68,10 @@ def _frequency_sentence(name: str, found: Mapping[str, Any]) -> str:
     verdict = linked(
         within["value"],
         (within["p_value"],),
-        found["clusters"],
         "replacing frequent tokens corrupts more",
         "replacing rare tokens corrupts more",
         "no link with frequency is seen",
+        clusters=found["clusters"],
     )
     return (
         f"In {name} rows Kendall's tau between the drop and the corpus frequency of the replaced token is "

@@ -26,7 +26,7 @@ METRICS: tuple[Metric, ...] = ("em", "nll")
 NO_HARM = 0.01
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rises:
     """How much NLL is above that without noise, nats a token.
 
@@ -104,7 +104,7 @@ class Specificity:
         return self.same_noise.sign if self.same_noise.sign == self.same_harm.sign else 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Curves:
     """Means over the rows of a set that a seed reads.
 
@@ -152,8 +152,16 @@ def compare(measured: Measured, seed: int) -> tuple[Curves, Specificity | None]:
         return curves, None
     rises = scores["nll"].numpy() - measured.before.nll.double().numpy()
     top, control = (rises[curves.choices.index(choice)] for choice in (TOP, CONTROL))
-    members = (measured.of("memorized"), measured.of("non_memorized"), measured.of("own"))
-    given = Rises(top, control, scores["read"].numpy(), np.array(curves.scales), *members, measured.clusters)
+    given = Rises(
+        top=top,
+        control=control,
+        read=scores["read"].numpy(),
+        scales=np.array(curves.scales),
+        memorized=measured.of("memorized"),
+        non_memorized=measured.of("non_memorized"),
+        own=measured.of("own"),
+        clusters=measured.clusters,
+    )
     return curves, specificity(given, curves.compared_at, seed)
 
 
@@ -170,7 +178,8 @@ def curves_of(measured: Measured) -> Curves:
             plain = np.where(counted, before[metric].double().numpy(), 0.0).sum(-1) / counted.sum(-1)
             without[metric, name] = float(np.mean(plain))
     sizes = {name: int(member.sum()) for name, member in members.items()}
-    return Curves(scores.labels["choice"], scores.labels["scale"], len(read), sizes, values, without)
+    choices, scales = scores.labels["choice"], scores.labels["scale"]
+    return Curves(choices=choices, scales=scales, seeds=len(read), sizes=sizes, values=values, without=without)
 
 
 def specificity(rises: Rises, at: int, seed: int) -> Specificity | None:

@@ -23,7 +23,7 @@ TOP, CONTROL, RANDOM, MATCHED = "top", "top of non-memorized", "random", "random
 """The choices of weights: highest attribution of memorized and of non-memorized text; as many anywhere; in each tensor."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Measured:
     """N rows: memorized ones, non-memorized ones, and the model's own continuations of the latter's prefixes.
 
@@ -71,7 +71,7 @@ def measure(
     drawn = [int(seed) for seed in np.random.SeedSequence(material.seed).generate_state(seeds)]
     rows = Rows.of(memorized, non_memorized, material.clusters, drawn)
     try:
-        masks = choose(material, rows, attribution, fraction, filter, drawn)
+        masks = choose(material, rows, attribution=attribution, fraction=fraction, filter=filter, seeds=drawn)
     except UserError as error:
         # The options of a mask have the same names here.
         raise UserError(str(error).replace("mask.", "analysis.weight_noise.")) from error
@@ -87,14 +87,16 @@ def measure(
         material.batch_size,
         torch.cat([rows.read, rows.read[:, len(memorized) :]], dim=1),
     )
+    sizes = [len(memorized), len(non_memorized), len(non_memorized)]
+    of_own = score(material.model, own, material.batch_size)
     return Measured(
-        np.repeat(["memorized", "non_memorized", "own"], [len(memorized), len(non_memorized), len(non_memorized)]),
-        torch.cat([material.clusters[rows.all], material.clusters[non_memorized]]).numpy(),
-        scores,
-        ParagraphScores.concatenate([material.scores.select(rows.all), score(material.model, own, material.batch_size)]),
-        unit,
-        masks[TOP][0],
-        rows.held_out,
+        kinds=np.repeat(["memorized", "non_memorized", "own"], sizes),
+        clusters=torch.cat([material.clusters[rows.all], material.clusters[non_memorized]]).numpy(),
+        scores=scores,
+        before=ParagraphScores.concatenate([material.scores.select(rows.all), of_own]),
+        unit=unit,
+        top=masks[TOP][0],
+        held_out=rows.held_out,
     )
 
 
@@ -139,7 +141,7 @@ def _halves(memorized: np.ndarray, others: np.ndarray, draws: np.random.Generato
 
 
 def choose(
-    material: Material, rows: Rows, attribution: Attribution, fraction: float, filter: Filter, seeds: Sequence[int]
+    material: Material, rows: Rows, *, attribution: Attribution, fraction: float, filter: Filter, seeds: Sequence[int]
 ) -> dict[str, list[Mask]]:
     """By name each choice's weights for every seed, all equally many. Without a non-memorized row there is no control.
 

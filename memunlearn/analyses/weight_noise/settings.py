@@ -17,7 +17,7 @@ from memunlearn.models.filters import Filter
 from memunlearn.results.finding import Finding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WeightNoise:
     """EM and NLL of memorized and non-memorized paragraphs with Gaussian noise on a fraction of the weights.
 

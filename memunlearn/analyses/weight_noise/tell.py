@@ -100,7 +100,7 @@ def _sentences(curves: Curves, fraction: float, found: Specificity | None) -> tu
     at, halved = curves.compared_at, curves.halved_at(TOP)
     percent = f"{100 * fraction:.3g} %"
     before = f"{curves.without['em', 'memorized']:.1f}"
-    after = f"{_shown(curves.mean('em', TOP, 'memorized', at), '.1f')} tokens"
+    after = f"{_finite(curves.mean('em', TOP, 'memorized', at), '.1f')} tokens"
     if halved is None:
         first = f"No noise up to {curves.scales[at]:g} standard deviations on the top {percent} of weights halves memorized EM"
         first += f" ({before} without noise, {after} at the most noise)"
@@ -111,7 +111,7 @@ def _sentences(curves: Curves, fraction: float, found: Specificity | None) -> tu
     first += f"; there {_changed(curves, at)}."
     others = [choice for choice in curves.choices if choice != TOP]
     kept = ", ".join(
-        f"{_shown(curves.mean('em', choice, 'memorized', at), '.1f')} with {_weights(choice)}" for choice in others
+        f"{_finite(curves.mean('em', choice, 'memorized', at), '.1f')} with {_weights(choice)}" for choice in others
     )
     second = f"The same noise on as many other weights leaves memorized EM at {kept}: {_verdict(curves, others, at)}."
     if CONTROL not in curves.choices:
@@ -153,7 +153,7 @@ def _changed(curves: Curves, at: int) -> str:
     said = []
     for name in curves.sizes:
         after = curves.mean("nll", TOP, name, at)
-        said.append(f"{_shown(None if after is None else after - curves.without['nll', name], '+.2f')} ({shown(name)})")
+        said.append(f"{_finite(None if after is None else after - curves.without['nll', name], '+.2f')} ({shown(name)})")
     return f"NLL changes by {' and '.join(said)} nats per token"
 
 
@@ -180,7 +180,7 @@ def _weights(choice: str) -> str:
     )
 
 
-def _shown(value: float | None, form: str) -> str:
+def _finite(value: float | None, form: str) -> str:
     return "no finite number" if value is None else format(value, form)
 
 

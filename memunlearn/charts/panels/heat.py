@@ -10,6 +10,8 @@ from memunlearn.charts.labels import LINE, SMALL_CHARACTER, literal, quoted, wra
 from memunlearn.charts.marks import NUMBER, Drawing, layer, number_format, said
 from memunlearn.charts.numbers import short
 
+WIDE_CELLS = 30
+"""So many columns at most have white lines between their cells: of narrower cells they would be what is seen."""
 UNIT_WIDTH = 86
 """Pixels of a line of the unit over its colour bar."""
 
@@ -29,7 +31,8 @@ def draw_heat(panel: Heat, name: str, scale: Scale, with_bar: bool, height: floa
     row, column = _names(panel.row_label, panel.rows), _names(panel.column_label, panel.columns)
     title = f"{row}[datum.row] + ', ' + {column}[datum.column]"
     at = {"x": "column", "y": "row"}
-    rects = layer("rect", at, tooltip=said(title, lines), stroke="#ffffff", strokeWidth=0.5, invalid="show")
+    apart = "#ffffff" if len(panel.columns) <= WIDE_CELLS else None
+    rects = layer("rect", at, tooltip=said(title, lines), stroke=apart, strokeWidth=0.5, invalid="show")
     bar = {
         "title": [*wrapped(panel.unit, UNIT_WIDTH, SMALL_CHARACTER)],
         "gradientLength": max(60.0, min(height - LINE * 2, 380.0)),

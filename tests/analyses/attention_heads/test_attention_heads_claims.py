@@ -21,6 +21,8 @@ from memunlearn.paragraphs.clusters import cluster_shares
 from memunlearn.statistics.intervals import FEWEST_CLUSTERS
 from memunlearn.statistics.two_groups import Comparison
 
+WORDS = ("prefers frequent", "so it prefers rare tokens", "no preference")
+
 
 def rare_material(family, strengths, **sizes):
     model = model_whose_heads_follow_rarity(family, strengths)
@@ -88,7 +90,15 @@ def noise_heads(rows, layers, heads, places, clusters):
     found = Labelled(labels, {name: (DIMS[name][0], numbers) for name, numbers in values.items()})
     taus = dict.fromkeys(("all", "memorized"), HeadTaus(*np.zeros((4, layers, heads))))
     sets, frequency = np.zeros(rows, dtype=int), torch.zeros(rows, places)
-    return Measured(found, HeadLinks(taus, None, 9), sets, clusters, cluster_shares(clusters, sets), frequency, 0)
+    return Measured(
+        attention=found,
+        links=HeadLinks(taus, None, 9),
+        sets=sets,
+        clusters=clusters,
+        shares=cluster_shares(clusters, sets),
+        frequency=frequency,
+        within=0,
+    )
 
 
 def test_independent_heads_are_hardly_ever_called_anti_correlated():
@@ -148,5 +158,5 @@ def test_a_difference_between_sets_needs_clusters_and_token_types(over_clusters,
     ],
 )
 def test_a_head_is_claimed_where_the_other_half_and_the_correction_agree(p, corrected, clusters, claimed):
-    assert claimed in linked(-0.3, (p, corrected), clusters, "prefers frequent", "so it prefers rare tokens", "no preference")
-    assert linked(0.3, (0.01, 0.01), 30, "prefers frequent", "so it prefers rare tokens", "no preference") == "prefers frequent"
+    assert claimed in linked(-0.3, (p, corrected), *WORDS, clusters=clusters)
+    assert linked(0.3, (0.01, 0.01), *WORDS, clusters=30) == "prefers frequent"

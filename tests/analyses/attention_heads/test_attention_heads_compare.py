@@ -48,10 +48,26 @@ def measured(tested=None, named=True, within=True):
     grid[2] = grid[2] if within else np.nan
     groups = {name: HeadTaus(*grid) for name in ("all", "memorized", "non-memorized")}
     tested = np.arange(N) % 2 == 0 if tested is None else tested
-    head = NamedHead(NAMED, tested, -0.3, 0.02, {"memorized": -0.4, "non-memorized": -0.2}, -0.2, 0.01)
+    head = NamedHead(
+        head=NAMED,
+        tested=tested,
+        tau=-0.3,
+        p=0.02,
+        in_sets={"memorized": -0.4, "non-memorized": -0.2},
+        difference=-0.2,
+        difference_p=0.01,
+    )
     links = HeadLinks(groups, head if named else None, 17)
     frequency = torch.tensor([[3.0, 1, 3, 2, 5, 9]]).repeat(N, 1)
-    return Measured(found, links, SETS, CLUSTERS, cluster_shares(CLUSTERS, SETS), frequency, 9)
+    return Measured(
+        attention=found,
+        links=links,
+        sets=SETS,
+        clusters=CLUSTERS,
+        shares=cluster_shares(CLUSTERS, SETS),
+        frequency=frequency,
+        within=9,
+    )
 
 
 MATERIAL = SimpleNamespace(

@@ -19,8 +19,8 @@ def material():
 
 
 def with_scores(material, em, nll):
-    scores = replace(material.scores, em=em, token_nll=nll[:, None].expand(-1, C))
-    return replace(material, scores=scores)
+    values = {**material.scores.values, "em": em, "nll": nll}
+    return replace(material, scores=replace(material.scores, values=values))
 
 
 def told(material):

@@ -26,7 +26,14 @@ def rises(draws, rows=20, seeds=5, dose=1.0, extra=0.0, spread=0.3):
     harm = SCALES[:, None, None] * (of_row + spread * draws.normal(size=(2, seeds, 3 * rows)))[:, None]
     top, control = dose * harm[0] + extra * (kinds == 0), harm[1]
     return Rises(
-        top, control, read, SCALES, kinds == 0, kinds == 1, kinds == 2, np.r_[np.arange(2 * rows), rows + np.arange(rows)]
+        top=top,
+        control=control,
+        read=read,
+        scales=SCALES,
+        memorized=kinds == 0,
+        non_memorized=kinds == 1,
+        own=kinds == 2,
+        clusters=np.r_[np.arange(2 * rows), rows + np.arange(rows)],
     )
 
 

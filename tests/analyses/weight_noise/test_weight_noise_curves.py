@@ -1,5 +1,6 @@
 """Halves of clusters, the curves over the noise against loops, and the bands that are drawn."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,14 +34,20 @@ def measured(memorized=5, others=6, seeds=3, choices=(TOP, CONTROL, RANDOM, MATC
         {"choice": list(choices), "scale": SCALES, "seed": range(seeds), "row": range(rows)},
         {"em": (every, em), "nll": (every, nll), "read": (("seed", "row"), read)},
     )
-    before = ParagraphScores(
-        torch.randint(2, C + 1, (rows,), generator=generator),
-        torch.full((rows,), C),
-        torch.rand(rows, C, generator=generator),
-    )
+    token_nll = torch.rand(rows, C, generator=generator)
+    of_rows = {"em": torch.randint(2, C + 1, (rows,), generator=generator), "nll": token_nll.mean(1)}
+    before = ParagraphScores(of_rows, token_nll)
     kinds = np.repeat(["memorized", "non_memorized", "own"], [memorized, others, others])
     clusters = np.r_[np.arange(memorized + others), memorized + np.arange(others)]
-    return Measured(kinds, clusters, scores, before, 0.02, SimpleNamespace(k=7, eligible=900), True)
+    return Measured(
+        kinds=kinds,
+        clusters=clusters,
+        scores=scores,
+        before=before,
+        unit=0.02,
+        top=SimpleNamespace(k=7, eligible=900),
+        held_out=True,
+    )
 
 
 def naive_mean(values, kinds, read, name):
@@ -76,9 +83,8 @@ def test_the_scale_that_is_told_of_is_the_least_that_halves_em_or_the_largest():
     assert curves.halved_at(TOP) is None and curves.compared_at == 1
     given.scores["em"][0] = 0.0
     assert curves_of(given).halved_at(TOP) == 0
-    nothing = ParagraphScores(torch.zeros_like(given.before.em), given.before.longest_run, given.before.token_nll)
-    given = Measured(given.kinds, given.clusters, given.scores, nothing, 0.02, given.top, True)
-    assert curves_of(given).halved_at(TOP) is None  # nothing was recited without noise
+    nothing = replace(given.before, values={**given.before.values, "em": torch.zeros_like(given.before.em)})
+    assert curves_of(replace(given, before=nothing)).halved_at(TOP) is None  # nothing was recited without noise
 
 
 def test_the_table_has_a_row_for_the_model_without_noise_and_for_everything_else():
