@@ -58,3 +58,22 @@ def test_counts_and_plurals():
     assert [plural("row", count) for count in (0, 1, 2, None)] == ["rows", "row", "rows", "rows"]
     assert [counted(count, "seed") for count in (0, 1, 1280)] == ["0 seeds", "1 seed", "1,280 seeds"]
     assert rows(1) == "1 row" and rows(2) == "2 rows"
+
+
+def test_a_share_is_written_as_it_is_asked():
+    share = {"value": 0.125, "low": 0.05, "high": 0.25}
+
+    def percent(value):
+        return f"{number(100 * value)} %"
+
+    assert with_interval(share, say=percent) == "12.5 % (95 % interval 5 % to 25 %)"
+    assert with_interval({**share, "low": None}, "of rows", percent) == "12.5 % of rows"
+
+
+def test_tables_and_sentences_agree_on_a_p_value():
+    for value in (0.0001, 0.00099999, 0.0014, 0.05, 0.999):
+        assert p_value(value).removeprefix("p ").removeprefix("= ") == p_value_alone(value)
+
+
+def test_digits_of_an_interval_do_not_depend_on_its_size():
+    assert to((0.0, 123.456), 2) == "0.00 to 123.46" and to((-0.001, 0.0), 1) == "0.0 to 0.0"
