@@ -76,7 +76,10 @@ def distributions(seed=0, sizes=(1300, 200, 1, 0), **more):
     draw = random.Random(seed)
     labels = ("0-10", "11-29", "30-49", HOSTILE)
     values = [[draw.expovariate(1) + 0.01 for _ in range(size)] for size in sizes]
-    groups = tuple(map(Group, labels, values, BIN_COLOURS))
+    groups = tuple(
+        Group(label=label, values=drawn, colour=colour)
+        for label, drawn, colour in zip(labels, values, BIN_COLOURS, strict=True)
+    )
     return Distributions(title="NLL by bin", y_label="NLL (nats per token)", groups=groups, **more)
 
 

@@ -64,7 +64,9 @@ def test_an_oracle_finds_everything_and_its_opposite_nothing(family):
 
     for name, indices in plants.items():
         methods = {"oracle": oracle(indices, 1.0), "opposite": oracle(indices, -1.0)}
-        found = find(model, weights, {name: truths[name]}, NEW, RETAIN, 2, 0, methods)[name]
+        found = find(
+            model, weights, {name: truths[name]}, paragraphs=NEW, retain=RETAIN, batch_size=2, seed=0, methods=methods
+        )[name]
         assert (found["oracle"].auprc, found["oracle"].recall_at_k) == (1.0, 1.0)
         k = found["oracle"].k
         assert k == len(truths[name]) and found["oracle"].of == sum(weight.size for weight in weights)
@@ -78,7 +80,7 @@ def test_gradient_is_ranked_as_it_is():
     weights = eligible_weights(model)
     names = [weight.name for weight in weights]
     truth = planted_positions(plants_of(weights, "head")["head"], weights)
-    found = find(model, weights, {"head": truth}, NEW, RETAIN, 2, 0)["head"]
+    found = find(model, weights, {"head": truth}, paragraphs=NEW, retain=RETAIN, batch_size=2, seed=0)["head"]
     assert set(found) == set(METHODS)
     flat = torch.cat([nll_gradient(model, names, NEW, 2)[name].abs().flatten() for name in names])
     top = set(flat.topk(len(truth)).indices.tolist())
@@ -90,7 +92,12 @@ def test_random_scores_are_at_chance():
     weights = eligible_weights(model)
     truth = planted_positions(plants_of(weights, "mlp")["mlp"], weights)
     random = {RANDOM: METHODS[RANDOM]}
-    found = [find(model, weights, {"mlp": truth}, NEW, RETAIN, 2, seed, random)["mlp"][RANDOM] for seed in range(5)]
+    found = [
+        find(model, weights, {"mlp": truth}, paragraphs=NEW, retain=RETAIN, batch_size=2, seed=seed, methods=random)["mlp"][
+            RANDOM
+        ]
+        for seed in range(5)
+    ]
     assert np.mean([one.auprc for one in found]) == pytest.approx(found[0].auprc_by_chance, rel=0.1)
     assert np.mean([one.recall_at_k for one in found]) == pytest.approx(found[0].recall_by_chance, rel=0.1)
     assert found[0] != found[1]
@@ -135,7 +142,10 @@ def test_every_answer_is_that_of_its_own_model_and_paragraphs():
         level = {state.level: state.model for state in states[answer.plant]}
         judged = model if answer.level is None else level[answer.level]
         mine = {answer.plant: truths[answer.plant]}
-        of_planted, of_other = (find(judged, weights, mine, rows, RETAIN, 2, 0, methods)[answer.plant] for rows in (NEW, OTHER))
+        of_planted, of_other = (
+            find(judged, weights, mine, paragraphs=rows, retain=RETAIN, batch_size=2, seed=0, methods=methods)[answer.plant]
+            for rows in (NEW, OTHER)
+        )
         for name in methods:
             assert answer.found[name] == of_planted[name] and answer.other[name] == of_other[name]
             assert of_planted[name] != of_other[name]
@@ -171,4 +181,4 @@ def test_scores_that_are_no_numbers_are_told_with_their_attribution():
         return scores
 
     with pytest.raises(UserError, match=r"1 of [\d,]+ scores of the attribution broken are NaN"):
-        find(model, weights, {"head": truth}, NEW, RETAIN, 2, 0, {"broken": broken})
+        find(model, weights, {"head": truth}, paragraphs=NEW, retain=RETAIN, batch_size=2, seed=0, methods={"broken": broken})

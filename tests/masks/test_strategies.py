@@ -54,10 +54,10 @@ def test_settings_are_passed_on(weights, scores):
 @pytest.mark.parametrize("strategy", [TopAttribution, RandomWeights])
 def test_settings_that_cannot_work_are_refused_before_anything_is_attributed(strategy):
     with pytest.raises(UserError, match="mask.selection=local"):
-        strategy(0.1, selection="local")
+        strategy(fraction=0.1, selection="local")
     for fraction in (0, 1.5, float("nan"), "many"):
         with pytest.raises(UserError, match=f"mask.fraction={fraction}"):
-            strategy(fraction)
+            strategy(fraction=fraction)
 
 
 @pytest.mark.parametrize("name", ["all", "gradient", "random"])

@@ -43,7 +43,7 @@ def corpus(tmp_path):
 @pytest.mark.parametrize("habit", HABITS)
 def test_a_paragraph_is_what_the_tokenizer_itself_makes_of_the_text(habit, corpus):
     tokenizer = tiny_tokenizers.byte_level(**HABITS[habit])
-    read = read_paragraphs(corpus, P, C, tokenizer).paragraphs
+    read = read_paragraphs(corpus, P, C, tokenizer=tokenizer).paragraphs
     assert read.ids.tolist() == [tokenizer(text)["input_ids"][: P + C] for text in TEXTS]
     assert read.text_start == len(HABITS[habit].get("beginning", ()))
     assert read.prefix_length == P
@@ -53,18 +53,18 @@ def test_a_paragraph_is_what_the_tokenizer_itself_makes_of_the_text(habit, corpu
 
 def test_other_beginnings_can_be_asked_for(corpus, with_bos):
     bos = with_bos.bos_token_id
-    without = read_paragraphs(corpus, P, C, with_bos, bos=False).paragraphs
+    without = read_paragraphs(corpus, P, C, tokenizer=with_bos, bos=False).paragraphs
     assert without.text_start == 0 and bos not in without.ids
     modest = tiny_tokenizers.byte_level(bos="<s>")
-    assert read_paragraphs(corpus, P, C, modest).paragraphs.text_start == 0
-    asked = read_paragraphs(corpus, P, C, modest, bos=True).paragraphs
+    assert read_paragraphs(corpus, P, C, tokenizer=modest).paragraphs.text_start == 0
+    asked = read_paragraphs(corpus, P, C, tokenizer=modest, bos=True).paragraphs
     assert asked.text_start == 1 and (asked.ids[:, 0] == modest.bos_token_id).all()
-    assert torch.equal(asked.ids[:, 1:], read_paragraphs(corpus, P, C, modest).paragraphs.ids[:, :-1])
+    assert torch.equal(asked.ids[:, 1:], read_paragraphs(corpus, P, C, tokenizer=modest).paragraphs.ids[:, :-1])
     with pytest.raises(UserError, match="no BOS token"):
-        read_paragraphs(corpus, P, C, tiny_tokenizers.byte_level(), bos=True)
+        read_paragraphs(corpus, P, C, tokenizer=tiny_tokenizers.byte_level(), bos=True)
     for unknown in ("yes", 1, None):
         with pytest.raises(UserError, match=f"paragraphs.bos={unknown} is not known"):
-            read_paragraphs(corpus, P, C, with_bos, bos=unknown)
+            read_paragraphs(corpus, P, C, tokenizer=with_bos, bos=unknown)
 
 
 def test_it_is_said(corpus, with_bos):
@@ -90,14 +90,14 @@ def test_a_data_set_begins_in_the_same_way(corpus, with_bos, tmp_path, monkeypat
     loaded = HubSource(
         name="json", split="train", column=None, prefix_length=P, continuation_length=C, data_files=str(corpus)
     ).load(with_bos)
-    assert torch.equal(loaded.corpus.ids, read_paragraphs(corpus, P, C, with_bos).paragraphs.ids)
+    assert torch.equal(loaded.corpus.ids, read_paragraphs(corpus, P, C, tokenizer=with_bos).paragraphs.ids)
     assert loaded.corpus.text_start == 1 and "<s>" in loaded.beginning
 
 
 def test_text_that_begins_with_bos_gets_no_second_one(tmp_path, with_bos):
     path = tmp_path / "exported.jsonl"
     path.write_text("".join(json.dumps({"text": f"<s>{text}"}) + "\n" for text in TEXTS))
-    read = read_paragraphs(path, P, C, with_bos).paragraphs
+    read = read_paragraphs(path, P, C, tokenizer=with_bos).paragraphs
     assert read.ids.tolist() == [with_bos(text)["input_ids"][: P + C] for text in TEXTS]
 
 
@@ -105,21 +105,21 @@ def test_a_text_of_exactly_enough_tokens_is_kept_with_bos_counted(tmp_path, with
     text = tiny_tokenizers.words(0, 3)
     length = len(with_bos(text)["input_ids"])
     (tmp_path / "short.jsonl").write_text(json.dumps({"text": text}))
-    assert len(read_paragraphs(tmp_path / "short.jsonl", length - 2, 2, with_bos).paragraphs) == 1
+    assert len(read_paragraphs(tmp_path / "short.jsonl", length - 2, 2, tokenizer=with_bos).paragraphs) == 1
     with pytest.raises(UserError, match="none of its 1 rows"):
-        read_paragraphs(tmp_path / "short.jsonl", length - 1, 2, with_bos)
+        read_paragraphs(tmp_path / "short.jsonl", length - 1, 2, tokenizer=with_bos)
 
 
 def test_ids_are_taken_as_they_are_and_their_bos_is_recognized(tmp_path, with_bos, capsys):
     rows = np.array([with_bos(text)["input_ids"][: P + C] for text in TEXTS])
     np.save(tmp_path / "with.npy", rows)
-    read = read_paragraphs(tmp_path / "with.npy", P, C, with_bos).paragraphs
+    read = read_paragraphs(tmp_path / "with.npy", P, C, tokenizer=with_bos).paragraphs
     assert read.ids.tolist() == rows.tolist() and read.text_start == 1
-    assert read_paragraphs(tmp_path / "with.npy", P, C, with_bos, bos=False).paragraphs.text_start == 0
+    assert read_paragraphs(tmp_path / "with.npy", P, C, tokenizer=with_bos, bos=False).paragraphs.text_start == 0
     assert capsys.readouterr().err == ""
     rows[1, 0] = rows[1, 1]
     np.save(tmp_path / "without.npy", rows)
-    read = read_paragraphs(tmp_path / "without.npy", P, C, with_bos).paragraphs
+    read = read_paragraphs(tmp_path / "without.npy", P, C, tokenizer=with_bos).paragraphs
     assert read.ids.tolist() == rows.tolist() and read.text_start == 0
     assert "without.npy: 1 of 5 rows of ids do not begin with BOS <s>" in capsys.readouterr().err
 

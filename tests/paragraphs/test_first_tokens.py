@@ -74,7 +74,7 @@ def test_reading_holds_no_more_than_what_is_kept(tmp_path):
             file.write(document + "\n")
     tracemalloc.start()
     try:
-        read = read_paragraphs(tmp_path / "long.jsonl", 50, 50, Counting())
+        read = read_paragraphs(tmp_path / "long.jsonl", 50, 50, tokenizer=Counting())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -85,7 +85,7 @@ def test_it_is_said_that_documents_are_cut(tmp_path, capsys):
     (tmp_path / "long.jsonl").write_text(
         "\n".join(json.dumps({"text": tiny_tokenizers.words(seed, count)}) for seed, count in enumerate((50, 5, 10, 50)))
     )
-    read_paragraphs(tmp_path / "long.jsonl", 6, 4, Counting())
+    read_paragraphs(tmp_path / "long.jsonl", 6, 4, tokenizer=Counting())
     said = capsys.readouterr().err
     assert "long.jsonl: 1 of 4 rows dropped: fewer than 10 tokens" in said
     assert "long.jsonl: 2 of 3 rows cut to their first 10 tokens" in said

@@ -84,7 +84,7 @@ def tokenizer():
 
 def refused(path, tokenizer=None):
     with pytest.raises(UserError) as error:
-        read_paragraphs(path, P, C, tokenizer)
+        read_paragraphs(path, P, C, tokenizer=tokenizer)
     assert os.path.basename(path) in str(error.value) and "\n" not in str(error.value)
     return str(error.value)
 
@@ -253,7 +253,7 @@ def test_damaged_files_are_read_or_refused_in_one_line(suffix, tmp_path, tokeniz
         path.write_bytes(damaged(healthy(suffix, drawn), drawn))
         try:
             check_file(path, P, C)
-            read_paragraphs(path, P, C, tokenizer)
+            read_paragraphs(path, P, C, tokenizer=tokenizer)
             outcomes[True] += 1
         except UserError as error:
             assert "\n" not in str(error) and "fuzzed" in str(error)

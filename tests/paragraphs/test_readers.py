@@ -40,7 +40,7 @@ def write_jsonl(path, rows):
 def refuse(path, *parts, tokenizer=None, column=None):
     """Reading fails with one line that holds every part."""
     with pytest.raises(UserError) as error:
-        read_paragraphs(path, P, C, tokenizer, column)
+        read_paragraphs(path, P, C, tokenizer=tokenizer, column=column)
     message = str(error.value)
     assert "\n" not in message
     for part in parts:
@@ -99,21 +99,21 @@ def test_parquet_of_ids_and_of_text(tmp_path):
     table = pyarrow.table({"text": ["a bb ccc dddd eeeee ffffff"], "input_ids": [[3, 1, 4, 1, 5, 9]], "n": [7]})
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
     assert read_paragraphs(tmp_path / "a.parquet", P, C).paragraphs.ids.tolist() == [[3, 1, 4, 1, 5]]
-    text = read_paragraphs(tmp_path / "a.parquet", P, C, byte_tokenizer, column="text").paragraphs
+    text = read_paragraphs(tmp_path / "a.parquet", P, C, tokenizer=byte_tokenizer, column="text").paragraphs
     assert text.ids.tolist() == [[1, 2, 3, 4, 5]]
 
 
 def test_csv_of_text_with_line_breaks_and_long_fields(tmp_path):
     rows = [["one two three\nfour, five", "1"], ["", "2"], ["ab " * 60_000, "3"]]
     path = write_csv(tmp_path / "a.csv", ["paragraph", "id"], rows)
-    result = read_paragraphs(path, P, C, byte_tokenizer)
+    result = read_paragraphs(path, P, C, tokenizer=byte_tokenizer)
     assert result.paragraphs.ids.tolist() == [[3, 3, 5, 5, 4], [2, 2, 2, 2, 2]]
     assert result.paragraphs.origin == ("a.csv:0", "a.csv:2")
 
 
 def test_numbers_in_a_text_column_are_text(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": "1990 1991 1992 12 7 8"}])
-    assert read_paragraphs(path, P, C, byte_tokenizer).paragraphs.ids.tolist() == [[4, 4, 4, 2, 1]]
+    assert read_paragraphs(path, P, C, tokenizer=byte_tokenizer).paragraphs.ids.tolist() == [[4, 4, 4, 2, 1]]
 
 
 def test_column_is_chosen_by_name_then_by_being_the_only_one(tmp_path):

@@ -158,6 +158,6 @@ def test_a_run_with_next_to_nothing():
 
 
 def test_the_file_is_the_page(tmp_path):
-    arguments = (fake_results.result(), [], fake_results.paragraphs(1), ["note"], PICTURES)
-    write_report(tmp_path / "report.html", *arguments)
-    assert (tmp_path / "report.html").read_text("utf-8") == report(*arguments)
+    shown = {"paragraphs": fake_results.paragraphs(1), "notes": ["note"], "pictures": PICTURES}
+    write_report(tmp_path / "report.html", fake_results.result(), [], **shown)
+    assert (tmp_path / "report.html").read_text("utf-8") == report(fake_results.result(), [], **shown)

@@ -34,8 +34,9 @@ def report(rows, tmp_path_factory):
     result = fake_results.result()
     reason = "the same in every cluster, which says nothing of how much others would differ"
     result["before"]["forget"]["interval_note"] = f"no interval for em, longest_run, kl, self_em: {reason}; and so on: {reason}"
-    arguments = (result, fake_results.curve(), rows)
-    write_report(path, *arguments, ["A note."], [picture(chart) for chart in run_charts(*arguments)])
+    curve = fake_results.curve()
+    pictures = [picture(chart) for chart in run_charts(result, curve, rows)]
+    write_report(path, result, curve, paragraphs=rows, notes=["A note."], pictures=pictures)
     assert path.stat().st_size < 2_000_000
     return path
 

@@ -55,7 +55,7 @@ def test_every_number_is_that_of_loops_over_pairs(inputs, at_once, signs, monkey
     monkeypatch.setattr(frequency_link, "SIGNS_AT_ONCE", at_once)
     values, types, frequencies, weights = inputs
     weights = weights * signs
-    found = link(*map(torch.from_numpy, (values, types)), frequencies, torch.from_numpy(weights))
+    found = link(*map(torch.from_numpy, (values, types)), frequencies, weights=torch.from_numpy(weights))
     for assignment, frequency in enumerate(frequencies):
         for cell in range(CELLS):
             tau, z = naive(values[:, cell], types, frequency, weights)
