@@ -130,8 +130,8 @@ def check_objective(objective: object) -> None:
     """Raises UserError if this is not an `Objective`."""
     if not callable(objective) or not isinstance(getattr(objective, "needs", None), Needs):
         raise UserError(
-            f"objective {type(objective).__name__} does not say what it needs: give it `needs = Needs()` and let it be called "
-            "with a StepMaterial (docs/objectives.md)"
+            f"objective {type(objective).__name__} does not say what it needs: give it an attribute `needs` and let it be "
+            "called with a step's material, as docs/objectives.md says"
         )
 
 

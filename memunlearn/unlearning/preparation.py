@@ -94,7 +94,7 @@ def prepare(
             raise UserError(f"the set {name} is empty: name forget and retain rows (paragraphs.forget=, paragraphs.retain=)")
     needs = needs or Needs(alternatives=alternatives is not None)
     if needs.alternatives and alternatives is None:
-        raise UserError("this objective needs alternatives: prepare(model, sets, find_alternatives, needs=objective.needs)")
+        raise UserError("this objective needs alternatives: prepare(model, sets, find_alternatives) with its needs")
     block = None
     if needs.layer is not None:
         block = block_after(eligible_weights(model) if weights is None else weights, needs.layer)

@@ -54,7 +54,7 @@ class StepRows:
         if needs != preparation.needs:
             raise UserError(
                 "the preparation lacks what this objective needs, or was made for another: "
-                "prepare(model, sets, ..., needs=objective.needs)"
+                "prepare(model, sets) with the needs of this one"
             )
         baselines = preparation.baselines
         states: dict[str, ReferenceStates] = {"retain": baselines["retain_train"].states}

@@ -20,7 +20,12 @@ FULL = {
     "evaluate": ["paragraphs=hub", "model=local"],
     "localize": ["analysis=all", "paragraphs=files"],
 }
-VARIANTS = [("train", []), ("train", ["objective=edit", "mask=random", "attribution=fisher"]), *FULL.items()]
+VARIANTS = [
+    ("train", []),
+    ("train", ["objective=edit", "mask=random", "attribution=fisher"]),
+    *(("train", [f"objective={name}"]) for name in ("npo", "undial", "rmu")),
+    *FULL.items(),
+]
 # Names of other libraries that messages give, and words that only look like a call or a setting.
 FOREIGN = {"torch.save", "numpy.save", "tensor.clone", "M.from_pretrained", "merge_and_unload", "save_pretrained"}
 FILES = (".safetensors", ".json", ".parquet")
@@ -54,7 +59,7 @@ def settings():
         for script, overrides in VARIANTS:
             names |= set(_names(compose(script, overrides, return_hydra_config=True)))
     GlobalHydra.instance().clear()
-    return names | {f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain")}
+    return names | {f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "protected_share")}
 
 
 def _names(node, prefix=""):

@@ -123,7 +123,7 @@ def test_nothing_is_kept_or_read_that_is_not_asked_for(reciting, sets, moved):
 
 def test_a_preparation_for_another_objective_is_refused_before_anything_is_attached(reciting, sets, preparation):
     for objective in (NPO(), RMU(), Edit()):
-        with pytest.raises(UserError, match="needs=objective.needs"):
+        with pytest.raises(UserError, match="with the needs of this one"):
             unlearn(reciting, some_mask(reciting), preparation, objective)
     attach(reciting, some_mask(reciting).indices)  # refused if there are deltas already
     with pytest.raises(UserError, match="needs alternatives"):
