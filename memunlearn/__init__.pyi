@@ -42,6 +42,9 @@ from memunlearn.models.patches import remove_patch as remove_patch
 from memunlearn.models.patches import save_patch as save_patch
 from memunlearn.objectives.contrastive import Edit as Edit
 from memunlearn.objectives.contrastive import Unlearn as Unlearn
+from memunlearn.objectives.material import Losses as Losses
+from memunlearn.objectives.material import Needs as Needs
+from memunlearn.objectives.material import StepMaterial as StepMaterial
 from memunlearn.paragraphs.frequency import count_tokens as count_tokens
 from memunlearn.paragraphs.paragraph_set import ParagraphSet as ParagraphSet
 from memunlearn.paragraphs.sources import FileSource as FileSource
