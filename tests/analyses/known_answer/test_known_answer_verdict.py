@@ -31,9 +31,20 @@ def made_up(values, level=0.1, null=0.02, random=0.01, another=0.015, magnitude=
             found[RANDOM] = of(random, seed)
             other = {name: of(another, seed) for name in ATTRIBUTIONS}
             outcome = "unplanted" if at is None else "planted"
-            scores = (torch.tensor([C]), torch.tensor([0.05]))
             moved = None if at is None else Retrieval(1.0, 1.0, 10, 1000)
-            answer = Answer("mlp", at, outcome, 3, *scores, 1.0, found, other, of(magnitude, seed), moved)
+            answer = Answer(
+                plant="mlp",
+                level=at,
+                outcome=outcome,
+                steps=3,
+                em=torch.tensor([C]),
+                nll=torch.tensor([0.05]),
+                retain_nll=1.0,
+                found=found,
+                other=other,
+                magnitude=of(magnitude, seed),
+                moved=moved,
+            )
             plantings.append(Planting(seed, "layer 1", 10, 1000, answer))
     return plantings
 
