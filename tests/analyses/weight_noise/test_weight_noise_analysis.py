@@ -103,9 +103,9 @@ def caught_arguments(monkeypatch):
     """What the computation is asked for, once the analysis has run: the choices, and the rows to read."""
     caught = {}
 
-    def catch(model, choices, *arguments):
-        caught.update(choices=choices, read=arguments[-1])
-        return computation.weight_noise(model, choices, *arguments)
+    def catch(model, choices, *arguments, **named):
+        caught.update(choices=choices, read=named["read"])
+        return computation.weight_noise(model, choices, *arguments, **named)
 
     monkeypatch.setattr("memunlearn.analyses.weight_noise.measure.weight_noise", catch)
     return caught
