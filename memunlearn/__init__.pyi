@@ -14,6 +14,7 @@ from memunlearn.errors import UserError as UserError
 from memunlearn.localization.activation_gradients import activation_gradients as activation_gradients
 from memunlearn.localization.activation_patching import activation_patching as activation_patching
 from memunlearn.localization.attention_heads import attention_heads as attention_heads
+from memunlearn.localization.parameter_gradients import layer_total as layer_total
 from memunlearn.localization.parameter_gradients import parameter_gradients as parameter_gradients
 from memunlearn.localization.token_perturbation import perturb_tokens as perturb_tokens
 from memunlearn.localization.twins import twins_of as twins_of
@@ -45,6 +46,10 @@ from memunlearn.objectives.contrastive import Unlearn as Unlearn
 from memunlearn.objectives.material import Losses as Losses
 from memunlearn.objectives.material import Needs as Needs
 from memunlearn.objectives.material import StepMaterial as StepMaterial
+from memunlearn.objectives.npo import NPO as NPO
+from memunlearn.objectives.rmu import RMU as RMU
+from memunlearn.objectives.undial import Undial as Undial
+from memunlearn.objectives.unlikelihood import Unlikelihood as Unlikelihood
 from memunlearn.paragraphs.frequency import count_tokens as count_tokens
 from memunlearn.paragraphs.paragraph_set import ParagraphSet as ParagraphSet
 from memunlearn.paragraphs.sources import FileSource as FileSource

@@ -117,10 +117,10 @@ def write_sweep(folder: Path, seeds=10, objectives=("unlearn", "edit"), masks=tu
             for seed in range(seeds):
                 speed = {"all": 2.0, "gradient": 1.0}.get(mask, 0.6) * (1.0 if objective == "unlearn" else 0.8)
                 harm = {"all": 2.0, "gradient": 1.0}.get(mask, 0.9) * (1.0 if objective == "unlearn" else 0.3)
-                write_run(folder / str(job), config(objective, mask, seed), speed, preparation=harm, **more)
+                write_run(folder / str(job), config(objective, mask, seed), speed, harm, **more)
                 job += 1
     for seed in range(seeds) if own else ():
-        write_run(folder / str(job), config("unlearn", "gradient", seed, "own"), 1.6, preparation=0.8, **more)
+        write_run(folder / str(job), config("unlearn", "gradient", seed, "own"), 1.6, 0.8, **more)
         job += 1
     return folder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -69,6 +70,37 @@ class Preparation:
         return roles_of({name: (known.paragraphs, known.clusters) for name, known in self.baselines.items()}, alternatives)
 
 
+class MeasureBase(Protocol):
+    """As `measure_base`."""
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        paragraphs: ParagraphSet,
+        clusters: Tensor,
+        *,
+        batch_size: int,
+        name: str,
+        with_own: bool = ...,
+        directory: Path | None = ...,
+    ) -> Baseline: ...
+
+
+class MeasureHidden(Protocol):
+    """As `hidden_states`."""
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        block: str,
+        paragraphs: ParagraphSet,
+        batch_size: int,
+        *,
+        directory: Path | None = ...,
+        description: str | None = ...,
+    ) -> Tensor: ...
+
+
 def prepare(
     model: PreTrainedModel,
     sets: ParagraphSets,
@@ -78,8 +110,8 @@ def prepare(
     weights: Sequence[WeightTensor] | None = None,
     batch_size: int = 16,
     directory: Path | None = None,
-    measure: Callable[..., Baseline] = measure_base,
-    measure_hidden: Callable[..., Tensor] = hidden_states,
+    measure: MeasureBase = measure_base,
+    measure_hidden: MeasureHidden = hidden_states,
 ) -> Preparation:
     """Baselines of every set; with `alternatives`, the forget rows' alternatives (rows without one stay out of the loss).
 
@@ -99,7 +131,15 @@ def prepare(
     if needs.layer is not None:
         block = block_after(eligible_weights(model) if weights is None else weights, needs.layer)
     baselines = {
-        name: measure(model, rows, sets.clusters[name], batch_size, name, name in REPORTED, directory)
+        name: measure(
+            model,
+            rows,
+            sets.clusters[name],
+            batch_size=batch_size,
+            name=name,
+            with_own=name in REPORTED,
+            directory=directory,
+        )
         for name, rows in sets.by_name().items()
     }
     loss_rows, positions, found, alternative_scores = sets.forget, list(range(len(sets.forget))), None, None
@@ -117,7 +157,9 @@ def prepare(
         alternative_scores = score(model, loss_rows, batch_size)
         if "forget" in needs.base_logits:
             clusters = sets.clusters["forget"][positions]
-            states["forget"] = measure(model, loss_rows, clusters, batch_size, "alternatives", False, directory).states
+            states["forget"] = measure(
+                model, loss_rows, clusters, batch_size=batch_size, name="alternatives", with_own=False, directory=directory
+            ).states
         if "original" in needs.base_logits:
             states["original"] = baselines["forget"].states.select(torch.tensor(positions))
     preparation = Preparation(
@@ -135,14 +177,15 @@ def prepare(
 
 
 def measure_layer(
-    model: PreTrainedModel, preparation: Preparation, batch_size: int, measure: Callable[..., Tensor] = hidden_states
+    model: PreTrainedModel, preparation: Preparation, batch_size: int, measure: MeasureHidden = hidden_states
 ) -> dict[str, Tensor]:
     """The base model's hidden states after the block, on the sides where the objective needs them: `Preparation.hidden`."""
+    block = preparation.block
+    if block is None:
+        return {}
     wanted = set(preparation.needs.base_hidden) | ({"protected"} if "retain" in preparation.needs.base_hidden else set())
     return {
-        side: measure(
-            model, preparation.block, rows, batch_size, directory=preparation.directory, description=f"hidden states of {side}"
-        )
+        side: measure(model, block, rows, batch_size, directory=preparation.directory, description=f"hidden states of {side}")
         for side, rows in preparation.rows_by_side.items()
         if side in wanted
     }

@@ -54,8 +54,8 @@ def test_an_oracle_finds_everything_and_its_opposite_nothing(family):
     truths = {name: planted_positions(indices, weights) for name, indices in plants.items()}
 
     def oracle(indices, sign):
-        def scores(model, names, forget, retain, batch_size, seed):
-            made = {name: torch.zeros(model.get_parameter(name).shape) for name in names}
+        def scores(asked):
+            made = {name: torch.zeros(asked.model.get_parameter(name).shape) for name in asked.names}
             for name, flat in indices.items():
                 made[name].flatten()[slice(None) if flat is None else flat] = sign
             return made
@@ -175,9 +175,9 @@ def test_scores_that_are_no_numbers_are_told_with_their_attribution():
     weights = eligible_weights(model)
     truth = planted_positions(plants_of(weights, "head")["head"], weights)
 
-    def broken(model, names, forget, retain, batch_size, seed):
-        scores = {name: torch.ones(model.get_parameter(name).shape) for name in names}
-        scores[names[1]].flatten()[3] = float("nan")
+    def broken(asked):
+        scores = {name: torch.ones(asked.model.get_parameter(name).shape) for name in asked.names}
+        scores[asked.names[1]].flatten()[3] = float("nan")
         return scores
 
     with pytest.raises(UserError, match=r"1 of [\d,]+ scores of the attribution broken are NaN"):
