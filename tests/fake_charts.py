@@ -78,7 +78,7 @@ def distributions(seed=0, sizes=(1300, 200, 1, 0), **more):
     values = [[draw.expovariate(1) + 0.01 for _ in range(size)] for size in sizes]
     groups = tuple(
         Group(label=label, values=drawn, colour=colour)
-        for label, drawn, colour in zip(labels, values, BIN_COLOURS, strict=True)
+        for label, drawn, colour in zip(labels, values, BIN_COLOURS, strict=False)
     )
     return Distributions(title="NLL by bin", y_label="NLL (nats per token)", groups=groups, **more)
 

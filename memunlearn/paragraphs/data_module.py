@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import lightning
+import torch
 
-from memunlearn.paragraphs.batches import BatchLoader, PairedEpochs, Trials
+from memunlearn.paragraphs.batches import Batch, BatchLoader, PairedEpochs, Trials
 
 
 class UnlearningData(lightning.LightningDataModule):
@@ -14,6 +15,10 @@ class UnlearningData(lightning.LightningDataModule):
     def __init__(self, plan: PairedEpochs | Trials) -> None:
         super().__init__()
         self.loader = BatchLoader(plan)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Row numbers stay where the rows are."""
+        return batch
 
     def train_dataloader(self) -> BatchLoader:
         return self.loader

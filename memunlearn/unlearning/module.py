@@ -6,7 +6,6 @@ import copy
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -99,10 +98,6 @@ class Unlearning(lightning.LightningModule):
     def on_train_end(self) -> None:
         steps = self.global_step
         self.losses.log(self.trainer, before=steps, always=[steps - 1] if self.trainer.should_stop else [])
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Row numbers stay where the rows are."""
-        return batch
 
     def configure_optimizers(self) -> Optimizer:
         self.deltas = delta_parameters(self.model)

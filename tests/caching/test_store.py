@@ -241,7 +241,7 @@ def killed(tensors, path):
 
 if what == "killed":
     entries.save_file = killed
-tensors = cached(store, "thing", {"what": "shared"}, make, dict, dict)
+tensors = cached(store, "thing", {"what": "shared"}, make=make, pack=dict, unpack=dict)
 print(tensors["a"].tolist(), store.reused, flush=True)
 """
 

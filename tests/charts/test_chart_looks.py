@@ -8,7 +8,7 @@ from memunlearn.charts.looks import LOOKS, drawn, evenly
 
 
 def looks(*series, kind=Lines):
-    panel = kind("", "", "", tuple(series))
+    panel = kind(title="", x_label="", y_label="", series=tuple(series))
     return [(one.marker, one.dash) for one in drawn(fake_charts.chart(panel)).panels[0].series]
 
 

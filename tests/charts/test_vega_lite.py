@@ -266,7 +266,7 @@ def test_shared_panels_have_one_y_axis(kind):
         return (
             Bars("", "y", ["a", "b"], series)
             if kind == "bars"
-            else {"lines": Lines, "scatter": Scatter}[kind]("", "x", "y", series)
+            else {"lines": Lines, "scatter": Scatter}[kind](title="", x_label="x", y_label="y", series=series)
         )
 
     panels = [panel(1.0), panel(5.0)]

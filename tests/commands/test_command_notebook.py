@@ -58,8 +58,8 @@ def test_the_example_of_localization_runs_and_prints_what_it_says():
         exec(compile(example("docs/localization.md").replace("mu.Demo()", "tiny_demo()"), "localization.md", "exec"), names)
     gradients, effects, memorized = (names[name] for name in ("gradients", "effects", "memorized"))
     assert len(memorized) == tiny_demo.SIZES["memorized"]
-    assert gradients.layer_total().shape == (len(memorized), tiny_demo.SIZES["layers"])
-    assert effects.effects.shape[1:] == (2, 2, len(effects.cells)) and bool(effects.kept.any())
+    assert names["mu"].layer_total(gradients).shape == (len(memorized), tiny_demo.SIZES["layers"])
+    assert effects["effect"].shape[1:] == (2, 2, len(effects.cells)) and bool(effects["kept"].any())
     assert printed.getvalue().count("tensor([") >= 2
 
 

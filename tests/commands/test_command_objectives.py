@@ -130,8 +130,9 @@ def test_a_result_from_before_these_settings_is_found(tmp_path, named):
     """Configs of earlier versions have none of them."""
     from memunlearn.commands.sweep_folder import content_hash
 
-    config = {"seed": 0, "paragraphs": {"forget": "a.pt", "source": {"forget": "a.pt"}}}
-    now = {"seed": 0, "paragraphs": {"forget": "a.pt", "source": {"forget": "a.pt", "protected": None}}}
+    source = {"_target_": "memunlearn.paragraphs.sources.FileSource", "forget": "a.pt"}
+    config = {"seed": 0, "paragraphs": {"forget": "a.pt", "source": source}}
+    now = {"seed": 0, "paragraphs": {"forget": "a.pt", "source": source | {"protected": None}}}
     now["paragraphs"] |= {"protected": None, "protected_share": 0.5}
     assert content_hash(config) == content_hash(now)
     now["paragraphs"]["protected"] = now["paragraphs"]["source"]["protected"] = "b.pt"
