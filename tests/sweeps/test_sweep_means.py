@@ -42,6 +42,16 @@ def test_five_seeds_have_a_two_level_interval(tmp_path):
     assert found["forget EM"].unit == "seeds x clusters" and found["kept step"].unit == "seeds"
 
 
+def test_no_interval_goes_beyond_what_a_value_can_be(tmp_path):
+    """Bystander EM is C or a little below in every seed: Student's t alone would go above C."""
+    for seed, harm in enumerate((0.01, 0.01, 0.01, 0.01, 0.9)):
+        fake_sweeps.write_run(tmp_path / str(seed), fake_sweeps.config(seed=seed), 0.5, harm)
+    setting, found = means(tmp_path)
+    rows = [[row for row in run.paragraphs if row["set"] == "bystander"] for run in setting.runs]
+    _, (low, high) = two_level_interval([([r["em_after"] for r in one], [r["cluster"] for r in one]) for one in rows])
+    assert high > fake_sweeps.C and found["bystander EM"].interval == pytest.approx((low, fake_sweeps.C))
+
+
 def test_edits_have_a_column_for_what_is_recited_instead(tmp_path):
     for seed in range(5):
         fake_sweeps.write_run(tmp_path / "edit" / str(seed), fake_sweeps.config("edit", seed=seed), 0.5)
