@@ -23,17 +23,23 @@ MODULE = "python -m memunlearn {}"
 class Call:
     """What a command knows of its call beside its config; by default that it was called from Python.
 
-    command: "train", "evaluate" or "localize". overrides: as they were typed; None: from Python. sweep: the folder of the sweep
-    that this is a job of. choices: the option of each config group; None: not known. folders: of config files, conf/ and what
-    --config-dir adds. program: how commands are started here, {} for the name of one.
+    command: "train", "evaluate" or "localize". overrides: as they were typed; None: from Python. told: what `compose` was told,
+    from Python. sweep: the folder of the sweep that this is a job of. choices: the option of each config group; None: unknown.
+    folders: of config files, conf/ and what --config-dir adds. program: how commands are started here, {} for the name of one.
     """
 
     command: str
     overrides: tuple[str, ...] | None = None
+    told: tuple[str, ...] = ()
     sweep: Path | None = None
     choices: Mapping[str, str | None] | None = None
     folders: tuple[Path, ...] = (CONF,)
     program: str = INSTALLED
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The overrides, wherever it was called from."""
+        return self.told if self.overrides is None else self.overrides
 
     @property
     def line(self) -> str | None:

@@ -13,6 +13,7 @@ from memunlearn.commands import localize as localize_command
 from memunlearn.commands import train as train_command
 from memunlearn.commands.call import Call
 from memunlearn.commands.claims import hold, let_go
+from memunlearn.commands.configs import CONF, must_be_told, told
 from memunlearn.commands.earlier_results import check_earlier, remove_earlier
 from memunlearn.commands.evaluate import Evaluation
 from memunlearn.commands.localize import Localization
@@ -29,19 +30,28 @@ def train(cfg: DictConfig, directory: str | Path) -> RunResult:
     (cfg.overwrite replaces it), and for everything that the command refuses.
     """
     with _claimed(cfg, directory, "train") as folder:
-        return train_command.train(cfg, folder, Call(command="train"))
+        return train_command.train(cfg, folder, _call(cfg, "train"))
 
 
 def evaluate(cfg: DictConfig, directory: str | Path) -> Evaluation:
     """What `memunlearn evaluate` leaves in this folder. Raises UserError as `train` does."""
     with _claimed(cfg, directory, "evaluate") as folder:
-        return evaluate_command.evaluate(cfg, folder, Call(command="evaluate"))
+        return evaluate_command.evaluate(cfg, folder, _call(cfg, "evaluate"))
 
 
 def localize(cfg: DictConfig, directory: str | Path) -> Localization:
     """What `memunlearn localize` leaves in this folder. Raises UserError as `train` does."""
     with _claimed(cfg, directory, "localize") as folder:
-        return localize_command.localize(cfg, folder, Call(command="localize"))
+        return localize_command.localize(cfg, folder, _call(cfg, "localize"))
+
+
+def _call(cfg: DictConfig, command: str) -> Call:
+    """A patch and a run that is resumed bring settings of their own: what was set beside them must be known."""
+    setting = "patch" if cfg.get("patch") else "resume=true" if cfg.get("resume", False) else None
+    known = told(cfg) if setting is None else must_be_told(cfg, setting)
+    return Call(
+        command=command, told=() if known is None else known.overrides, folders=(CONF,) if known is None else known.folders
+    )
 
 
 @contextmanager

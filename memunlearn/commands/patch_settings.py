@@ -29,7 +29,7 @@ GROUPS = ("model", "paragraphs", "demo")
 
 def given_on_the_command_line(call: Call) -> dict[str, bool]:
     """Every setting and group that this command names, without signs such as ++."""
-    overrides = OverridesParser.create().parse_overrides(list(call.overrides or ()))
+    overrides = OverridesParser.create().parse_overrides(list(call.given))
     return {override.key_or_group: True for override in overrides}
 
 

@@ -35,7 +35,10 @@ def prepare_run(
     alternatives = None
     if objective.needs.alternatives:
         alternatives = partial(
-            measurements.alternatives, replacements=cfg.objective.replacements, seed=cfg.seeds.split, batch_size=rows_at_once
+            measurements.alternatives,
+            replacements=cfg.objective.get("replacements", 1),
+            seed=cfg.seeds.split,
+            batch_size=rows_at_once,
         )
     preparation = prepare(
         measurements.model,

@@ -55,7 +55,7 @@ def remembered(directory: Path, given: DictConfig, call: Call) -> DictConfig:
         raise UserError(f"there is no run to resume in {directory}: name its folder with hydra.run.dir=DIR")
     cfg = kept_config(path, call.folders, allowed_names(given))
     hidden = hidden_settings(OmegaConf.to_container(cfg))
-    said = {override.partition("=")[0].lstrip("+"): override for override in call.overrides or ()}
+    said = {override.partition("=")[0].lstrip("+"): override for override in call.given}
     others = [override for name, override in said.items() if name not in ("resume", "allow", *hidden)]
     if others:
         raise UserError(f"a run is resumed with the config that it was started with: leave out {' '.join(others)}")

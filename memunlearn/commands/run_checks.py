@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from memunlearn.commands.call import Call
 from memunlearn.commands.search import check_search
 from memunlearn.errors import UserError
+from memunlearn.localization.weight_attribution import check_attribution
 from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.objectives.material import check_objective
 from memunlearn.one_process import alone
@@ -48,6 +49,7 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
         instantiate(group)
     check_objective(instantiate(cfg.objective))
+    check_attribution(instantiate(cfg.attribution))
     if cfg.get("stop"):
         instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
     mask_strategy(cfg)

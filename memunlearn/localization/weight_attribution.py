@@ -7,6 +7,7 @@ forget set (published_code.md, 7): for an edit the rows are the original prefixe
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -46,6 +47,16 @@ class Attribution(Protocol):
     """
 
     def __call__(self, asked: Asked) -> Scores: ...
+
+
+def check_attribution(attribution: object) -> None:
+    """Raises UserError if this cannot be an `Attribution`."""
+    taken = inspect.signature(attribution).parameters.values() if callable(attribution) else ()
+    if len([one for one in taken if one.default is one.empty and one.kind is not one.VAR_KEYWORD]) != 1:
+        raise UserError(
+            f"attribution {type(attribution).__name__} cannot be called with one argument, what it is asked (Asked: model, "
+            "names, forget, retain, batch_size, seed): let it take that"
+        )
 
 
 def nll_gradient(model: PreTrainedModel, names: Names, paragraphs: ParagraphSet, batch_size: int) -> Scores:

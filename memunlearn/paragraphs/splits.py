@@ -126,6 +126,11 @@ def split_named(
     everything, role = _joined(forget, bystander, retain, protected)
     clusters = cluster_rows(everything.text).numpy()
     chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, caps, seed)
+    if wrong := int(np.isin(clusters[role == 3], clusters[chosen]).sum()):
+        raise UserError(
+            f"{wrong} rows of paragraphs.protected are near-duplicates of rows of paragraphs.forget: what is to be forgotten "
+            "cannot be kept, take them out of one of the two"
+        )
     kept_bystanders, dropped[OVER_MAX_BYSTANDER] = _capped(apart, clusters, caps.max_bystander, seed)
     bystanders, bystanders_val = hold_out_quarter(kept_bystanders, clusters, number_generator(seed, "bystander"))
     positions = {"forget": chosen, "near": near, "bystander": bystanders, "bystander_val": bystanders_val}
@@ -217,11 +222,6 @@ def _named_roles(
     named_forget, named_bystander, named_retain, protected = (np.flatnonzero(role == number) for number in range(4))
     limit = caps.max_forget if caps.max_forget is not None else len(named_forget)
     forget = whole_clusters(named_forget, clusters, limit, number_generator(seed, "forget"))
-    if wrong := int(np.isin(clusters[protected], clusters[forget]).sum()):
-        raise UserError(
-            f"{wrong} rows of paragraphs.protected are near-duplicates of rows of paragraphs.forget (they share "
-            "20 tokens in a row): what is to be forgotten cannot be kept, take them out of one of the two"
-        )
     like_protected = np.isin(clusters[named_bystander], clusters[protected])
     named_bystander = named_bystander[~like_protected]
     touched = np.isin(clusters[named_bystander], clusters[forget])

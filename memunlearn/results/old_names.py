@@ -57,7 +57,8 @@ def check_keys(overrides: Iterable[str]) -> None:
     for override in overrides:
         key, _, value = override.partition("=")
         if (new := RENAMED.get(key.lstrip("+~"))) is not None:
-            raise UserError(f"{override}: this setting is {new} now: write {new}={value or '...'}")
+            said = "leave it out" if value == "null" or override.startswith("~") else f"write {new}={value or '...'}"
+            raise UserError(f"{override}: this setting is {new} now: {said}")
 
 
 def _today(node: Any) -> Any:

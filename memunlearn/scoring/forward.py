@@ -66,10 +66,12 @@ class ReferenceStates:
     head: nn.Module
 
     @staticmethod
-    def empty(rows: int, continuation_length: int, model: PreTrainedModel, directory: Path | None = None) -> ReferenceStates:
-        """Room for N rows; a memory-mapped file in the directory where it would take over 1 GiB."""
+    def empty(
+        rows: int, continuation_length: int, model: PreTrainedModel, directory: Path | None = None, width: int | None = None
+    ) -> ReferenceStates:
+        """Room for N rows; a memory-mapped file in the directory where it would take over 1 GiB. width: D; None: the head's."""
         head = model.get_output_embeddings()
-        shape = (rows, continuation_length, head.in_features)
+        shape = (rows, continuation_length, head.in_features if width is None else width)
         if directory is None or 4 * math.prod(shape) <= MEMORY_MAP_ABOVE:
             return ReferenceStates(torch.empty(shape), head)
         directory.mkdir(parents=True, exist_ok=True)

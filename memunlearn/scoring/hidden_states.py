@@ -59,7 +59,8 @@ def hidden_states(
     """[N, C, D] fp32 on the CPU, a memory-mapped file in the directory where large: what the
     block of this path gives on each paragraph."""
     length = paragraphs.continuation_length
-    states = ReferenceStates.empty(len(paragraphs), length, model, directory).hidden
+    width = int(model.config.hidden_size)  # the head may be narrower, behind a projection
+    states = ReferenceStates.empty(len(paragraphs), length, model, directory, width).hidden
     batches = torch.arange(len(paragraphs)).split(batch_size)
     for rows in track(batches, description) if description else batches:
         if len(rows):

@@ -9,6 +9,7 @@ import lightning
 from torch import Tensor
 from torch.optim import Optimizer
 
+from memunlearn.errors import UserError
 from memunlearn.models.sparse_delta import delta_parameters
 from memunlearn.paragraphs.batches import Batch
 from memunlearn.unlearning.optimizers import Deltas, MakeOptimizer, RunContext, make_optimizer
@@ -63,6 +64,11 @@ class Unlearning(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor | None:
         losses = self.context.objective(self.rows.material(self.model, batch, self.deltas))
+        if not losses.forget_term.requires_grad:
+            raise UserError(
+                f"objective {type(self.context.objective).__name__} does not depend on any weight of the mask: choose weights "
+                "in or before the layer that it looks at (mask.layers=[...]), or a later objective.layer"
+            )
         # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer.
         forget_share, retain_share = self.trainer.accumulate_grad_batches * batch["weights"]
         loss: Tensor = forget_share * losses.forget_term + retain_share * losses.retain_term

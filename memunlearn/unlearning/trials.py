@@ -84,11 +84,14 @@ class TrialRunner(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
-        trainer.should_stop = False
-        if (batch_index + 1) % self.plan.steps:
-            return
+        if (batch_index + 1) % self.plan.steps == 0:
+            self.module.check_last_step()
+            self._end()
+        trainer.should_stop = False  # a trial that diverges ends itself, not those after it
+
+    def _end(self) -> None:
+        """Keeps the trial's patch, measures it, and restores the base model."""
         model = self.given.model
-        self.module.check_last_step()
         if self.module.diverged_at is not None:
             self.diverged = True
             write_deltas(model, self.module.last_good) if self.module.last_good else zero_deltas(model)

@@ -107,7 +107,7 @@ def without(name):
         *(
             pytest.param(change, marks=slow)
             for change in (
-                *map(without, ["state_dict", "optimizer_states", "loops", "callbacks", "last_good", "curve", "epoch"]),
+                *map(without, ["state_dict", "optimizer_states", "loops", "callbacks", "last_good", "epoch"]),
                 lambda state: state.update(state_dict={1: 2}),
                 lambda state: state.update(state_dict={"model.x.parametrizations.weight.0.delta": torch.zeros(3)}),
                 lambda state: state.update(global_step="many"),

@@ -1,5 +1,7 @@
 """train, evaluate and localize from a notebook: compose, call; Hydra's global state is not asked."""
 
+import shutil
+
 import command_runs
 import pytest
 import tiny_demo
@@ -36,9 +38,23 @@ def test_a_run_is_that_of_the_command_and_is_not_done_twice(gradient_run, tmp_pa
     assert judged.result["sets"]["forget"]["em"] == pytest.approx(run.result["after"]["forget"]["em"])
 
 
-def test_a_run_is_resumed(tmp_path):
+def test_what_is_given_beside_a_patch_stays(gradient_run, tmp_path):
+    patch = f"patch={gradient_run / 'patch.safetensors'}"
+    cfg = mu.compose("evaluate", patch, "seed=5", "accelerator=cpu")
+    assert mu.evaluate(cfg, tmp_path / "given").result["seed"] == 5
+    for changed in (cfg.copy(), mu.compose("evaluate", patch, "accelerator=cpu")):
+        changed.seed = 6  # what was set so is not known: the patch's seed would take its place
+        with pytest.raises(mu.UserError, match="patch: what was set beside it must be known: give every setting to mu.compose"):
+            mu.evaluate(changed, tmp_path / "changed")
+
+
+def test_a_run_is_resumed_with_its_own_settings(gradient_run, tmp_path):
     with pytest.raises(mu.UserError, match="there is no run to resume"):
         mu.train(mu.compose("train", "resume=true"), tmp_path)
+    started = shutil.copytree(gradient_run, tmp_path / "run")
+    (started / "result.json").unlink()
+    with pytest.raises(mu.UserError, match=r"leave out mask=random stop\.max_steps=22"):
+        mu.train(mu.compose("train", "mask=random", "stop.max_steps=22", "resume=true"), started)
 
 
 @pytest.mark.parametrize(

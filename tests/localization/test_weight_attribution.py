@@ -14,6 +14,7 @@ from memunlearn.localization.weight_attribution import (
     Gradient,
     GradientTimesWeight,
     attribute,
+    check_attribution,
     nll_gradient,
     sampled_fisher,
 )
@@ -222,3 +223,15 @@ def test_mistakes_are_refused():
     for quantile in (-0.1, 1.1, float("nan")):
         with pytest.raises(UserError, match="attribution.quantile="):
             Fisher(quantile)
+
+
+def test_what_cannot_be_an_attribution_is_told_before_any_work():
+    class OfBefore:
+        def __call__(self, model, names, forget, retain, batch_size, seed):
+            return {}
+
+    for wrong in (OfBefore(), "gradient", object()):
+        with pytest.raises(UserError, match="cannot be called with one argument, what it is asked"):
+            check_attribution(wrong)
+    for method in METHODS:
+        check_attribution(method)

@@ -252,6 +252,10 @@ def test_protected_rows_are_apart_from_every_other_set():
 def test_a_row_cannot_be_forgotten_and_kept():
     with pytest.raises(UserError, match="1 rows of paragraphs.protected are near-duplicates of rows of paragraphs.forget"):
         split_named(paragraphs([0, 1]), None, None, 0, NO_CAPS, protected=paragraphs([1, 7]))
+    reported = sets_as_given(
+        paragraphs([0, 1]), None, None, paragraphs([1, 7])
+    )  # nothing is trained: there is nothing to refuse
+    assert len(reported.forget) == len(reported.protected) == 2
 
 
 def test_without_protected_rows_there_is_no_such_set():

@@ -251,6 +251,18 @@ def test_a_trial_that_becomes_nan_keeps_its_last_good_deltas_and_the_next_goes_o
     assert bool(outcome.sets["forget"].after.scores.nll.isfinite().all())
 
 
+def test_a_trial_that_becomes_nan_between_two_looks_ends_no_other(ingredients):
+    """Of four steps the fourth loss is read at the trial's end only."""
+    given, _, _ = ingredients(objective=Poisoned(at=8, times=1, objective=Unlearn(0.3, 5.0)))  # the fourth loss of trial 1
+    protocol = replace(PROTOCOL, steps=4)
+    outcome = protocol.run(given)
+    whole, recorder, _ = ingredients()
+    clean = protocol.run(whole)
+    assert outcome.stopped_because == "nan" and len(outcome.patches) == PROTOCOL.trials
+    for trial in (0, 2, 3):
+        assert same(outcome.patches[trial].deltas, clean.patches[trial].deltas)
+
+
 def test_a_learning_rate_that_ruins_every_trial_leaves_finite_numbers(reciting, ingredients):
     before = bits(reciting)
     given, _, _ = ingredients(optimizer=partial(torch.optim.SGD, lr=float("inf")))

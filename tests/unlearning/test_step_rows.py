@@ -10,7 +10,9 @@ from tiny_runs import C, P, deltas_of, module_of, quiet_trainer, some_mask
 from torch.nn import functional
 
 from memunlearn.errors import UserError
+from memunlearn.masks.selection import select_all
 from memunlearn.models import attach, delta_parameters, eligible_weights
+from memunlearn.models.filters import Filter
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.objectives.losses import kl, nll, token_nll
 from memunlearn.objectives.material import Losses, Needs
@@ -185,6 +187,14 @@ def test_hidden_states_are_differentiated_down_to_the_deltas_before_the_layer(re
     unlearn(reciting, mask, preparation, objective, sgd, stop=None, make_trainer=quiet_trainer(1), batch_size=8)
     moved = {name for name, delta in deltas_of(reciting).items() if delta.any()}
     assert {layers[name] for name in moved} == {0} and len(moved) > 3
+
+
+def test_a_mask_behind_the_layer_is_one_line(reciting, sets):
+    objective = RMU(1.0, 0.0, layer=0, steering=3.0)
+    preparation = prepare(reciting, sets, needs=objective.needs, batch_size=8)
+    behind = select_all(eligible_weights(reciting), Filter(layers=[1]))
+    with pytest.raises(UserError, match="objective RMU does not depend on any weight of the mask"):
+        unlearn(reciting, behind, preparation, objective, stop=None, make_trainer=quiet_trainer(1), batch_size=8)
 
 
 @dataclass(frozen=True)
