@@ -52,6 +52,8 @@ class Lines:
     log_y: bool = False
     zero: bool = False
     """Draw the line y = 0."""
+    zero_x: bool = False
+    """The x axis includes 0."""
     kind: Literal["lines"] = "lines"
 
 
@@ -65,6 +67,8 @@ class Scatter:
     series: tuple[Series, ...]
     log_x: bool = False
     log_y: bool = False
+    zero: bool = False
+    """Both axes include 0, where they are not logarithmic."""
     kind: Literal["scatter"] = "scatter"
 
 
@@ -115,6 +119,8 @@ class Distributions:
     groups: tuple[Group, ...]
     log_y: bool = False
     mean: bool = False
+    zero: bool = False
+    """The y axis includes 0, where it is not logarithmic."""
     kind: Literal["distributions"] = "distributions"
 
 

@@ -89,6 +89,27 @@ def test_a_line_at_zero_is_drawn_where_it_was_asked_for():
     assert not without.items("rule") and min(float(text) for _, text in without.ticks[LEFT]) >= 2
 
 
+def axes_of(*panels, **more):
+    """(x, y) of each panel: what must be inside."""
+    views = figure(fake_charts.chart(*panels, columns=1, **more), 1, 600).whole["vconcat"][-1]["concat"]
+    return [tuple(view["encoding"][along]["scale"]["domain"] for along in "xy") for view in views]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_axes_include_zero_where_that_was_asked_for(asked):
+    series = (Series(label="a", x=[40.0, 45.0], y=[10.0, 30.0], colour=BLUE),)
+    names = {"title": "", "x_label": "x", "y_label": "y", "series": series}
+    x, y = ([0, 45], [0, 30]) if asked else ([40, 45], [10, 30])
+    group = Group(label="a", values=[10.0, 30.0], colour=BLUE)
+    drawn = axes_of(
+        Lines(**names, zero_x=asked),
+        Scatter(**names, zero=asked),
+        Distributions(title="", y_label="y", groups=(group,), zero=asked),
+    )
+    assert [drawn[0][0], drawn[1], drawn[2][1]] == [x, (x, y), y] and drawn[0][1] == [10, 30]
+    assert axes_of(Scatter(**names, zero=asked, log_x=True, log_y=True)) == [([40, 45], [10, 30])]
+
+
 def test_a_line_without_markers_still_answers_the_pointer():
     drawn = only(Lines(title="", x_label="x", y_label="y", series=(fake_charts.series(marker="none"),)))
     points = drawn.items("symbol")

@@ -123,6 +123,11 @@ def test_em_against_nll_on_the_same_axes_with_a_look_a_set():
         assert len({series.colour for series in panel.series}) == len({series.marker for series in panel.series}) == 3
 
 
+def test_every_axis_of_numbers_starts_at_zero():
+    panels = [panel for name in ("training", "em", "nll", "em_nll") for panel in charts()[name].panels]
+    assert all(panel.zero for panel in panels) and all(panel.zero_x for panel in panels if isinstance(panel, Lines))
+
+
 def test_the_mask_is_a_map_of_shares_that_says_counts():
     grid = mask_grid(fake_results.result()["mask"])
     (panel,) = charts()["mask"].panels

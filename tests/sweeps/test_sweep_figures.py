@@ -58,6 +58,10 @@ def test_trajectories_are_the_checks_a_line_a_run(folder, charts):
             assert drawn == pytest.approx(sum(values) / len(values))
 
 
+def test_trajectories_are_drawn_from_zero_on(charts):
+    assert all(panel.zero and panel.zero_x for panel in charts["trajectories"].panels)
+
+
 def test_a_setting_has_one_look_and_settings_differ(charts):
     (panel, _) = charts["trajectories"].panels
     looks = {}
