@@ -8,6 +8,7 @@ import pytest
 from fake_sweeps import config
 
 from memunlearn.charts.description import Estimates, Lines, Violins
+from memunlearn.charts.looks import drawn as as_drawn
 from memunlearn.sweeps.checks import checks_of
 from memunlearn.sweeps.comparisons import END
 from memunlearn.sweeps.content import content_of
@@ -76,6 +77,13 @@ def test_looks_of_many_settings_differ_too(content):
     chart = trajectories([Path(f"setting {place}", place, "0", of) for place in range(20)])
     looks = {(series.colour, series.marker, series.dash) for series in chart.panels[0].series}
     assert len(looks) == 20
+
+
+@pytest.mark.parametrize("n", [7, 12, 16])
+def test_looks_of_many_settings_are_drawn_as_they_are(content, n):
+    of = tuple(checks_of(content.settings[0].runs[0]))
+    chart = trajectories([Path(f"setting {place}", place, "0", of) for place in range(n)])
+    assert as_drawn(chart) == chart
 
 
 def test_a_moment_that_was_not_measured_is_no_panel(content):
