@@ -98,7 +98,8 @@ class Heat:
 class Group:
     """Values of one box, such as one number a paragraph; None is not drawn.
 
-    Groups of one label stand side by side; name: what tells them apart (before, after), in the legend. text: [n] what a point
+    Groups of one label stand side by side; name: what tells them apart (before, after), in the legend. A name that a series
+    has too, in the same colour, is one entry with it. text: [n] what a point
     says under the pointer, or nothing.
     """
 
