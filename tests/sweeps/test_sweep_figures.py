@@ -9,6 +9,7 @@ from fake_sweeps import config
 
 from memunlearn.charts.description import Estimates, Lines, Violins
 from memunlearn.charts.looks import drawn as as_drawn
+from memunlearn.reporting.sweep_page import page
 from memunlearn.sweeps.checks import checks_of
 from memunlearn.sweeps.comparisons import END
 from memunlearn.sweeps.content import content_of
@@ -16,6 +17,7 @@ from memunlearn.sweeps.figures import sweep_charts, trajectories
 from memunlearn.sweeps.quantities import FORGET_EM
 from memunlearn.sweeps.runs import read_sweep
 from memunlearn.sweeps.series import Path
+from memunlearn.words import counted
 
 HOSTILE = "</script><script>alert(1)</script> | </table> & [bold]"
 
@@ -131,3 +133,12 @@ def test_few_seeds_have_no_interval_and_the_legend_says_so(tmp_path):
 def test_one_run_has_no_differences(tmp_path):
     fake_sweeps.write_run(tmp_path / "sweep" / "0", config())
     assert [chart.name for chart in sweep_charts(content_of(read_sweep(tmp_path / "sweep")))] == ["trajectories", "violins"]
+
+
+def test_the_page_says_where_trajectories_start_and_counts_clusters(content, charts):
+    html = page("sweep", content, list(charts.values()))
+    assert "from the base model (top left; with bystander EM top right) on" in html
+    (share, *_) = [job.memorized for job in content.jobs if job.memorized]
+    assert f"{share.hits} of {counted(share.clusters, 'cluster')}<small>" in html
+    one = [dataclasses.replace(job, memorized=dataclasses.replace(share, hits=1, clusters=1)) for job in content.jobs]
+    assert "1 of 1 cluster<small>" in page("sweep", dataclasses.replace(content, jobs=one), [])
