@@ -115,7 +115,8 @@ def before_after(sets: Sequence[SetRows], metric: str) -> Chart | None:
     name = metric.upper()
     return Chart(
         name=metric,
-        caption=f"{name} of every paragraph, before and after; the mean is dotted.",
+        caption=f"{name} of every paragraph, before and after. A box is the quartiles with the median, its whiskers reach "
+        "the last values within 1.5 interquartile ranges of it, the dotted line is the mean.",
         alt=f"{name} of every paragraph before and after, set by set. The means are in the table of results.",
         panels=(Distributions(title="", y_label=EM if metric == "em" else NLL, groups=tuple(groups), mean=True, zero=True),),
         columns=1,
