@@ -52,6 +52,8 @@ class Lines:
     log_y: bool = False
     zero: bool = False
     """Draw the line y = 0."""
+    zero_x: bool = False
+    """The x axis includes 0."""
     kind: Literal["lines"] = "lines"
 
 
@@ -65,6 +67,8 @@ class Scatter:
     series: tuple[Series, ...]
     log_x: bool = False
     log_y: bool = False
+    zero: bool = False
+    """Both axes include 0, where they are not logarithmic."""
     kind: Literal["scatter"] = "scatter"
 
 
@@ -94,7 +98,8 @@ class Heat:
 class Group:
     """Values of one box, such as one number a paragraph; None is not drawn.
 
-    Groups of one label stand side by side; name: what tells them apart (before, after), in the legend. text: [n] what a point
+    Groups of one label stand side by side; name: what tells them apart (before, after), in the legend. A name that a series
+    has too, in the same colour, is one entry with it. text: [n] what a point
     says under the pointer, or nothing.
     """
 
@@ -115,6 +120,8 @@ class Distributions:
     groups: tuple[Group, ...]
     log_y: bool = False
     mean: bool = False
+    zero: bool = False
+    """The y axis includes 0, where it is not logarithmic."""
     kind: Literal["distributions"] = "distributions"
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from memunlearn.charts.description import Chart
 from memunlearn.charts.vega_lite import VEGA_LITE, figure
 from memunlearn.files.writing import write_bytes
@@ -18,7 +20,7 @@ WIDTHS = {1: 624, 2: 710, 3: 864}
 WIDEST_PANEL = 260
 DOTS_PER_INCH, PIXELS_PER_INCH, POINTS_PER_INCH = 150, 96, 72
 COLOURS = 256
-"""Of a PNG: its palette makes it a third as large as full colour."""
+"""That the palette of a PNG holds: it makes a file smaller, and is used only where every colour stays what it is."""
 INVISIBLE = re.compile(r'<path [^<>]* opacity="0"[^<>]*/>')
 """Marks that are there for the pointer."""
 RESOURCES = re.compile(rb"(?: +/[a-z]{2}\d+ \d+ 0 R\n){2,}")
@@ -59,7 +61,7 @@ def rendered(spec: dict[str, Any]) -> tuple[bytes, bytes]:
 
     svg = INVISIBLE.sub("", vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE))
     png = vl_convert.svg_to_png(svg, scale=DOTS_PER_INCH / PIXELS_PER_INCH)
-    return _with_a_palette(png), _in_order(vl_convert.svg_to_pdf(_in_inches(svg)))
+    return _as_small(png), _in_order(vl_convert.svg_to_pdf(_in_inches(svg)))
 
 
 def _in_inches(svg: str) -> str:
@@ -77,11 +79,18 @@ def _in_order(pdf: bytes) -> bytes:
     return RESOURCES.sub(lambda names: b"".join(sorted(names[0].splitlines(keepends=True))), pdf)
 
 
-def _with_a_palette(png: bytes) -> bytes:
+def _as_small(png: bytes) -> bytes:
+    """The same pixels without transparency, in fewer bytes."""
     from PIL import Image
 
-    buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
-        few = image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(buffer, "png", optimize=True, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
+        drawn = image.convert("RGB")
+    if drawn.getcolors(COLOURS) is not None:
+        # Pillow's quantizers may merge colours even where there are few.
+        pixels = np.asarray(drawn)
+        colours, places = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+        drawn = Image.fromarray(places.reshape(pixels.shape[:2]).astype(np.uint8)).convert("P")
+        drawn.putpalette(colours.astype(np.uint8).tobytes())
+    buffer = io.BytesIO()
+    drawn.save(buffer, "png", optimize=True, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
     return buffer.getvalue()

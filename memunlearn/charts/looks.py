@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 from memunlearn.charts.colours import BLUE, GREEN, GREY, ORANGE, POINTS_AT_MOST, PURPLE, SKY, VERMILLION
@@ -25,8 +26,8 @@ LOOKS: dict[str, tuple[Marker, Literal["-", "--", "-.", ":"]]] = {
 def drawn(chart: Chart) -> Chart:
     """The chart with series that differ in more than colour, and with at most POINTS_AT_MOST points a scattered series.
 
-    Where the description left all markers and dashes as they are by default, LOOKS decides; where it chose some, markers
-    still tell colours apart, if that makes no two series of a colour alike.
+    Where the description left all markers and dashes as they are by default, LOOKS decides; where it chose some, LOOKS
+    decides the markers only if more series then differ: first in anything, then in more than colour.
     """
     chosen = [
         (series.colour, series.marker, series.dash if isinstance(panel, Lines) else "")
@@ -35,15 +36,14 @@ def drawn(chart: Chart) -> Chart:
         for series in panel.series
     ]
     by_default = all(marker in ("o", "none") and dash in ("-", "") for _, marker, dash in chosen)
-    by_colour = {(colour, LOOKS[colour][0] if colour in LOOKS else marker, dash) for colour, marker, dash in chosen}
-    keep = len({look[1:] for look in chosen}) == len(set(chosen)) or len(by_colour) < len(set(chosen))
+    by_colour = [(colour, _marker(colour, marker), dash) for colour, marker, dash in chosen]
+    keep = _told_apart(chosen) >= _told_apart(by_colour)
 
     def told_apart(series: Series) -> Series:
         if series.colour not in LOOKS or (not by_default and keep):
             return series
-        marker, dash = LOOKS[series.colour]
-        marker = series.marker if series.marker == "none" else marker
-        return dataclasses.replace(series, marker=marker, dash=dash if by_default else series.dash)
+        dash = LOOKS[series.colour][1] if by_default else series.dash
+        return dataclasses.replace(series, marker=_marker(series.colour, series.marker), dash=dash)
 
     panels = []
     for panel in chart.panels:
@@ -53,6 +53,15 @@ def drawn(chart: Chart) -> Chart:
             panel = dataclasses.replace(panel, series=tuple(thinned(told_apart(series)) for series in panel.series))
         panels.append(panel)
     return dataclasses.replace(chart, panels=tuple(panels))
+
+
+def _marker(colour: str, marker: Marker) -> Marker:
+    return marker if marker == "none" or colour not in LOOKS else LOOKS[colour][0]
+
+
+def _told_apart(looks: Sequence[tuple[str, str, str]]) -> tuple[int, int]:
+    """How many there are of (colour, marker, dash), and how many without colours."""
+    return len(set(looks)), len({look[1:] for look in looks})
 
 
 def thinned(series: Series) -> Series:

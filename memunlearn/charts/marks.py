@@ -99,17 +99,28 @@ def shown_with_interval(name: str) -> str:
 
 
 def axis(title: Sequence[str], domain: tuple[float, float], log: bool = False, whole: bool = False) -> dict[str, Any]:
-    """A channel of numbers. domain: what must be inside. whole: only whole numbers have a tick."""
+    """A channel of numbers. domain: what must be inside. whole: only whole numbers have a tick.
+
+    A logarithmic one ends where its values do: up to the next powers of ten it may be empty over most of its length.
+    """
     kind: Style = {"type": "log"} if log else {"type": "linear", "zero": False}
-    scale = kind | {"domain": list(domain), "nice": True}
-    drawn = {"title": list(title) or None, "tickCount": 6, **number_format(*domain)} | ({"tickMinStep": 1} if whole else {})
+    scale = kind | {"domain": list(domain), "nice": not log}
+    # `labelFlush` would push the first and the last label away from their ticks.
+    drawn: Style = {"title": list(title) or None, "tickCount": 6, "labelFlush": False, **number_format(*domain, log)}
+    drawn |= {"tickMinStep": 1} if whole else {}
     return {"type": "quantitative", "scale": scale, "axis": drawn}
 
 
-def number_format(low: float, high: float) -> dict[str, str]:
-    """Of an axis or a colour bar over these numbers: powers of ten where they are very small or large."""
+def number_format(low: float, high: float, log: bool = False) -> dict[str, str]:
+    """Of an axis or a colour bar over these numbers: powers of ten where they are very small or large, and 0 as it is.
+
+    On a logarithmic axis the smallest number decides, too: it is not hidden beside large ones.
+    """
     largest = max(abs(low), abs(high))
-    return {} if largest == 0 or 1e-3 <= largest < 1e6 else {"format": "~e"}
+    plain = largest == 0 or 1e-3 <= largest < 1e6
+    if plain and not (log and low < 1e-3):
+        return {}
+    return {"format": "~e", "labelExpr": "datum.value === 0 ? '0' : datum.label"}
 
 
 def named_axis(

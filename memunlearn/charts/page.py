@@ -10,7 +10,10 @@ from memunlearn.charts.vega_lite import VEGA_LITE, figure
 
 WIDE, NARROW = 900, 350
 """Pixels that a figure has on a desk and on a phone."""
-LICENCES = "/* Vega, Vega-Lite and Vega-Embed (https://vega.github.io, BSD 3-clause), D3 (https://d3js.org, ISC) */\n"
+LICENCES = (
+    "/* Vega, Vega-Lite, Vega-Embed (https://vega.github.io): BSD 3-Clause, copyright University of Washington Interactive "
+    "Data Lab. D3 (https://d3js.org): ISC, copyright Mike Bostock. */\n"
+)
 
 
 def page_figure(chart: Chart) -> dict[str, Any]:

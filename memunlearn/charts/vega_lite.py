@@ -159,9 +159,11 @@ def _shared_domain(chart: Chart, panel: Panel) -> _Domains:
         if isinstance(panel, Scatter):
             alike = [one for one in others if isinstance(one, Scatter) and one.x_label == panel.x_label]
             same_x = [one for one in alike if _logarithmic(one)[0] == log_x]
-    zero = any(isinstance(one, Bars) or (isinstance(one, Lines) and one.zero) for one in same_y)
-    y = reach((value for one in same_y for value in _along(one, "y")), log_y, zero)
-    return _Domains((reach((value for one in same_x for value in _along(one, "x")), log_x), log_x), (y, log_y))
+    zero_y = any(isinstance(one, Bars) or (isinstance(one, Lines | Scatter | Distributions) and one.zero) for one in same_y)
+    zero_x = any(one.zero_x if isinstance(one, Lines) else isinstance(one, Scatter) and one.zero for one in same_x)
+    x = reach((value for one in same_x for value in _along(one, "x")), log_x, zero_x)
+    y = reach((value for one in same_y for value in _along(one, "y")), log_y, zero_y)
+    return _Domains((x, log_x), (y, log_y))
 
 
 def _logarithmic(panel: Panel) -> tuple[bool, bool]:

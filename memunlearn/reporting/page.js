@@ -30,17 +30,22 @@
     for (const [name, plot] of Object.entries(plots)) {
       // One at a time: a page of many figures can be read, and scrolled, meanwhile.
       await new Promise((resume) => setTimeout(resume));
-      const figure = document.getElementById(`figure-${name}`);
-      // A place in the place: Vega would take the name that screen readers read from it.
-      const place = figure.querySelector(".plot").appendChild(element("div", ""));
-      const draw = () => vegaEmbed(place, { ...(phone.matches ? plot.narrow : plot.wide), datasets: plot.datasets }, DRAWING);
-      let drawn = await draw();
-      phone.addEventListener("change", async () => {
-        drawn.finalize();
-        drawn = await draw();
-      });
-      figure.classList.add("drawn");
+      // One that cannot be drawn keeps its picture, and does not take the later ones with it.
+      await drawFigure(name, plot).catch((error) => console.error(`figure ${name}:`, error));
     }
+  }
+
+  async function drawFigure(name, plot) {
+    const figure = document.getElementById(`figure-${name}`);
+    // A place in the place: Vega would take the name that screen readers read from it.
+    const place = figure.querySelector(".plot").appendChild(element("div", ""));
+    const draw = () => vegaEmbed(place, { ...(phone.matches ? plot.narrow : plot.wide), datasets: plot.datasets }, DRAWING);
+    let drawn = await draw();
+    phone.addEventListener("change", async () => {
+      drawn.finalize();
+      drawn = await draw();
+    });
+    figure.classList.add("drawn");
   }
 
   function colour(nll) {

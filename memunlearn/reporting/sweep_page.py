@@ -12,7 +12,7 @@ from memunlearn.sweeps.differences import Difference
 from memunlearn.sweeps.markdown import OVER_CLUSTERS, share_text
 from memunlearn.sweeps.means import Mean
 from memunlearn.sweeps.sentences import TOO_FEW, headline_sentences, no_interval, points
-from memunlearn.words import p_value_alone
+from memunlearn.words import counted, p_value_alone
 
 
 def page(name: str, content: SweepContent, charts: Sequence[Chart]) -> str:
@@ -36,6 +36,7 @@ def page(name: str, content: SweepContent, charts: Sequence[Chart]) -> str:
         signed=_signed,
         difference_interval=_difference_interval,
         p_text=p_value_alone,
+        counted=counted,
         points=points,
         share_text=share_text,
     )

@@ -68,6 +68,7 @@ def training(curve: Sequence[Mapping[str, float]]) -> Chart | None:
                     y_label=unit.name,
                     series=tuple(line for line in series if line.x),
                     zero=True,
+                    zero_x=True,
                 )
             )
     if not panels:
@@ -114,9 +115,10 @@ def before_after(sets: Sequence[SetRows], metric: str) -> Chart | None:
     name = metric.upper()
     return Chart(
         name=metric,
-        caption=f"{name} of every paragraph, before and after; the mean is dotted.",
+        caption=f"{name} of every paragraph, before and after. A box is the quartiles with the median, its whiskers reach "
+        "the last values within 1.5 interquartile ranges of it, the dotted line is the mean.",
         alt=f"{name} of every paragraph before and after, set by set. The means are in the table of results.",
-        panels=(Distributions(title="", y_label=EM if metric == "em" else NLL, groups=tuple(groups), mean=True),),
+        panels=(Distributions(title="", y_label=EM if metric == "em" else NLL, groups=tuple(groups), mean=True, zero=True),),
         columns=1,
     )
 
@@ -135,7 +137,7 @@ def em_nll(sets: Sequence[SetRows]) -> Chart | None:
                     label=one.name, x=[*one.em[when]], y=[*one.nll[when]], colour=colour, marker=marker, text=one.names(moment)
                 )
             )
-        panels.append(Scatter(title=moment, x_label=EM, y_label=NLL, series=tuple(series)))
+        panels.append(Scatter(title=moment, x_label=EM, y_label=NLL, series=tuple(series), zero=True))
     return Chart(
         name="em_nll",
         caption="EM and NLL of every paragraph. The bottom right corner is recited text, the top left corner is not.",

@@ -37,6 +37,7 @@ def trajectories(drawn: Sequence[Path]) -> Chart | None:
             y_label="forget EM (tokens)",
             series=series,
             zero=True,
+            zero_x=True,
         )
         for key, label in CHECKS
         if (

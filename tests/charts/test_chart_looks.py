@@ -34,6 +34,14 @@ def test_markers_that_tell_series_of_one_colour_apart_stay():
     assert [marker for marker, _ in looks(*chosen, kind=Scatter)] == ["s", "o", "s", "o"]
 
 
+@pytest.mark.parametrize("n", [7, 12, 16])
+def test_many_looks_that_were_chosen_stay_though_some_share_marker_and_dash(n):
+    colours = (*list(LOOKS)[:6], "#000000")
+    chosen = [line(colours[place % 7], "o^sDvP"[place % 6], ("-", "--", ":")[place // 7]) for place in range(n)]
+    assert looks(*chosen) == [(series.marker, series.dash) for series in chosen]
+    assert len({(series.colour, *look) for series, look in zip(chosen, looks(*chosen), strict=True)}) == n
+
+
 def test_a_long_series_is_thinned_evenly_and_says_so():
     scattered = drawn(fake_charts.chart(fake_charts.scatter(2500))).panels[0].series[0]
     assert scattered.label == "memorized (1,000 of 2,500 drawn)"

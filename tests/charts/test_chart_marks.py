@@ -75,12 +75,24 @@ def test_markers_and_dashes_differ():
 
 @pytest.mark.parametrize(("low", "high", "powers"), [(0, 50, False), (-3e-4, 1e-5, True), (0, 2e6, True), (0, 0, False)])
 def test_powers_of_ten(low, high, powers):
-    assert (number_format(low, high) == {"format": "~e"}) is powers
+    assert (number_format(low, high).get("format") == "~e") is powers
+
+
+@pytest.mark.parametrize(("log", "low", "powers"), [(True, 9e-4, True), (True, 1e-3, False), (False, 9e-4, False)])
+def test_powers_of_ten_on_a_logarithmic_axis_by_its_smallest_number(log, low, powers):
+    assert (axis([], (low, 30), log)["axis"].get("format") == "~e") is powers
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, "0"), (2e-5, "2e-5")])
+def test_zero_among_powers_of_ten_is_written_as_it_is(value, expected):
+    expression = number_format(0, 1e-4)["labelExpr"].replace("datum.label", "format(datum.value, '~e')")
+    assert evaluated(expression, value=value).replace("\u2212", "-") == expected
 
 
 def test_an_axis_of_numbers():
     made = axis(["two", "lines"], (1, 100), log=True)
-    assert made["scale"] == {"type": "log", "domain": [1, 100], "nice": True}
+    assert made["scale"] == {"type": "log", "domain": [1, 100], "nice": False}
+    assert axis([], (1, 100))["scale"]["nice"] is True and made["axis"]["labelFlush"] is False
     assert made["axis"]["title"] == ["two", "lines"] and axis([], (0, 1))["axis"]["title"] is None
 
 

@@ -39,4 +39,12 @@ def test_a_figure_of_a_thousand_points_is_light():
 def test_the_library_is_one_script_without_an_end_that_needs_no_eval():
     script = library()
     assert 500_000 < len(script) < 1_100_000 and "</script" not in script.lower()
-    assert "window.vegaEmbed" in script and "BSD 3-clause" in script.partition("\n")[0] and library() is script
+    assert "window.vegaEmbed" in script and library() is script
+
+
+def test_the_library_says_whose_it_is_and_under_which_licences():
+    said = library().partition("\n")[0]
+    assert said.startswith("/*") and said.endswith("*/")
+    vega, d3 = said.split("D3")
+    assert all(part in vega for part in ("Vega-Lite", "Vega-Embed", "BSD 3-Clause", "University of Washington"))
+    assert "ISC" in d3 and "Mike Bostock" in d3

@@ -89,6 +89,27 @@ def test_a_line_at_zero_is_drawn_where_it_was_asked_for():
     assert not without.items("rule") and min(float(text) for _, text in without.ticks[LEFT]) >= 2
 
 
+def axes_of(*panels, **more):
+    """(x, y) of each panel: what must be inside."""
+    views = figure(fake_charts.chart(*panels, columns=1, **more), 1, 600).whole["vconcat"][-1]["concat"]
+    return [tuple(view["encoding"][along]["scale"]["domain"] for along in "xy") for view in views]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_axes_include_zero_where_that_was_asked_for(asked):
+    series = (Series(label="a", x=[40.0, 45.0], y=[10.0, 30.0], colour=BLUE),)
+    names = {"title": "", "x_label": "x", "y_label": "y", "series": series}
+    x, y = ([0, 45], [0, 30]) if asked else ([40, 45], [10, 30])
+    group = Group(label="a", values=[10.0, 30.0], colour=BLUE)
+    drawn = axes_of(
+        Lines(**names, zero_x=asked),
+        Scatter(**names, zero=asked),
+        Distributions(title="", y_label="y", groups=(group,), zero=asked),
+    )
+    assert [drawn[0][0], drawn[1], drawn[2][1]] == [x, (x, y), y] and drawn[0][1] == [10, 30]
+    assert axes_of(Scatter(**names, zero=asked, log_x=True, log_y=True)) == [([40, 45], [10, 30])]
+
+
 def test_a_line_without_markers_still_answers_the_pointer():
     drawn = only(Lines(title="", x_label="x", y_label="y", series=(fake_charts.series(marker="none"),)))
     points = drawn.items("symbol")
@@ -393,6 +414,28 @@ def test_very_small_and_large_numbers_are_powers_of_ten():
         assert all(expected in text for _, text in drawn.ticks[LEFT] if text.strip("0.e+")) and (
             expected or "e" not in drawn.ticks[LEFT][1][1]
         )
+
+
+def test_zero_among_very_small_numbers_is_zero_on_axes_and_colour_bars():
+    tiny = Series(label="", x=[0.0, 1e-4], y=[0.0, 1e-4], colour=BLUE)
+    drawn = only(Lines(title="", x_label="x", y_label="y", series=(tiny,)))
+    assert all("0" in [text for _, text in drawn.ticks[side]] for side in (LEFT, BOTTOM))
+    heat = Heat(title="", row_label="", column_label="", rows=["0"], columns=["q", "k"], values=[[0.0, 1e-4]], unit="u")
+    bar = json.dumps(only(heat).bars)
+    assert '"text": "0"' in bar and "0e+0" not in bar
+
+
+def test_single_groups_with_names_stand_in_the_middle_and_share_their_entry_with_a_series():
+    series = tuple(Series(label=f"bin {n}", x=[1.0], y=[1.0], colour=colour) for n, colour in enumerate((BLUE, VERMILLION)))
+    named = [Group(label=f"b{one.label[-1]}", values=[1.0, 2.0, 4.0], colour=one.colour, name=one.label) for one in series]
+    points = Scatter(title="", x_label="x", y_label="y", series=series)
+    chart = fake_charts.chart(points, Distributions(title="", y_label="y", groups=tuple(named)), columns=1)
+    made = figure(chart, 1, 600)
+    assert scene(chart).legend == ["bin 0", "bin 1"]
+    assert [made.datasets[f"p1b{nth}"][0]["x"] for nth in range(2)] == [0, 1]
+    assert made.datasets["p1b0"][0]["right"] == pytest.approx(0.275)
+    boxes = [one for one in made.spec["vconcat"][-1]["concat"][1]["layer"] if one["mark"]["type"] == "rect"]
+    assert [one["transform"][0]["calculate"] for one in boxes] == ["0", "1"]
 
 
 def test_columns_are_as_many_as_asked_for_and_never_more_than_panels():

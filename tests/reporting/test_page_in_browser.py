@@ -1,5 +1,7 @@
 """The run's page as a reader has it: in Chromium, from disk, without a network."""
 
+import json
+
 import fake_results
 import pytest
 from browser import DESKTOP, PHONE
@@ -172,3 +174,18 @@ def test_on_paper_the_pictures_and_the_table_stand_in(report, open_page):
     assert page.locator("table.texts").is_visible() and not page.locator("#browser").is_visible()
     assert page.pdf().startswith(b"%PDF")
     assert page.locator("details[open]").count() == page.locator("details").count() == 2
+
+
+def test_a_figure_that_cannot_be_drawn_keeps_its_picture_and_the_later_ones_are_drawn(report, open_page, tmp_path):
+    html = report.read_text()
+    start = html.index('id="plots">') + len('id="plots">')
+    end = html.index("</script>", start)
+    plots = json.loads(html[start:end])
+    first, *later = plots
+    plots[first]["wide"] = {"mark": "no such mark", "vconcat": 3}
+    broken = tmp_path / "broken.html"
+    broken.write_text(html[:start] + json.dumps(plots).replace("<", "\\u003c") + html[end:])
+    opened = open_page(broken, DESKTOP)
+    opened.page.wait_for_selector(f"#figure-{later[-1]}.drawn svg")
+    assert opened.page.locator("figure.drawn").count() == len(later)
+    assert any(first in complaint for complaint in map(str, opened.complaints))

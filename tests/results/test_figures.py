@@ -123,6 +123,17 @@ def test_em_against_nll_on_the_same_axes_with_a_look_a_set():
         assert len({series.colour for series in panel.series}) == len({series.marker for series in panel.series}) == 3
 
 
+def test_every_axis_of_numbers_starts_at_zero():
+    panels = [panel for name in ("training", "em", "nll", "em_nll") for panel in charts()[name].panels]
+    assert all(panel.zero for panel in panels) and all(panel.zero_x for panel in panels if isinstance(panel, Lines))
+
+
+@pytest.mark.parametrize("metric", ["em", "nll"])
+def test_captions_of_boxes_say_what_is_drawn(metric):
+    caption = charts()[metric].caption
+    assert all(part in caption for part in ("quartiles", "median", "1.5 interquartile ranges", "dotted line is the mean"))
+
+
 def test_the_mask_is_a_map_of_shares_that_says_counts():
     grid = mask_grid(fake_results.result()["mask"])
     (panel,) = charts()["mask"].panels

@@ -8,6 +8,8 @@ import pytest
 from fake_sweeps import config
 
 from memunlearn.charts.description import Estimates, Lines, Violins
+from memunlearn.charts.looks import drawn as as_drawn
+from memunlearn.reporting.sweep_page import page
 from memunlearn.sweeps.checks import checks_of
 from memunlearn.sweeps.comparisons import END
 from memunlearn.sweeps.content import content_of
@@ -15,6 +17,7 @@ from memunlearn.sweeps.figures import sweep_charts, trajectories
 from memunlearn.sweeps.quantities import FORGET_EM
 from memunlearn.sweeps.runs import read_sweep
 from memunlearn.sweeps.series import Path
+from memunlearn.words import counted
 
 HOSTILE = "</script><script>alert(1)</script> | </table> & [bold]"
 
@@ -58,6 +61,10 @@ def test_trajectories_are_the_checks_a_line_a_run(folder, charts):
             assert drawn == pytest.approx(sum(values) / len(values))
 
 
+def test_trajectories_are_drawn_from_zero_on(charts):
+    assert all(panel.zero and panel.zero_x for panel in charts["trajectories"].panels)
+
+
 def test_a_setting_has_one_look_and_settings_differ(charts):
     (panel, _) = charts["trajectories"].panels
     looks = {}
@@ -72,6 +79,13 @@ def test_looks_of_many_settings_differ_too(content):
     chart = trajectories([Path(f"setting {place}", place, "0", of) for place in range(20)])
     looks = {(series.colour, series.marker, series.dash) for series in chart.panels[0].series}
     assert len(looks) == 20
+
+
+@pytest.mark.parametrize("n", [7, 12, 16])
+def test_looks_of_many_settings_are_drawn_as_they_are(content, n):
+    of = tuple(checks_of(content.settings[0].runs[0]))
+    chart = trajectories([Path(f"setting {place}", place, "0", of) for place in range(n)])
+    assert as_drawn(chart) == chart
 
 
 def test_a_moment_that_was_not_measured_is_no_panel(content):
@@ -119,3 +133,12 @@ def test_few_seeds_have_no_interval_and_the_legend_says_so(tmp_path):
 def test_one_run_has_no_differences(tmp_path):
     fake_sweeps.write_run(tmp_path / "sweep" / "0", config())
     assert [chart.name for chart in sweep_charts(content_of(read_sweep(tmp_path / "sweep")))] == ["trajectories", "violins"]
+
+
+def test_the_page_says_where_trajectories_start_and_counts_clusters(content, charts):
+    html = page("sweep", content, list(charts.values()))
+    assert "from the base model (top left; with bystander EM top right) on" in html
+    (share, *_) = [job.memorized for job in content.jobs if job.memorized]
+    assert f"{share.hits} of {counted(share.clusters, 'cluster')}<small>" in html
+    one = [dataclasses.replace(job, memorized=dataclasses.replace(share, hits=1, clusters=1)) for job in content.jobs]
+    assert "1 of 1 cluster<small>" in page("sweep", dataclasses.replace(content, jobs=one), [])

@@ -46,17 +46,18 @@ def _scatter(measured: Measured, material: Material, caption: str) -> Chart:
         drawn = evenly(np.flatnonzero(member).tolist())
         nll = measured.nll[drawn].tolist()
         of_all = "" if len(drawn) == member.sum() else f", {len(drawn):,} drawn"
+        name, marker = f"EM {label} ({rows(int(member.sum()))}{of_all})", MARKERS[place % len(MARKERS)]
         series.append(
             Series(
-                label=f"EM {label} ({rows(int(member.sum()))}{of_all})",
+                label=name,
                 x=measured.em[drawn].tolist(),
                 y=nll,
                 colour=colours[label],
-                marker=MARKERS[place % len(MARKERS)],
+                marker=marker,
                 text=[material.paragraphs.origin[row] for row in drawn],
             )
         )
-        groups.append(Group(label=f"EM {label}", values=nll, colour=colours[label]))
+        groups.append(Group(label=f"EM {label}", values=nll, colour=colours[label], name=name, marker=marker))
     log = bool((measured.nll > 0).all())
     scale = "NLL (nats per token" + (", log scale)" if log else ")")
     return Chart(

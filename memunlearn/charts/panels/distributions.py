@@ -31,12 +31,14 @@ def draw_distributions(panel: Distributions, name: str, entries: Sequence[int | 
     """entries: in the legend, one a group. name: of the panel, unique in the chart."""
     noise = random.Random(0)
     labels = list(dict.fromkeys(group.label for group in panel.groups))
-    names = list(dict.fromkeys(group.name for group in panel.groups))
+    side_by_side = len(labels) < len(panel.groups)
+    names = list(dict.fromkeys(group.name if side_by_side else "" for group in panel.groups))
     share = 1 / max(1, len(names))
     log = logarithmic(panel)
     drawing = Drawing()
     for nth, (group, entry) in enumerate(zip(panel.groups, entries, strict=True)):
-        middle = labels.index(group.label) + (names.index(group.name) - (len(names) - 1) / 2) * share * BARS
+        own = group.name if side_by_side else ""
+        middle = labels.index(group.label) + (names.index(own) - (len(names) - 1) / 2) * share * BARS
         if (box := box_of(without(group.values, log))) is None:
             continue
         shown_places = evenly([at for at, value in enumerate(group.values) if finite([value])])
@@ -44,7 +46,7 @@ def draw_distributions(panel: Distributions, name: str, entries: Sequence[int | 
         texts = None if group.text is None else [literal(group.text[at]) for at in shown_places]
         jitter = JITTER * (1 if share == 1 else 1.3 * share)
         places = [round(middle + noise.uniform(-jitter, jitter), 3) for _ in drawn]
-        title = "datum.text" if texts else quoted(literal(" ".join((group.label, group.name)).strip()))
+        title = "datum.text" if texts else quoted(literal(f"{group.label} {own}".strip()))
         tooltip = said(title, [(panel.y_label, shown("y"))])
         points = rows_of(x=places, y=without(drawn, log), text=texts)
         at = {"x": "x", "y": "y"}

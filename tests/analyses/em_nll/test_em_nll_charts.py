@@ -36,6 +36,8 @@ def test_every_point_stands_at_its_em_and_nll_with_its_origin(material):
     assert told(material)[0].caption == "Told apart. By bin."
     boxes = told(material)[0].panels[1]
     assert [group.values for group in boxes.groups] == [series.y for series in scatter.series]
+    looks = [(group.name, group.colour, group.marker) for group in boxes.groups]
+    assert looks == [(series.label, series.colour, series.marker) for series in scatter.series]
 
 
 def test_large_bins_are_thinned_evenly_and_say_so(material, monkeypatch):
