@@ -112,7 +112,16 @@ def test_a_paragraph_that_was_never_planted_is_hardly_ever_found():
         state_model = next(_models(model, indices, rows, reference, seed))
         looked = [
             tuple(
-                find(judged, weights, {"mlp": truth}, others.select([row]), retain, 8, seed, of_paragraphs)["mlp"]
+                find(
+                    judged,
+                    weights,
+                    {"mlp": truth},
+                    paragraphs=others.select([row]),
+                    retain=retain,
+                    batch_size=8,
+                    seed=seed,
+                    methods=of_paragraphs,
+                )["mlp"]
                 for judged in (model, state_model)
             )
             for row in range(LOOKED_FOR)
