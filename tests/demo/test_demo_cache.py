@@ -145,3 +145,16 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
 def test_sizes_that_cannot_work_are_refused_before_anything_is_built(settings, said):
     with pytest.raises(UserError, match=said):
         Demo(**settings)
+
+
+def test_a_corpus_of_ones_own_is_checked_and_read_without_building_the_demo(cache, tmp_path):
+    demo = tiny_demo.tiny_demo()
+    length = demo.prefix_length + demo.continuation_length
+    rows = torch.arange(3 * length).view(3, length)
+    torch.save(rows, tmp_path / "own.pt")
+    source = DemoSource(demo, str(tmp_path / "own.pt"))
+    source.check()
+    corpus = source.load().corpus
+    assert torch.equal(corpus.ids, rows) and corpus.prefix_length == demo.prefix_length and not cache.exists()
+    with pytest.raises(UserError, match="none.pt"):
+        DemoSource(demo, str(tmp_path / "none.pt")).check()
