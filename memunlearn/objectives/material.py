@@ -118,7 +118,7 @@ class Losses:
 
 class Objective(Protocol):
     """What is minimised, from a step's material. One with `state_dict` and `load_state_dict` (a multiplier, say) finds its
-    state again in checkpoints."""
+    state again in checkpoints; make a new one for each call of `unlearn`."""
 
     @property
     def needs(self) -> Needs: ...
