@@ -14,7 +14,7 @@ from memunlearn.files.writing import write_text
 from memunlearn.reporting.localization_page import localization_page
 from memunlearn.results.finding import Finding
 from memunlearn.results.finding_files import finding_path, read_finding
-from memunlearn.sweeps.comparisons import END, Comparison
+from memunlearn.sweeps.comparisons import END, ComparedSettings
 from memunlearn.sweeps.content import SweepContent, content_of
 from memunlearn.sweeps.quantities import FORGET_EM
 from memunlearn.sweeps.runs import read_sweep
@@ -114,7 +114,7 @@ def unlearning_finding(content: SweepContent) -> Finding:
     )
 
 
-def _sentences(comparisons: Sequence[Comparison]) -> list[str]:
+def _sentences(comparisons: Sequence[ComparedSettings]) -> list[str]:
     """For each comparison what it says of forget EM at the end; the rest is on the sweep's own page."""
     return [
         f"{comparison.title[0].upper()}{comparison.title[1:]}{f' ({comparison.held})' if comparison.held else ''}: "

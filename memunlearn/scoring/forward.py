@@ -54,6 +54,15 @@ def head_inputs(model: PreTrainedModel) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
+def room_for(shape: tuple[int, int, int], directory: Path | None = None) -> Tensor:
+    """Hidden states [N, C, D] to fill, fp32 on the CPU; a memory-mapped file in the directory where they take over 1 GiB."""
+    if directory is None or 4 * math.prod(shape) <= MEMORY_MAP_ABOVE:
+        return torch.empty(shape)
+    directory.mkdir(parents=True, exist_ok=True)
+    numbers = sum(1 for _ in directory.glob(FILES))
+    return torch.from_numpy(np.memmap(directory / f"hidden_{numbers}.f32", dtype=np.float32, mode="w+", shape=shape))
+
+
 @dataclass(frozen=True)
 class ReferenceStates:
     """The base model's final hidden states [N, C, D] on the continuations of N paragraphs, on the CPU (a file where large).
@@ -66,18 +75,10 @@ class ReferenceStates:
     head: nn.Module
 
     @staticmethod
-    def empty(
-        rows: int, continuation_length: int, model: PreTrainedModel, directory: Path | None = None, width: int | None = None
-    ) -> ReferenceStates:
-        """Room for N rows; a memory-mapped file in the directory where it would take over 1 GiB. width: D; None: the head's."""
+    def empty(rows: int, continuation_length: int, model: PreTrainedModel, directory: Path | None = None) -> ReferenceStates:
+        """Room for N rows, as `room_for` makes it."""
         head = model.get_output_embeddings()
-        shape = (rows, continuation_length, head.in_features if width is None else width)
-        if directory is None or 4 * math.prod(shape) <= MEMORY_MAP_ABOVE:
-            return ReferenceStates(torch.empty(shape), head)
-        directory.mkdir(parents=True, exist_ok=True)
-        numbers = sum(1 for _ in directory.glob(FILES))
-        mapped = np.memmap(directory / f"hidden_{numbers}.f32", dtype=np.float32, mode="w+", shape=shape)
-        return ReferenceStates(torch.from_numpy(mapped), head)
+        return ReferenceStates(room_for((rows, continuation_length, head.in_features), directory), head)
 
     @staticmethod
     def remove_files(directory: Path) -> None:

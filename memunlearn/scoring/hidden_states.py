@@ -15,7 +15,7 @@ from memunlearn.errors import UserError
 from memunlearn.models.components import WeightTensor
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
-from memunlearn.scoring.forward import ReferenceStates, continuation_logits
+from memunlearn.scoring.forward import continuation_logits, room_for
 
 
 def block_after(weights: Sequence[WeightTensor], layer: int | Literal["middle"]) -> str:
@@ -60,7 +60,7 @@ def hidden_states(
     block of this path gives on each paragraph."""
     length = paragraphs.continuation_length
     width = int(model.config.hidden_size)  # the head may be narrower, behind a projection
-    states = ReferenceStates.empty(len(paragraphs), length, model, directory, width).hidden
+    states = room_for((len(paragraphs), length, width), directory)
     batches = torch.arange(len(paragraphs)).split(batch_size)
     for rows in track(batches, description) if description else batches:
         if len(rows):

@@ -46,7 +46,7 @@ CONTRASTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ComparedSettings:
     """Two settings that differ in one thing. a, b: what they are called in sentences; short: `a - b` for figures; held: what
     both have in common.
 
@@ -62,7 +62,7 @@ class Comparison:
     differences: tuple[Difference, ...]
 
 
-def comparisons_of(settings: Sequence[Setting]) -> list[Comparison]:
+def comparisons_of(settings: Sequence[Setting]) -> list[ComparedSettings]:
     """Every contrast between two settings that otherwise agree, where any seed has both runs."""
     found = []
     for contrast in CONTRASTS:
@@ -74,7 +74,7 @@ def comparisons_of(settings: Sequence[Setting]) -> list[Comparison]:
     return [comparison for comparison in found if comparison.differences]
 
 
-def _compare(contrast: Contrast, a: Setting, b: Setting) -> Comparison:
+def _compare(contrast: Contrast, a: Setting, b: Setting) -> ComparedSettings:
     editing = contrast.factor == "objective"
     pairs = run_pairs(a, b, by_row=contrast.factor != "forget_text", with_alternative=editing)
     remarks = [_weights(pairs)] if pairs and contrast.factor == "mask" else []
@@ -85,7 +85,7 @@ def _compare(contrast: Contrast, a: Setting, b: Setting) -> Comparison:
     if pairs and editing:
         remarks.append(_over_alternatives(pairs))
     differences = [*_at_the_end(pairs), *_at_equal_steps(pairs), *_at_equal_forget_em(pairs)]
-    return Comparison(
+    return ComparedSettings(
         title=contrast.title,
         a=_called(contrast, contrast.a),
         b=_called(contrast, contrast.b),

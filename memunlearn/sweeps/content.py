@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from memunlearn.results.sentence import STOPPED_BECAUSE
 from memunlearn.statistics.intervals import FEWEST_CLUSTERS
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST
-from memunlearn.sweeps.comparisons import Comparison, comparisons_of
+from memunlearn.sweeps.comparisons import ComparedSettings, comparisons_of
 from memunlearn.sweeps.differences import SEEDS_AND_CLUSTERS, SEEDS_AND_TRIALS
 from memunlearn.sweeps.means import Mean, MemorizedShare, mean_of_run, memorized_after, setting_means
 from memunlearn.sweeps.quantities import OF_BYSTANDER, OF_FORGET, OF_RETAIN
@@ -66,7 +66,7 @@ class SweepContent:
     notes: tuple[str, ...]
     settings: tuple[Setting, ...]
     setting_rows: tuple[SettingRow, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ComparedSettings, ...]
     jobs: tuple[JobRow, ...]
     lost: tuple[tuple[Run, str], ...]
     remarks: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memunlearn.sweeps.comparisons import Comparison
+from memunlearn.sweeps.comparisons import ComparedSettings
 from memunlearn.sweeps.content import HOW, JobRow, SweepContent
 from memunlearn.sweeps.differences import Difference
 from memunlearn.sweeps.means import Mean
@@ -43,7 +43,7 @@ def settings_table(content: SweepContent) -> str:
     return table(["setting", "seeds", *names], rows)
 
 
-def comparison_table(comparison: Comparison) -> str:
+def comparison_table(comparison: ComparedSettings) -> str:
     header = ["when", "what", "unit", comparison.a, comparison.b, "difference", "95 % interval", "p", "seeds", "over"]
     rows = [_difference_row(found) for found in comparison.differences]
     few = [f"{found.moment}, {found.quantity.label}: {points(found)}" for found in comparison.differences if not found.interval]

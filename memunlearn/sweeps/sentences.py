@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memunlearn.statistics.intervals import too_few_clusters
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST
-from memunlearn.sweeps.comparisons import END, EQUAL_STEPS, Comparison
+from memunlearn.sweeps.comparisons import END, EQUAL_STEPS, ComparedSettings
 from memunlearn.sweeps.differences import Difference, PairedRuns
 from memunlearn.sweeps.quantities import FORGET_EM, KEPT_STEP
 from memunlearn.words import counted, p_value
@@ -12,7 +12,7 @@ from memunlearn.words import counted, p_value
 TOO_FEW = f"fewer than {SEEDS_AT_LEAST} seeds: no interval"
 
 
-def headline_sentences(comparison: Comparison) -> list[str]:
+def headline_sentences(comparison: ComparedSettings) -> list[str]:
     """The comparison in a few sentences: the kept states, forget EM at equal steps, and the side effects at equal forget EM
     (the lowest of the levels that most pairs reach)."""
     reached = {found.moment: len(found.pairs) for found in comparison.differences if found.moment not in (END, EQUAL_STEPS)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from memunlearn.results.tables import SET_ORDER
 from memunlearn.sweeps.checks import CheckMeans, checks_of
-from memunlearn.sweeps.comparisons import END, Comparison
+from memunlearn.sweeps.comparisons import END, ComparedSettings
 from memunlearn.sweeps.differences import Difference
 from memunlearn.sweeps.quantities import BYSTANDER_EM, FORGET_EM, RETAIN_KL, Quantity
 from memunlearn.sweeps.settings import Setting, seed_name
@@ -67,7 +67,7 @@ def distributions(settings: Sequence[Setting]) -> dict[str, list[Distribution]]:
     return found
 
 
-def main_differences(comparisons: Sequence[Comparison]) -> list[tuple[Quantity, list[DifferenceRow]]]:
+def main_differences(comparisons: Sequence[ComparedSettings]) -> list[tuple[Quantity, list[DifferenceRow]]]:
     """Forget EM, bystander EM and retain KL of the kept states, a row a comparison, in one order for all."""
     found = []
     for quantity in MAIN:
@@ -81,6 +81,6 @@ def main_differences(comparisons: Sequence[Comparison]) -> list[tuple[Quantity, 
     return found
 
 
-def _row(comparison: Comparison, one: Difference) -> DifferenceRow:
+def _row(comparison: ComparedSettings, one: Difference) -> DifferenceRow:
     label = comparison.short + (f" ({comparison.held})" if comparison.held else "")
     return DifferenceRow(label, tuple(pair.a - pair.b for pair in one.pairs), one.mean, one.interval)

@@ -67,7 +67,7 @@ def close(one, other, **tolerance):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 5, 16])
 def test_gradient_is_that_of_the_whole_set_whatever_the_batches(model, batch_size):
-    """Fault 7. A last batch of another size counts by its rows."""
+    """published_code.md, 7. A last batch of another size counts by its rows."""
     close(nll_gradient(model, names_of(model), FORGET, batch_size), naive_gradient(model, FORGET.ids))
 
 
@@ -94,7 +94,7 @@ def test_gradient_times_weight(model):
 
 
 def test_contrastive_is_forget_against_retain(model):
-    """Fault 5: the retain set's own gradients count; with the KL's, which are zero, this would be the plain gradient."""
+    """published_code.md, 5: the retain set's own gradients count; the KL's are zero."""
     scores = attribute(model, names_of(model), FORGET, RETAIN, method=Contrastive(), batch_size=3)
     g, r = naive_gradient(model, FORGET.ids), naive_gradient(model, RETAIN.ids)
     g_norm, r_norm = (sum(float(x.square().sum()) for x in grads.values()) ** 0.5 for grads in (g, r))

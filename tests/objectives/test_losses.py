@@ -114,7 +114,7 @@ def test_kl(shape, dtype):
 
 @every_shape
 def test_kl_is_per_token_where_batchmean_is_per_row(shape):
-    """Fault 4: on [B, C, V] PyTorch's batchmean is C times the per-token mean."""
+    """published_code.md, 4: on [B, C, V] PyTorch's batchmean is C times the per-token mean."""
     reference, logits = some_logits(shape, seed=2).detach(), some_logits(shape).detach()
     batchmean = functional.kl_div(logits.log_softmax(-1), reference.softmax(-1), reduction="batchmean")
     torch.testing.assert_close(kl(reference, logits), batchmean / shape[1])

@@ -111,7 +111,7 @@ def test_the_smaller_set_is_reshuffled_on_every_pass():
 
 
 def test_every_epoch_and_every_seed_has_its_own_order():
-    """Fault 9: cycling over a list freezes the batches."""
+    """published_code.md, 9: cycling over a list freezes the batches."""
     plans_ = [PairedEpochs(forget_rows=12, retain_rows=17, forget_batch=4, retain_batch=4, seed=seed) for seed in range(4)]
     for name in ("forget", "retain"):
         orders = {tuple(row for one in plan.epoch(e) for row in one[name].tolist()) for plan in plans_ for e in range(5)}

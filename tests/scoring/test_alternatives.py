@@ -74,7 +74,7 @@ def naive_alternative(model, row, p, candidates, start=0):
 
 @pytest.mark.parametrize("replacements", [1, 2])
 def test_every_row_against_the_loop(reciting, sets, replacements):
-    """Fault 2: row i's alternative is that of row i. Fault 3: it follows the original prefix."""
+    """published_code.md, 2: row i's alternative is that of row i. published_code.md, 3: it follows the original prefix."""
     rows = sets.forget
     found = find_alternatives(reciting, rows, replacements, seed=5, batch_size=4)
     drawn = draw_replacements(rows.prefixes, tiny.VOCABULARY, [reciting.config.eos_token_id], replacements, seed=5)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memunlearn.sweeps.comparisons import END, EQUAL_STEPS, Comparison
+from memunlearn.sweeps.comparisons import END, EQUAL_STEPS, ComparedSettings
 from memunlearn.sweeps.differences import Difference, PairedRuns, difference
 from memunlearn.sweeps.quantities import BYSTANDER_VAL_EM, FORGET_EM, KEPT_STEP, RETAIN_KL, RETAIN_VAL_KL
 from memunlearn.sweeps.sentences import TOO_FEW, certainty, headline_sentences, no_interval, points, sentence
@@ -84,7 +84,7 @@ def test_the_headline_has_the_lowest_level_that_most_pairs_reach(reached, level)
         known(moment=EQUAL_STEPS),
         known(moment=EQUAL_STEPS, quantity=BYSTANDER_VAL_EM),
     ]
-    comparison = Comparison(
+    comparison = ComparedSettings(
         title="x", a="one", b="other", short="1 - 2", held="", remarks=(), differences=(*others, *at_levels)
     )
     said = headline_sentences(comparison)

@@ -73,7 +73,7 @@ def test_unlearning_is_the_plain_loop(reciting, preparation, whole, optimizer):
 
 
 def test_an_edit_is_the_plain_loop_on_original_prefixes_and_alternatives(reciting, editing, sets):
-    """Fault 3: were the logits those of the original continuation, the first loss would differ already."""
+    """published_code.md, 3: were the logits those of the original continuation, the first loss would differ already."""
     base, mask = copy.deepcopy(reciting), some_mask(reciting)
     trained, recorder = fit(reciting, editing, Edit(forget_weight=0.3, retain_weight=20.0), ADAM, 6, mask, seed=5)
     found = editing.alternatives
@@ -98,7 +98,7 @@ def test_the_first_gradient_is_that_of_the_weights(reciting, preparation, editin
 
 
 def test_weights_outside_the_mask_are_bit_identical_under_weight_decay(reciting, preparation, sets):
-    """Fault 1, with the optimizer that shows it; the model forgets all the same."""
+    """published_code.md, 1, with the optimizer that shows it; the model forgets all the same."""
     before, mask = bits(reciting), some_mask(reciting, 0.05)
     nll = score(reciting, sets.forget).nll
     optimizer = partial(torch.optim.AdamW, lr=1e-2, weight_decay=1.0)

@@ -27,7 +27,7 @@ def test_every_set_has_a_baseline_and_reported_ones_their_own_continuations(prep
 
 
 def test_an_edit_trains_on_the_original_prefix_and_the_alternative(reciting, editing, sets):
-    """Fault 3: both as input and as label."""
+    """published_code.md, 3: both as input and as label."""
     assert editing.loss_positions and torch.equal(editing.loss_rows.prefixes, sets.forget.prefixes[editing.loss_positions])
     for ids, position in zip(editing.loss_rows.ids, editing.loss_positions, strict=True):
         prefix = sets.forget.prefixes[position].clone()
