@@ -61,3 +61,19 @@ def test_large_ones_lie_in_a_file(tmp_path, monkeypatch):
     mapped = hidden_states(model, block, rows, 2, directory=tmp_path)
     assert [file.suffix for file in tmp_path.iterdir()] == [".f32"]
     assert torch.equal(mapped, hidden_states(model, block, rows, 2))
+
+
+def test_they_are_as_wide_as_the_block_where_the_head_is_narrower():
+    """OPT's smallest checkpoints project the last hidden states down before the head."""
+    from transformers import OPTConfig, OPTForCausalLM
+
+    sizes = {"hidden_size": 16, "word_embed_proj_dim": 8, "ffn_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(3)
+    model = OPTForCausalLM(OPTConfig(vocab_size=tiny.VOCABULARY, max_position_embeddings=64, **sizes)).eval()
+    rows = some_rows()
+    with torch.no_grad():
+        whole = model(rows.ids, output_hidden_states=True).hidden_states[1]
+    expected = whole[:, rows.prefix_length - 1 : -1]
+    found = hidden_states(model, "model.decoder.layers.0", rows, 2)
+    assert found.shape[-1] == 16 != model.get_output_embeddings().in_features
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
