@@ -135,6 +135,11 @@ def delta_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: delta.delta for name, delta in _sparse_deltas(model)}
 
 
+def delta_positions(model: nn.Module) -> dict[str, Tensor | None]:
+    """Where each delta is added, by the tensor's plain name: flat positions, not copies; None for all of the tensor."""
+    return {name: delta.indices for name, delta in _sparse_deltas(model)}
+
+
 def read_deltas(model: nn.Module) -> dict[str, tuple[Tensor | None, Tensor]]:
     """Copies of (indices or None, delta) by plain name, on the model's device."""
     return {

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from transformers import PreTrainedModel
 
+from memunlearn.curvature.measure import MeasureCurvature, measure_curvature
 from memunlearn.errors import UserError
 from memunlearn.masks.selection import Mask
 from memunlearn.models.components import WeightTensor
@@ -83,6 +84,7 @@ def unlearn(
     protected_share: float = 0.5,
     seed: int = 0,
     weights: Sequence[WeightTensor] = (),
+    measure_curvature: MeasureCurvature = measure_curvature,
     resume_from: Path | None = None,
     keep_change: KeepChange | None = None,
 ) -> Training:
@@ -91,7 +93,7 @@ def unlearn(
     objective, optimizer: by default Unlearn() and Adam with lr 2e-3, right for some percent of the weights.
     batch_size: forget rows a batch, and as many rows to keep, of which `protected_share` are protected where such rows are
         given; the trainer's accumulate_grad_batches make a step of them.
-    weights: the eligible ones, for an optimizer that wants to know them.
+    weights: the eligible ones, for an optimizer that wants to know them (kfac does). measure_curvature: what it measures with.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
         Raises UserError if it cannot be gone on from.
     keep_change: is given what was trained after the last step, before the last checkpoint is written, loggers end or anything
@@ -111,7 +113,15 @@ def unlearn(
     seen = measured_in(precision, model, preparation, 2 * batch_size)
     if keep is not None:
         keep.start_from(seen, precision.forward_context)
-    context = RunContext(model=model, weights=weights, preparation=seen, objective=objective, batch_size=batch_size, seed=seed)
+    context = RunContext(
+        model=model,
+        weights=weights,
+        preparation=seen,
+        objective=objective,
+        batch_size=batch_size,
+        seed=seed,
+        measure_curvature=measure_curvature,
+    )
     module = Unlearning(context, optimizer or partial(torch.optim.Adam, lr=2e-3), StepRows.of(seen, objective.needs))
     plan = PairedEpochs(
         forget_rows=len(preparation.loss_rows),
