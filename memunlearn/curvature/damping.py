@@ -44,18 +44,26 @@ class DampedFactors:
 
 @dataclass(frozen=True, eq=False)
 class DampedEigenFactors:
-    """EK-FAC: damping, a scalar, is added to every eigenvalue."""
+    """EK-FAC: every eigenvalue of a block plus block_damping, a scalar for each block."""
 
     factors: EigenFactors
-    damping: Tensor
+    block_damping: tuple[Tensor, ...]
 
     def times(self, change: Tensor) -> Tensor:
         """As `EigenFactors.times`."""
-        return self.factors.times(change) + self.damping * change
+        return self.factors.times(change) + self._added(change) * change
 
     def diagonal(self) -> Tensor:
         """As `EigenFactors.diagonal`."""
-        return self.factors.diagonal() + self.damping
+        diagonal = self.factors.diagonal()
+        return diagonal + self._added(diagonal)
+
+    def _added(self, like: Tensor) -> Tensor:
+        """By output feature, to be broadcast to the weight's shape."""
+        matrix = torch.empty_like(self.factors.as_matrix(like)[:, :1])
+        for block, added in zip(self.factors.blocks, self.block_damping, strict=True):
+            matrix[block.features] = added
+        return self.factors.as_matrix(matrix)
 
 
 Damped = DampedFactors | DampedEigenFactors
@@ -70,15 +78,16 @@ def mean_curvature(factors: Factors | EigenFactors) -> Tensor:
 
 
 def damp(factors: Mapping[str, Factors | EigenFactors], damping: float) -> dict[str, Damped]:
-    """By the weight's name. damping: of K-FAC times the mean diagonal of either factor, of EK-FAC times the mean eigenvalue."""
+    """By the weight's name. damping: of K-FAC times the mean diagonal of either factor, of EK-FAC times the mean eigenvalue of a block."""
     if not factors:
         return {}
-    means = {name: mean_curvature(known) for name, known in factors.items()}
-    least = (LEAST * torch.stack(list(means.values())).max()).clamp_min(torch.finfo(torch.float32).tiny)
+    means = torch.stack([mean_curvature(known) for known in factors.values()])
+    least = (LEAST * means.max()).clamp_min(torch.finfo(torch.float32).tiny)
     damped: dict[str, Damped] = {}
     for name, known in factors.items():
         if isinstance(known, EigenFactors):
-            damped[name] = DampedEigenFactors(known, torch.maximum(damping * means[name], least))
+            added = (torch.maximum(damping * block.values.mean(), least) for block in known.blocks)
+            damped[name] = DampedEigenFactors(known, tuple(added))
         else:
             diagonals = [known.inputs.diagonal(), *(block.gradients.diagonal() for block in known.blocks)]
             inputs, *blocks = (torch.maximum(damping * values.float().mean(), least.sqrt()) for values in diagonals)

@@ -66,8 +66,8 @@ class Division:
         factors = self.damped.factors
         matrix = factors.as_matrix(gradient)
         change, kl = torch.empty_like(matrix), torch.zeros((), device=gradient.device)
-        for block in factors.blocks:
-            rotated = (block.outputs.T @ matrix[block.features] @ factors.inputs) / (block.values + self.damped.damping)
+        for block, added in zip(factors.blocks, self.damped.block_damping, strict=True):
+            rotated = (block.outputs.T @ matrix[block.features] @ factors.inputs) / (block.values + added)
             kl += (block.values * rotated.square()).sum() / 2
             change[block.features] = block.outputs @ rotated @ factors.inputs.T
         return factors.as_matrix(change), kl

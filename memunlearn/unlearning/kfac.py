@@ -33,11 +33,11 @@ class Kfac:
     max_kl: nats a token of that text that a step is predicted to cost, 1/2 tr(D' G D A) summed over weights: each step is that
         long. relative_norm: instead of it, the length of a step as a share of the eligible weights' norm, which has to be found
         for each model. One of the two is null.
-    damping: of either factor times its mean diagonal (of EK-FAC times the mean eigenvalue).
+    damping: of either factor times its mean diagonal (of EK-FAC times a block's mean eigenvalue).
     eigenvalues: "kronecker" (K-FAC) or "corrected" (EK-FAC).
     positions: whose KL is meant: "all" of a row, or those that predict the "continuation". rows: how many retain rows are read
         at most, drawn with the run's seed; None for all.
-    sparse: how a step of some of a weight is found: "solve" (the masked system, by conjugate gradients, of at most `iterations`)
+    sparse: how a step of some of a weight is found: "solve" (the masked system, by conjugate gradients, at most `iterations`)
         or "project" (the step of all of it, cut down: cheap, and not the best there is).
     dtype, device: in which and where what is solved with is kept; device None: with the model. EK-FAC stays in float32.
     """

@@ -11,9 +11,7 @@ P, C = 3, 4
 
 
 def rows_of(seed=3, rows=5, prefix=P, continuation=C):
-    return ParagraphSet(
-        tiny.some_ids(seed, rows, prefix + continuation), prefix, tuple(f"row {i}" for i in range(rows))
-    )
+    return ParagraphSet(tiny.some_ids(seed, rows, prefix + continuation), prefix, tuple(f"row {i}" for i in range(rows)))
 
 
 def positions_of(paragraphs, positions):

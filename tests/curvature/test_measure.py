@@ -59,9 +59,7 @@ def test_batches_do_not_matter(model):
 def test_factors_equal_loops_over_every_label(family):
     model, rows = tiny.tiny_model(family), rows_of(rows=2, prefix=2, continuation=2)
     weights = eligible_weights(model)[-3:]
-    curvature = measure_curvature(
-        model, weights, rows, Reading("continuation", "every"), all_weights=eligible_weights(model)
-    )
+    curvature = measure_curvature(model, weights, rows, Reading("continuation", "every"), all_weights=eligible_weights(model))
     passes = every_label(model, rows, "continuation")
     for name, factors in curvature.factors.items():
         inputs, gradients = naive_factors(model, name, rows, "continuation", passes)

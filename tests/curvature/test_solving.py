@@ -59,8 +59,8 @@ def naive_damped(factors, damping):
     for block in factors.blocks:
         if isinstance(factors, EigenFactors):
             vectors = torch.kron(block.outputs, factors.inputs).double()
-            mean = torch.cat([b.values.flatten() for b in factors.blocks]).double().mean()
-            values = vectors @ (block.values.flatten().double() + damping * mean).diag() @ vectors.T
+            eigenvalues = block.values.flatten().double()
+            values = vectors @ (eigenvalues + damping * eigenvalues.mean()).diag() @ vectors.T
         else:
             parts = [block.gradients.double(), factors.inputs.double()]
             damped = [part + damping * part.diagonal().mean() * torch.eye(len(part)) for part in parts]
