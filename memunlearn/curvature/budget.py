@@ -22,8 +22,8 @@ class Budget:
     """Bytes, of `weights` weights.
 
     factors: while they are measured, fp32. largest: two copies of the largest one, while it is inverted. kept: what is solved
-    with while training. model: every parameter. training: change, gradient and momentum of what is trained, and the largest
-    changed weight.
+    with; elsewhere: on another device than the model's. model: every parameter. training: change, gradient and momentum of
+    what is trained, and the largest changed weight.
     """
 
     weights: int
@@ -33,20 +33,20 @@ class Budget:
     model: int
     training: int
 
-    @property
-    def measuring(self) -> int:
-        """At most while the curvature is measured and inverted; activations come on top."""
-        return self.model + max(self.factors, self.kept) + self.largest
+    elsewhere: bool
 
     @property
-    def stepping(self) -> int:
-        """At most while training; activations come on top."""
-        return self.model + self.training + self.kept
+    def peak(self) -> int:
+        """At most on the model's device, while the curvature is measured and inverted or while training; activations come on
+        top."""
+        measuring = self.model + max(self.factors, 0 if self.elsewhere else self.kept) + self.largest
+        return max(measuring, self.model + self.training + (0 if self.elsewhere else self.kept))
 
     def __str__(self) -> str:
+        where = " elsewhere" if self.elsewhere else ""
         return (
-            f"curvature of {self.weights} weights: {_gb(self.factors)} of factors, {_gb(self.kept)} kept while training; with "
-            f"the model at most {_gb(max(self.measuring, self.stepping))}, and activations"
+            f"curvature of {self.weights} weight matrices: {_gb(self.factors)} of factors, {_gb(self.kept)} kept{where} while "
+            f"training; with the model at most {_gb(self.peak)}, and activations"
         )
 
 
@@ -58,6 +58,7 @@ def budget_of(
     eigenvalues: bool = False,
     projection: bool = False,
     dtype: torch.dtype = torch.float32,
+    elsewhere: bool = False,
     all_weights: Sequence[WeightTensor] | None = None,
 ) -> Budget:
     """weights: those that are measured. share: how much of them is trained; below 1 the masked system is solved, through the
@@ -90,6 +91,7 @@ def budget_of(
         kept=kept,
         model=sum(parameter.numel() * parameter.element_size() for parameter in base_parameters(model).values()),
         training=FP32 * (3 * trained + max((weight.size for weight in weights), default=0)),
+        elsewhere=elsewhere,
     )
 
 
@@ -102,11 +104,10 @@ def memory_of(device: torch.device) -> int:
 
 def check_budget(budget: Budget, memory: int, device: torch.device) -> None:
     """Raises UserError if it cannot fit, whatever the activations take."""
-    needed = max(budget.measuring, budget.stepping)
-    if needed > memory:
+    if budget.peak > memory:
         raise UserError(
-            f"optimizer=kfac needs {_gb(needed)} on {device}, which has {_gb(memory)}: set optimizer.dtype=bfloat16 (half of "
-            f"what is kept while training, {_gb(budget.kept)}) or optimizer.device=cpu (all of it), or choose fewer weights "
+            f"optimizer=kfac needs {_gb(budget.peak)} on {device}, which has {_gb(memory)}: set optimizer.dtype=bfloat16 (half "
+            f"of what is kept while training, {_gb(budget.kept)}) or optimizer.device=cpu (all of it), or choose fewer weights "
             "with mask.components=[...] or mask.layers=[...]"
         )
 

@@ -78,7 +78,8 @@ def mean_curvature(factors: Factors | EigenFactors) -> Tensor:
 
 
 def damp(factors: Mapping[str, Factors | EigenFactors], damping: float) -> dict[str, Damped]:
-    """By the weight's name. damping: of K-FAC times the mean diagonal of either factor, of EK-FAC times the mean eigenvalue of a block."""
+    """By the weight's name. damping: of K-FAC times the mean diagonal of either factor, of EK-FAC times a block's mean
+    eigenvalue."""
     if not factors:
         return {}
     means = torch.stack([mean_curvature(known) for known in factors.values()])

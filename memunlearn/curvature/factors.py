@@ -94,16 +94,27 @@ class EigenFactors:
         return self.as_matrix(matrix)
 
 
-def eigen_factors(factors: Factors) -> EigenFactors:
-    """The same F in its eigenbasis: F's eigenvalues are the products of those of G and of A."""
-    input_values, inputs = torch.linalg.eigh(factors.inputs)
-    blocks = []
-    for block in factors.blocks:
-        values, outputs = torch.linalg.eigh(block.gradients)
-        # Rounding can leave the smallest ones below 0, where those of a mean of squares cannot be.
-        products = torch.outer(values.clamp_min(0.0), input_values.clamp_min(0.0))
-        blocks.append(EigenBlock(block.features, outputs, products))
-    return EigenFactors(inputs, tuple(blocks), factors.output_axis)
+def in_eigenbasis(factors: Mapping[str, Factors]) -> dict[str, EigenFactors]:
+    """The same F, in its eigenbasis: its eigenvalues are the products of those of G and of A. Shared tensors stay shared."""
+    known_inputs: dict[int, tuple[Tensor, Tensor]] = {}
+    found: dict[str, EigenFactors] = {}
+    for name, known in factors.items():
+        if id(known.inputs) not in known_inputs:
+            known_inputs[id(known.inputs)] = _eigen(known.inputs)
+        input_values, inputs = known_inputs[id(known.inputs)]
+        blocks = []
+        for block in known.blocks:
+            values, outputs = _eigen(block.gradients)
+            blocks.append(EigenBlock(block.features, outputs, torch.outer(values, input_values)))
+        found[name] = EigenFactors(inputs, tuple(blocks), known.output_axis)
+    return found
+
+
+def _eigen(factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues [n] and eigenvectors in columns."""
+    # Rounding can leave the smallest below 0, where a mean of squares has none.
+    values, vectors = torch.linalg.eigh(factor)
+    return values.clamp_min(0.0), vectors
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memunlearn.curvature.factors import Block, Curvature, EigenBlock, EigenFactors, Factors, eigen_factors
-from memunlearn.curvature.passes import Reading, passes
+from memunlearn.curvature.factors import Block, Curvature, EigenBlock, EigenFactors, Factors, in_eigenbasis
+from memunlearn.curvature.passes import Reading, full_precision, passes
 from memunlearn.errors import UserError
 from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import WeightTensor, output_axis
@@ -79,15 +79,16 @@ def measure_curvature(
     count, scored = 0, how.scored(paragraphs)
     for read in passes(model, list(blocks), paragraphs, how, "measuring curvature"):
         source = source or _shared(read.inputs)
-        if read.first:
-            count += next(iter(read.inputs.values())).shape[:2].numel()
-            for name in dict.fromkeys(source.values()):
-                _add(inputs, name, read.inputs[name].flatten(0, 1).float())
-        for name, gradient in read.gradients.items():
-            sums = gradients.setdefault(name, [_zeros(len(features), gradient) for features in blocks[name]])
-            for features, total in zip(blocks[name], sums, strict=True):
-                part = gradient.flatten(0, 1)[:, features.to(gradient.device)]
-                total.addmm_(part.T, part)
+        with full_precision(model.device):
+            if read.first:
+                count += next(iter(read.inputs.values())).shape[:2].numel()
+                for name in dict.fromkeys(source.values()):
+                    _add(inputs, name, read.inputs[name].flatten(0, 1).float())
+            for name, gradient in read.gradients.items():
+                sums = gradients.setdefault(name, [_zeros(len(features), gradient) for features in blocks[name]])
+                for features, total in zip(blocks[name], sums, strict=True):
+                    part = gradient.flatten(0, 1)[:, features.to(gradient.device)]
+                    total.addmm_(part.T, part)
     for total in inputs.values():
         total /= count
     for sums in gradients.values():
@@ -110,15 +111,16 @@ def _corrected(
     model: PreTrainedModel, factors: Mapping[str, Factors], paragraphs: ParagraphSet, how: Reading
 ) -> dict[str, EigenFactors]:
     """The eigenvalues in the factors' eigenbasis: the mean square of a row's gradient there, a scored token's share."""
-    bases = {name: eigen_factors(known) for name, known in factors.items()}
+    bases = in_eigenbasis(factors)
     values = {name: [torch.zeros_like(block.values) for block in basis.blocks] for name, basis in bases.items()}
     for read in passes(model, list(bases), paragraphs, how, "correcting eigenvalues"):
-        for name, basis in bases.items():
-            rotated = read.inputs[name].float() @ basis.inputs
-            for block, total in zip(basis.blocks, values[name], strict=True):
-                outputs = read.gradients[name][:, :, block.features] @ block.outputs
-                for output, given in zip(outputs, rotated, strict=True):  # a row at a time: [o, in] each
-                    total += (output.T @ given).square()
+        with full_precision(model.device):
+            for name, basis in bases.items():
+                rotated = read.inputs[name].float() @ basis.inputs
+                for block, total in zip(basis.blocks, values[name], strict=True):
+                    outputs = read.gradients[name][:, :, block.features] @ block.outputs
+                    for output, given in zip(outputs, rotated, strict=True):  # a row at a time: [o, in] each
+                        total += (output.T @ given).square()
     share = len(paragraphs) * how.scored(paragraphs)
     return {
         name: EigenFactors(

@@ -47,6 +47,12 @@ class Reading:
         return paragraphs.continuation_length if self.positions == "continuation" else paragraphs.ids.shape[1] - 1
 
 
+def full_precision(device: torch.device) -> torch.autocast:
+    """Products in the type of what is multiplied, also where the model is run in mixed precision: factors are sums of small
+    numbers, and are inverted."""
+    return torch.autocast(device.type, enabled=False)
+
+
 @dataclass(frozen=True, eq=False)
 class Pass:
     """A backward pass over B rows of T = I - 1 tokens, by the weight's name.

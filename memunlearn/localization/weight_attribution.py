@@ -16,7 +16,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from memunlearn.curvature.damping import damp
+from memunlearn.curvature.measure import measure_curvature
+from memunlearn.curvature.passes import Reading, full_precision
+from memunlearn.curvature.solving import whole_solvers
 from memunlearn.errors import UserError
+from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.objectives.losses import token_nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
@@ -31,6 +36,7 @@ class Asked:
     """What an attribution is asked: to score the parameters `names` of a model.
 
     forget: rows of the objective's forget term. retain: retain_train rows. batch_size: rows a pass. seed: of what it draws.
+    weights: what each eligible weight is, in any order; none where that was not said.
     """
 
     model: PreTrainedModel
@@ -39,6 +45,7 @@ class Asked:
     retain: ParagraphSet
     batch_size: int
     seed: int
+    weights: Sequence[WeightTensor] = ()
 
 
 class Attribution(Protocol):
@@ -155,6 +162,32 @@ class Fisher:
         return {name: g.square() / (fisher[name] + damping) for name, g in gradient.items()}
 
 
+@dataclass(frozen=True)
+class Preconditioned:
+    """|(F + damping)^-1 g|: how far a weight moves in the step that forgets most for its KL on retain_train.
+
+    F: the curvature there, as Kronecker factors (`memunlearn.curvature`). damping: as in `unlearning.kfac.Kfac`.
+    """
+
+    version: ClassVar[int] = 1
+    depends_on: ClassVar[tuple[str, ...]] = ("retain", "seed")
+    damping: float = 1e-2
+
+    def __post_init__(self) -> None:
+        if not self.damping > 0:
+            raise UserError(f"attribution.damping={self.damping} must be above 0")
+
+    def __call__(self, asked: Asked) -> Scores:
+        known = {weight.name: weight for weight in asked.weights or eligible_weights(asked.model)}
+        weights = [known[name] for name in asked.names]
+        how = Reading(batch_size=asked.batch_size, seed=asked.seed)
+        curvature = measure_curvature(asked.model, weights, asked.retain, how, all_weights=list(known.values()))
+        gradient = _gradient(asked, asked.forget)
+        with full_precision(asked.model.device):
+            solvers = whole_solvers(damp(curvature.factors, self.damping))
+            return {name: solvers[name](g.float())[0].abs() for name, g in gradient.items()}
+
+
 def _gradient(asked: Asked, paragraphs: ParagraphSet) -> Scores:
     return nll_gradient(asked.model, asked.names, paragraphs, asked.batch_size)
 
@@ -174,8 +207,11 @@ def attribute(
     method: Attribution | None = None,
     batch_size: int = 16,
     seed: int = 0,
+    weights: Sequence[WeightTensor] = (),
 ) -> Scores:
     """Scores of the named weights; `method` is |g| if none is given. The model's requires_grad flags are left as they were.
+
+    weights: what they are, for a method that wants to know and a model whose architecture is not known.
 
     Raises UserError if there is no forget row.
     """
@@ -184,7 +220,7 @@ def attribute(
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     model.requires_grad_(False)
     try:
-        asked = Asked(model=model, names=names, forget=forget, retain=retain, batch_size=batch_size, seed=seed)
+        asked = Asked(model=model, names=names, forget=forget, retain=retain, batch_size=batch_size, seed=seed, weights=weights)
         scores = (method or Gradient())(asked)
     finally:
         for name, parameter in model.named_parameters():

@@ -64,7 +64,14 @@ class Ingredients:
             retain = self.preparation.baselines["retain_train"].paragraphs
             names = [weight.name for weight in self.weights]
             return attribute(
-                self.model, names, loss_rows, retain, method=self.attribution, batch_size=2 * self.batch_size, seed=seed
+                self.model,
+                names,
+                loss_rows,
+                retain,
+                method=self.attribution,
+                batch_size=2 * self.batch_size,
+                seed=seed,
+                weights=self.weights,
             )
 
         return self.strategy.select(self.weights, scores, seed)

@@ -106,16 +106,23 @@ class Kfac:
         return KfacSteps(deltas, solvers, momentum=self.momentum, max_kl=self.max_kl, length=length, device=self._device)
 
     def budget(
-        self, model: torch.nn.Module, weights: Sequence[WeightTensor], share: float, measured: Sequence[WeightTensor]
+        self,
+        model: torch.nn.Module,
+        weights: Sequence[WeightTensor],
+        chosen: Sequence[WeightTensor],
+        share: float,
+        device: torch.device,
     ) -> Budget:
-        """weights: all eligible ones. share: how much of what is `measured` is trained."""
+        """weights: all eligible ones. chosen: those that the mask may choose from. share: how much of them it does. device:
+        the model's."""
         return budget_of(
             model,
-            measured,
+            chosen,
             share=share,
             eigenvalues=self.eigenvalues == "corrected",
             projection=self.sparse == "project",
             dtype=DTYPES[self.dtype],
+            elsewhere=self.device is not None and torch.device(self.device).type != device.type,
             all_weights=weights,
         )
 

@@ -12,8 +12,17 @@ import torch
 from memunlearn.caching.store import Store
 from memunlearn.commands import base_measurements
 from memunlearn.commands.base_measurements import BaseMeasurements
+from memunlearn.curvature.measure import measure_curvature
+from memunlearn.curvature.passes import Reading
 from memunlearn.evaluation.suite import measure, measure_base
-from memunlearn.localization.weight_attribution import Contrastive, Fisher, Gradient, GradientTimesWeight, attribute
+from memunlearn.localization.weight_attribution import (
+    Contrastive,
+    Fisher,
+    Gradient,
+    GradientTimesWeight,
+    Preconditioned,
+    attribute,
+)
 from memunlearn.models.components import eligible_weights
 from memunlearn.scoring import forward
 from memunlearn.scoring.alternatives import find_alternatives
@@ -21,9 +30,15 @@ from memunlearn.scoring.hidden_states import hidden_states
 from memunlearn.scoring.score import score
 
 P, C = 7, 9
-METHODS = {"gradient": Gradient(), "times_weight": GradientTimesWeight(), "contrastive": Contrastive(), "fisher": Fisher()}
+METHODS = {
+    "gradient": Gradient(),
+    "times_weight": GradientTimesWeight(),
+    "contrastive": Contrastive(),
+    "fisher": Fisher(),
+    "kfac": Preconditioned(),
+}
 ATTRIBUTIONS = tuple(METHODS)
-ALL = ("scores", "baseline", "hidden", "alternatives", *ATTRIBUTIONS)
+ALL = ("scores", "baseline", "hidden", "alternatives", "curvature", *ATTRIBUTIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +57,8 @@ class Asked:
     clusters: tuple = (0, 1, 2, 3, 4)
     block: str = "transformer.h.0"
     name: str = "forget"
+    positions: str = "continuation"
+    eigenvalues: bool = False
 
     def of(self, what, store):
         """The tensors that this kind of measurement gives."""
@@ -55,6 +72,10 @@ class Asked:
             )
         if what == "alternatives":
             return kept.alternatives(self.model, self.rows, self.replacements, self.seed, self.batch_size)
+        if what == "curvature":
+            weights = [weight for weight in eligible_weights(self.model) if weight.name in self.names]
+            how = Reading(self.positions, batch_size=self.batch_size, seed=self.seed)
+            return kept.curvature(self.model, weights, self.rows, how, eigenvalues=self.eigenvalues)
         if what == "hidden":
             return {"hidden": kept.hidden_states(self.model, self.block, self.rows, self.batch_size)}
         method = kept.attribution(self.method or METHODS[what])
@@ -117,12 +138,14 @@ CHANGES = {
             retain=replace(a.retain, ids=a.retain.ids[:, :-1].contiguous()),
         ),
     ),
-    "the seed": (("alternatives", "fisher"), lambda a: replace(a, seed=4)),
+    "the seed": (("alternatives", "fisher", "kfac", "curvature"), lambda a: replace(a, seed=4)),
     "what stands before the text": (("alternatives",), lambda a: replace(a, rows=replace(a.rows, text_start=1))),
     "replacements": (("alternatives",), lambda a: replace(a, replacements=1)),
     "own continuations": (("baseline",), lambda a: replace(a, with_own=False)),
-    "the weights that are scored": (ATTRIBUTIONS, lambda a: replace(a, names=a.names[:-1])),
-    "a retain row": (("contrastive", "fisher"), lambda a: replace(a, retain=other_token(a.retain))),
+    "the weights that are scored": (("curvature", *ATTRIBUTIONS), lambda a: replace(a, names=a.names[:-1])),
+    "a retain row": (("contrastive", "fisher", "kfac"), lambda a: replace(a, retain=other_token(a.retain))),
+    "positions": (("curvature",), lambda a: replace(a, positions="all")),
+    "eigenvalues": (("curvature",), lambda a: replace(a, eigenvalues=True)),
     "the block": (("hidden",), lambda a: replace(a, block="transformer.h.1")),
     # Nothing of these:
     "batch size": ((), lambda a: replace(a, batch_size=3)),
@@ -192,7 +215,7 @@ def test_the_version_of_the_code_counts(asked, store, what, newer, monkeypatch):
 def test_methods_and_their_settings_count(asked, store):
     for method in (*METHODS.values(), Fisher(quantile=0.25)):
         replace(asked, method=method).of("fisher", store)
-    assert store.reused == [] and len([path for path in store.directory.iterdir() if path.is_dir()]) == 5
+    assert store.reused == [] and len([path for path in store.directory.iterdir() if path.is_dir()]) == 6
 
 
 def test_kinds_of_entries_do_not_meet(asked, store):
@@ -234,6 +257,30 @@ def test_kept_hidden_states_are_those_that_are_computed(asked, store):
     for _ in range(2):
         assert torch.equal(asked.of("hidden", store)["hidden"], expected)
     assert store.reused == ["hidden states"] and float(expected.std()) > 0.1
+
+
+@pytest.mark.parametrize("eigenvalues", [False, True])
+def test_kept_curvature_is_the_one_that_is_measured(asked, store, eigenvalues):
+    asked = replace(asked, eigenvalues=eigenvalues)
+    weights = eligible_weights(asked.model)
+    expected = measure_curvature(
+        asked.model, weights, asked.rows, Reading("continuation", seed=3, batch_size=4), eigenvalues=eigenvalues
+    )
+    for _ in range(2):
+        found = asked.of("curvature", store)
+        assert (found.rows, found.scored) == (expected.rows, expected.scored) == (5, C)
+        assert found.factors.keys() == expected.factors.keys() and store.reused == ["curvature"] * _
+        for name, factors in expected.factors.items():
+            kept = found.factors[name]
+            assert type(kept) is type(factors) and kept.output_axis == factors.output_axis
+            assert torch.equal(kept.inputs, factors.inputs)
+            for one, other in zip(kept.blocks, factors.blocks, strict=True):
+                assert type(one) is type(other) and all(
+                    torch.equal(getattr(one, field.name), getattr(other, field.name)) for field in dataclasses.fields(one)
+                )
+        shared = {name: id(known.inputs) for name, known in found.factors.items()}
+        q, k = (f"transformer.h.0.attn.attention.{kind}_proj.weight" for kind in "qk")
+        assert shared[q] == shared[k] and len(set(shared.values())) == 4 * 2
 
 
 def test_kept_alternatives_are_those_that_are_computed(asked, store):

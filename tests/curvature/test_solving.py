@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memunlearn.curvature.damping import LEAST, DampedEigenFactors, damp
-from memunlearn.curvature.factors import Block, EigenBlock, EigenFactors, Factors, eigen_factors, moved
+from memunlearn.curvature.factors import Block, EigenBlock, EigenFactors, Factors, in_eigenbasis, moved
 from memunlearn.curvature.solving import ConjugateGradients, Projection, inverse, whole_solvers
 
 SHAPES = [((3, 2), 4, 0), ((5,), 3, 0), ((2, 2, 3), 5, 1), ((1,), 1, 0)]  # (sizes of the blocks, inputs, output axis)
@@ -26,7 +26,7 @@ def factors_of(sizes, inputs, axis, seed=0):
 
 def eigen_of(sizes, inputs, axis, seed=0):
     """Eigenvalues that are no products."""
-    basis = eigen_factors(factors_of(sizes, inputs, axis, seed))
+    basis = in_eigenbasis({"w": factors_of(sizes, inputs, axis, seed)})["w"]
     generator = torch.Generator().manual_seed(seed)
     blocks = tuple(
         EigenBlock(b.features, b.outputs, torch.rand(b.values.shape, generator=generator) + 0.01) for b in basis.blocks

@@ -7,12 +7,15 @@ import tiny_architectures as tiny
 import torch
 from torch.nn import functional
 
+from memunlearn.curvature.measure import measure_curvature
+from memunlearn.curvature.passes import Reading
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import (
     Contrastive,
     Fisher,
     Gradient,
     GradientTimesWeight,
+    Preconditioned,
     attribute,
     check_attribution,
     nll_gradient,
@@ -22,7 +25,7 @@ from memunlearn.models import eligible_weights
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 
 P, C = 4, 8
-METHODS = [Gradient(), GradientTimesWeight(), Contrastive(), Fisher()]
+METHODS = [Gradient(), GradientTimesWeight(), Contrastive(), Fisher(), Preconditioned()]
 
 
 def rows_of(seed, rows):
@@ -235,3 +238,27 @@ def test_what_cannot_be_an_attribution_is_told_before_any_work():
             check_attribution(wrong)
     for method in METHODS:
         check_attribution(method)
+
+
+def test_preconditioned_is_the_gradient_over_the_retain_sets_curvature(model):
+    scores = attribute(model, names_of(model), FORGET, RETAIN, method=Preconditioned(0.1), batch_size=3, seed=4)
+    factors = measure_curvature(model, eligible_weights(model), RETAIN, Reading(seed=4)).factors
+    expected = {}
+    for name, g in naive_gradient(model, FORGET.ids).items():
+        known = factors[name]
+        matrix = known.as_matrix(g).double()
+        found = torch.empty_like(matrix)
+        a = known.inputs.double()
+        a = a + 0.1 * a.diagonal().mean() * torch.eye(len(a))
+        for block in known.blocks:
+            outputs = block.gradients.double()
+            outputs = outputs + 0.1 * outputs.diagonal().mean() * torch.eye(len(outputs))
+            found[block.features] = torch.linalg.solve(outputs, matrix[block.features]) @ torch.linalg.inv(a)
+        expected[name] = known.as_matrix(found).abs().float()
+    for name, score in scores.items():
+        assert float((score - expected[name]).norm()) < 5e-3 * float(expected[name].norm())
+
+
+def test_preconditioned_needs_a_damping():
+    with pytest.raises(UserError, match="attribution.damping=0"):
+        Preconditioned(0)
