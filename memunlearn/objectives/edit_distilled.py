@@ -30,7 +30,7 @@ class DistilledEdit:
     replacements: perturbations tried at each prefix position when alternatives are looked for.
     """
 
-    forget_weight: float = 0.1
+    forget_weight: float = 0.5
     retain_weight: float = 1.0
     strength: float = 10.0
     original_weight: float = 0.0

@@ -23,7 +23,7 @@ class PDU:
     The training curve shows the KL, which is in no term.
     """
 
-    forget_weight: float = 0.01
+    forget_weight: float = 0.0003
     retain_weight: float = 1.0
     tolerance: float = 0.01
     dual_step: float = 1.0

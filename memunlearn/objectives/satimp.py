@@ -17,7 +17,7 @@ class SatImp:
     is no longer likely, beta2 (importance) what the model could not say otherwise.
     """
 
-    forget_weight: float = 0.1
+    forget_weight: float = 40.0
     retain_weight: float = 1.0
     beta1: float = 5.0
     beta2: float = 1.0

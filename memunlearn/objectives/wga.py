@@ -17,7 +17,7 @@ class WGA:
     go, the sooner the larger beta is; beta -> 0 is gradient ascent.
     """
 
-    forget_weight: float = 0.1
+    forget_weight: float = 0.5
     retain_weight: float = 1.0
     beta: float = 1.0
     needs: ClassVar[Needs] = Needs()
