@@ -23,9 +23,9 @@ class DPO:
     replacements: perturbations tried at each prefix position when alternatives are looked for.
     """
 
-    forget_weight: float = 0.005
+    forget_weight: float = 0.01
     retain_weight: float = 1.0
-    beta: float = 0.1
+    beta: float = 0.05
     replacements: int = 1
     needs: ClassVar[Needs] = Needs(alternatives=True, originals=True, base_logits=("forget", "original"))
 
