@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from memunlearn.errors import UserError
 from memunlearn.objectives.losses import bounded, kl, nll, token_nll
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
+from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_replacements, check_weights
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class Edit:
 
     def __post_init__(self) -> None:
         check_weights(self.forget_weight, self.retain_weight)
-        if self.replacements < 1:
-            raise UserError(f"objective.replacements={self.replacements} must be 1 or more")
+        check_replacements(self.replacements)
 
     def __call__(self, step: StepMaterial) -> Losses:
         forget_nll, retain_kl = nll(step.forget.logits, step.forget.labels), kl(step.retain.base_logits, step.retain.logits)

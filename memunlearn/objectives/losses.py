@@ -1,4 +1,7 @@
-"""The losses, as pure functions of logits: nats per token, never sums over tokens."""
+"""The losses, as pure functions of logits: nats per token, never sums over tokens.
+
+B rows, C positions, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -44,3 +47,28 @@ def kl(reference_logits: Tensor, logits: Tensor) -> Tensor:
     PyTorch's `kl_div(reduction="batchmean")` divides by rows only, C times as much.
     """
     return token_kl(reference_logits, logits).mean()
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """H = mean over rows and positions of -sum_v p(v) log p(v): [B, C, V] -> a scalar, nats per token, at least fp32."""
+    log_p = functional.log_softmax(precise(logits), dim=-1)
+    return -(log_p.exp() * log_p).sum(-1).mean()
+
+
+def shifted(logits: Tensor, labels: Tensor, nats: float) -> Tensor:
+    """The logits with each label's changed by so many nats, at least fp32: [B, C, V], labels [B, C] -> [B, C, V]."""
+    return precise(logits) + functional.one_hot(labels, logits.shape[-1]) * nats
+
+
+def without_labels(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logits of all other tokens, each label's -inf, at least fp32: [B, C, V], labels [B, C] -> [B, C, V]."""
+    return precise(logits).scatter(-1, labels.unsqueeze(-1), -torch.inf)
+
+
+def cross_entropy(logits: Tensor, wanted_logits: Tensor) -> Tensor:
+    """CE = mean over rows and positions of -sum_v q(v) log p(v), q = softmax(wanted_logits), a constant target where these are.
+
+    Both [B, C, V] -> a scalar, nats per token. Bounded from below by the entropy of q.
+    """
+    wanted = precise(wanted_logits).softmax(-1)
+    return functional.cross_entropy(precise(logits).flatten(0, 1), wanted.flatten(0, 1))

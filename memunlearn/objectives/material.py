@@ -142,3 +142,23 @@ def check_weights(forget_weight: float, retain_weight: float) -> None:
             f"objective.forget_weight={forget_weight} and objective.retain_weight={retain_weight}: "
             "the first must be above 0, the second 0 or more"
         )
+
+
+def check_replacements(replacements: int) -> None:
+    """Raises UserError for a number of perturbations, tried at each prefix position, with which none would be."""
+    if replacements < 1:
+        raise UserError(f"objective.replacements={replacements} must be 1 or more")
+
+
+def check_positive(**settings: float) -> None:
+    """Raises UserError for settings of an objective that are not above 0."""
+    for name, value in settings.items():
+        if not value > 0:
+            raise UserError(f"objective.{name}={value} must be above 0")
+
+
+def check_not_negative(**settings: float) -> None:
+    """Raises UserError for settings of an objective that are below 0."""
+    for name, value in settings.items():
+        if not value >= 0:
+            raise UserError(f"objective.{name}={value} must be 0 or more")

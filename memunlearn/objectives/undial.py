@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch.nn import functional
-
 from memunlearn.errors import UserError
-from memunlearn.objectives.losses import kl, nll, precise
+from memunlearn.objectives.losses import cross_entropy, kl, nll, shifted
 from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
 
 
@@ -31,11 +29,7 @@ class Undial:
             raise UserError(f"objective.strength={self.strength} must be above 0 nats")
 
     def __call__(self, step: StepMaterial) -> Losses:
-        logits, labels = precise(step.forget.logits), step.forget.labels
-        lowered = functional.one_hot(labels, logits.shape[-1]) * self.strength
-        wanted = (precise(step.forget.base_logits) - lowered).softmax(-1)
-        term = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(0, 1))
+        logits, labels = step.forget.logits, step.forget.labels
+        term = cross_entropy(logits, shifted(step.forget.base_logits, labels, -self.strength))
         retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        return Losses(
-            self.forget_weight * term, self.retain_weight * retain_kl, nll(step.forget.logits.detach(), labels), retain_kl
-        )
+        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, nll(logits.detach(), labels), retain_kl)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
-from memunlearn.objectives.losses import kl, nll, precise
+from memunlearn.objectives.losses import kl, nll, precise, without_labels
 from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
 
 
@@ -28,7 +26,6 @@ class Unlikelihood:
     def __call__(self, step: StepMaterial) -> Losses:
         logits, labels = precise(step.forget.logits), step.forget.labels
         # log(1 - p) as the share of the other tokens, finite where p rounds to 1.
-        others = logits.scatter(-1, labels.unsqueeze(-1), -torch.inf)
-        term = (logits.logsumexp(-1) - others.logsumexp(-1)).mean()
+        term = (logits.logsumexp(-1) - without_labels(logits, labels).logsumexp(-1)).mean()
         retain_kl = kl(step.retain.base_logits, step.retain.logits)
         return Losses(self.forget_weight * term, self.retain_weight * retain_kl, nll(logits.detach(), labels), retain_kl)

@@ -9,10 +9,7 @@ from hydra.utils import instantiate
 from safetensors.torch import load_file
 from test_command_configs import OPTIONS, composed
 
-from memunlearn.objectives.npo import NPO
-from memunlearn.objectives.rmu import RMU
-from memunlearn.objectives.undial import Undial
-from memunlearn.objectives.unlikelihood import Unlikelihood
+from memunlearn.objectives.material import Needs
 
 P, C = tiny_demo.P, tiny_demo.C
 FEW = ("stop.max_steps=2", "stop.every=1")
@@ -36,11 +33,30 @@ def test_every_objective_trains_with_its_own_settings(tmp_path, name):
     deltas, _, _ = plain_transformers.read_patch(tmp_path / "patch.safetensors")
     assert any(bool(delta.any()) for delta in deltas.values()) or result["kept_step"] == 0
     assert result["after"]["retain"]["kl"] is not None
+    edits = instantiate(result["config"]["objective"]).needs.alternatives
+    assert ("alternative_em" in result["after"]["forget"]) == edits == ("asked for" in ended.out)
+    assert ('<th scope="col">asked for</th>' in (tmp_path / "report.html").read_text("utf-8")) == edits
 
 
-@pytest.mark.parametrize("made", [NPO(), Undial(), Unlikelihood(), RMU()], ids=lambda made: type(made).__name__.lower())
-def test_defaults_of_the_configs_are_defaults_of_the_code(made):
-    assert instantiate(composed(f"objective={type(made).__name__.lower()}").objective) == made
+@pytest.mark.parametrize("name", [name for name in OPTIONS["objective"] if name != "unlearn_unbounded"])
+def test_defaults_of_the_configs_are_defaults_of_the_code(name):
+    made = instantiate(composed(f"objective={name}").objective)
+    assert made == type(made)()
+
+
+def test_a_distilled_edit_can_lower_the_originals_too(tmp_path):
+    settings = ("objective=edit_distilled", "objective.original_weight=0.5", *FEW)
+    ended = command_runs.train(*settings, directory=tmp_path)
+    assert ended.code == 0, ended.err
+    assert instantiate(ended.result["config"]["objective"]).needs == Needs(
+        alternatives=True, originals=True, base_logits=("forget", "original")
+    )
+    assert ended.result["after"]["forget"]["alternative_em"] is not None
+
+
+def test_gradient_ascent_with_a_retain_term_is_one_line(tmp_path):
+    line = command_runs.train("objective=ga", "objective.retain_weight=1", directory=tmp_path).the_error()
+    assert "objective.retain_weight=1 must be 0 for objective=ga" in line
 
 
 def test_hidden_states_of_the_base_model_are_kept_and_used_again(tmp_path):

@@ -18,8 +18,6 @@ from memunlearn.objectives.losses import kl, nll, token_nll
 from memunlearn.objectives.material import Losses, Needs
 from memunlearn.objectives.npo import NPO
 from memunlearn.objectives.rmu import RMU
-from memunlearn.objectives.undial import Undial
-from memunlearn.objectives.unlikelihood import Unlikelihood
 from memunlearn.scoring.alternatives import find_alternatives
 from memunlearn.unlearning.preparation import prepare
 from memunlearn.unlearning.step_rows import StepRows
@@ -135,47 +133,6 @@ def test_a_preparation_for_another_objective_is_refused_before_anything_is_attac
 def test_a_layer_that_the_model_lacks_is_refused(reciting, sets):
     with pytest.raises(UserError, match=r"objective.layer=9: this model has blocks 0 .. \d"):
         prepare(reciting, sets, needs=RMU(layer=9).needs)
-
-
-NEW = {
-    "npo": NPO(1.0, 0.1),
-    "undial": Undial(1.0, 0.1),
-    "unlikelihood": Unlikelihood(1.0, 0.1),
-    "rmu": RMU(1.0, 0.1, steering=5.0),
-}
-
-
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("kind", NEW)
-def test_training_lowers_the_forget_term_and_forgets(reciting, sets, kind, precision):
-    objective = NEW[kind]
-    preparation = prepare(reciting, sets, needs=objective.needs, batch_size=8)
-    terms = []
-
-    @dataclass
-    class Watched:
-        needs: Needs
-
-        def __call__(self, step):
-            losses = objective(step)
-            terms.append((float(losses.forget_term), float(losses.forget_nll), float(losses.retain_term)))
-            return losses
-
-    make = quiet_trainer(25, precision=precision)
-    adam = partial(torch.optim.Adam, lr=1e-2)
-    unlearn(
-        reciting,
-        some_mask(reciting),
-        preparation,
-        Watched(objective.needs),
-        adam,
-        stop=None,
-        make_trainer=make,
-        batch_size=8,
-    )
-    first, last = terms[0], terms[-1]
-    assert last[0] < 0.9 * first[0] and last[1] > first[1] + 0.2
-    assert abs(first[2]) < 1e-6  # the base model does not differ from itself, in either precision
 
 
 def test_hidden_states_are_differentiated_down_to_the_deltas_before_the_layer(reciting, sets):
