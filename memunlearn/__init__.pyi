@@ -7,6 +7,9 @@ from memunlearn.commands.from_python import localize as localize
 from memunlearn.commands.from_python import train as train
 from memunlearn.commands.localize import Localization as Localization
 from memunlearn.commands.train import RunResult as RunResult
+from memunlearn.curvature.factors import Curvature as Curvature
+from memunlearn.curvature.measure import measure_curvature as measure_curvature
+from memunlearn.curvature.passes import Reading as Reading
 from memunlearn.demo.model import Demo as Demo
 from memunlearn.demo.model import DemoModelSource as DemoModelSource
 from memunlearn.demo.model import DemoSource as DemoSource
@@ -22,6 +25,7 @@ from memunlearn.localization.weight_attribution import Contrastive as Contrastiv
 from memunlearn.localization.weight_attribution import Fisher as Fisher
 from memunlearn.localization.weight_attribution import Gradient as Gradient
 from memunlearn.localization.weight_attribution import GradientTimesWeight as GradientTimesWeight
+from memunlearn.localization.weight_attribution import Preconditioned as Preconditioned
 from memunlearn.localization.weight_attribution import attribute as attribute
 from memunlearn.localization.weight_noise import weight_noise as weight_noise
 from memunlearn.masks.selection import Mask as Mask
@@ -45,6 +49,7 @@ from memunlearn.objectives.ce_u import CEU as CEU
 from memunlearn.objectives.contrastive import Edit as Edit
 from memunlearn.objectives.contrastive import Unlearn as Unlearn
 from memunlearn.objectives.dpo import DPO as DPO
+from memunlearn.objectives.demote import Demote as Demote
 from memunlearn.objectives.edit_distilled import DistilledEdit as DistilledEdit
 from memunlearn.objectives.entropy import Entropy as Entropy
 from memunlearn.objectives.grad_diff import GradDiff as GradDiff
@@ -75,6 +80,7 @@ from memunlearn.scoring.alternatives import find_alternatives as find_alternativ
 from memunlearn.scoring.greedy import greedy_continuations as greedy_continuations
 from memunlearn.scoring.score import ParagraphScores as ParagraphScores
 from memunlearn.scoring.score import score as score
+from memunlearn.unlearning.kfac import Kfac as Kfac
 from memunlearn.unlearning.preparation import Preparation as Preparation
 from memunlearn.unlearning.preparation import prepare as prepare
 from memunlearn.unlearning.stopping import StopRule as StopRule

@@ -31,7 +31,9 @@ class ByContent:
 NAMED = ("paragraphs.path=null", "paragraphs.forget={}/forget.pt", "paragraphs.retain={}/retain.pt")
 NAMED_ALL = (*NAMED, "paragraphs.bystander={}/bystander.pt")
 PROTECTED = (*NAMED, "paragraphs.protected={}/bystander.pt")
-EDIT, FISHER = ("objective=edit",), ("attribution=fisher",)
+EDIT, FISHER, KFAC = ("objective=edit",), ("attribution=fisher",), ("optimizer=kfac",)
+# What a run attributes, and what it does about bystanders, with settings that the default has no use for.
+GRADIENT, UNLEARN = ("mask=gradient",), ("objective=unlearn",)
 
 PLACE = "where it is computed: the last digits only"
 READ_AS = "decides what is read of a data set: rows are keyed by their ids, wherever they are from"
@@ -41,6 +43,7 @@ KEPT = "where downloads are kept, not what they are"
 CALLED = "whether an earlier result stays, not what it is"
 NOT_SPLIT = "localize.py reads all rows and makes no sets of them"
 TRAINING = "of training: it is not asked for before the base model is measured"
+CURVATURE = "of what is measured when training begins; its own key says how (test_base_measurements.py)"
 CHOICE = "of the choice of weights: made from the attribution of all eligible ones, which is keyed"
 
 INPUTS = {
@@ -111,10 +114,10 @@ TRAIN = {
     **INPUTS,
     **LOGGERS,
     "model.tokenizer": Unkeyed("{}/other_tokenizer", "of text: here are ids, and the ids that text gives are keyed"),
-    "model.patterns": Keyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}),
+    "model.patterns": Keyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}, GRADIENT),
     "seed": Keyed(1),
     "seeds.split": Keyed(1),
-    "seeds.mask": Keyed(1, FISHER),
+    "seeds.mask": Keyed(1, (*FISHER, *GRADIENT)),
     "seeds.training": Unkeyed(1, TRAINING),
     "paragraphs.max_forget": Keyed(2),
     "paragraphs.max_bystander": Keyed(2),
@@ -122,11 +125,11 @@ TRAIN = {
     "paragraphs.forget_text": Keyed("own"),
     "objective.forget_weight": Unkeyed(0.7, TRAINING),
     "objective.retain_weight": Unkeyed(0.7, TRAINING),
-    "objective.max_token_nll": Unkeyed(7.0, TRAINING),
+    "objective.max_token_nll": Unkeyed(7.0, TRAINING, UNLEARN),
     "objective.replacements": Keyed(2, EDIT),
     "objective.beta": Unkeyed(0.3, TRAINING, ("objective=npo",)),
     "objective.strength": Unkeyed(3.0, TRAINING, ("objective=undial",)),
-    "objective.margin": Unkeyed(0.5, TRAINING, ("objective=simnpo",)),
+    "objective.margin": Unkeyed(0.5, TRAINING),
     "objective.beta1": Unkeyed(3.0, TRAINING, ("objective=satimp",)),
     "objective.beta2": Unkeyed(0.5, TRAINING, ("objective=satimp",)),
     "objective.tolerance": Unkeyed(0.1, TRAINING, ("objective=pdu",)),
@@ -135,22 +138,39 @@ TRAIN = {
     "objective.steering": Unkeyed(3.0, TRAINING, ("objective=rmu",)),
     "objective.seed": Unkeyed(1, TRAINING, ("objective=rmu",)),
     "objective.layer": Keyed(0, ("objective=rmu",)),
-    "attribution.quantile": Keyed(0.25, FISHER),
-    "mask.fraction": Unkeyed(0.2, CHOICE),
-    "mask.selection": Unkeyed("per_tensor", CHOICE),
-    "mask.layers": Unkeyed([1], CHOICE),
-    "mask.components": Unkeyed(["q"], CHOICE),
-    "mask.heads": Unkeyed([1], CHOICE),
+    "attribution.quantile": Keyed(0.25, (*FISHER, *GRADIENT)),
+    "attribution.damping": Keyed(0.25, ("attribution=kfac", *GRADIENT)),
+    "mask.fraction": Unkeyed(0.2, CHOICE, GRADIENT),
+    "mask.selection": Unkeyed("per_tensor", CHOICE, GRADIENT),
+    "mask.layers": Unkeyed([1], CHOICE, GRADIENT),
+    "mask.components": Unkeyed(["q"], CHOICE, GRADIENT),
+    "mask.heads": Unkeyed([1], CHOICE, GRADIENT),
     "mask.match": Unkeyed(True, CHOICE, ("mask=random_matched",)),
     "stop.every": Unkeyed(7, TRAINING),
     "stop.forget_em": Unkeyed(1.0, TRAINING),
     "stop.max_kl": Unkeyed(1.0, TRAINING),
     "stop.min_bystander_em": Unkeyed(1.0, TRAINING),
     "stop.max_steps": Unkeyed(7, TRAINING),
-    "optimizer.lr": Unkeyed(0.5, TRAINING),
+    "optimizer.lr": Unkeyed(0.5, TRAINING, ("optimizer=adam",)),
     "optimizer.eps": Unkeyed(1e-3, TRAINING, ("optimizer=adam",)),
     "optimizer.weight_decay": Unkeyed(0.5, TRAINING, ("optimizer=adamw",)),
     "optimizer.momentum": Unkeyed(0.5, TRAINING, ("optimizer=sgd",)),
+    **{
+        f"optimizer.{name}": Unkeyed(value, CURVATURE, KFAC)
+        for name, value in (("eigenvalues", "corrected"), ("positions", "continuation"), ("rows", 3))
+    },
+    **{
+        f"optimizer.{name}": Unkeyed(value, TRAINING, KFAC)
+        for name, value in (
+            ("max_kl", 1e-4),
+            ("relative_norm", 0.1),
+            ("damping", 0.1),
+            ("sparse", "project"),
+            ("iterations", 7),
+            ("dtype", "bfloat16"),
+            ("device", "cpu"),
+        )
+    },
     "trainer.accelerator": Unkeyed("auto", PLACE),
     "trainer.devices": Unkeyed("1", PLACE),
     "trainer.strategy": Unkeyed("single_device", PLACE),
