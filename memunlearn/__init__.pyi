@@ -50,13 +50,13 @@ from memunlearn.objectives.npo import NPO as NPO
 from memunlearn.objectives.rmu import RMU as RMU
 from memunlearn.objectives.undial import Undial as Undial
 from memunlearn.objectives.unlikelihood import Unlikelihood as Unlikelihood
+from memunlearn.paragraphs.caps import Caps as Caps
 from memunlearn.paragraphs.frequency import count_tokens as count_tokens
 from memunlearn.paragraphs.paragraph_set import ParagraphSet as ParagraphSet
 from memunlearn.paragraphs.sources import FileSource as FileSource
 from memunlearn.paragraphs.sources import HubSource as HubSource
 from memunlearn.paragraphs.sources import LMExtractionSource as LMExtractionSource
 from memunlearn.paragraphs.sources import PileSource as PileSource
-from memunlearn.paragraphs.splits import Caps as Caps
 from memunlearn.paragraphs.splits import ParagraphSets as ParagraphSets
 from memunlearn.paragraphs.splits import split_by_em as split_by_em
 from memunlearn.paragraphs.splits import split_named as split_named

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memunlearn.errors import UserError
+from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.splits import (
     LIKE_MEMORIZED,
@@ -16,7 +17,6 @@ from memunlearn.paragraphs.splits import (
     OVER_MAX_FORGET,
     ROLE_NAMES,
     SET_NAMES,
-    Caps,
     describe,
     sets_as_given,
     split_by_em,
