@@ -121,7 +121,7 @@ TRAIN = {
     "paragraphs.max_forget": Keyed(2),
     "paragraphs.max_bystander": Keyed(2),
     "paragraphs.max_retain": Keyed(5),
-    "paragraphs.protect": Keyed(0.5),
+    "paragraphs.protect": Keyed(1.0),
     "paragraphs.forget_text": Keyed("own"),
     "objective.forget_weight": Unkeyed(0.7, TRAINING),
     "objective.retain_weight": Unkeyed(0.7, TRAINING),
