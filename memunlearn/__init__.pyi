@@ -48,8 +48,8 @@ from memunlearn.models.patches import save_patch as save_patch
 from memunlearn.objectives.ce_u import CEU as CEU
 from memunlearn.objectives.contrastive import Edit as Edit
 from memunlearn.objectives.contrastive import Unlearn as Unlearn
-from memunlearn.objectives.dpo import DPO as DPO
 from memunlearn.objectives.demote import Demote as Demote
+from memunlearn.objectives.dpo import DPO as DPO
 from memunlearn.objectives.edit_distilled import DistilledEdit as DistilledEdit
 from memunlearn.objectives.entropy import Entropy as Entropy
 from memunlearn.objectives.grad_diff import GradDiff as GradDiff
@@ -65,13 +65,13 @@ from memunlearn.objectives.simnpo import SimNPO as SimNPO
 from memunlearn.objectives.undial import Undial as Undial
 from memunlearn.objectives.unlikelihood import Unlikelihood as Unlikelihood
 from memunlearn.objectives.wga import WGA as WGA
+from memunlearn.paragraphs.caps import Caps as Caps
 from memunlearn.paragraphs.frequency import count_tokens as count_tokens
 from memunlearn.paragraphs.paragraph_set import ParagraphSet as ParagraphSet
 from memunlearn.paragraphs.sources import FileSource as FileSource
 from memunlearn.paragraphs.sources import HubSource as HubSource
 from memunlearn.paragraphs.sources import LMExtractionSource as LMExtractionSource
 from memunlearn.paragraphs.sources import PileSource as PileSource
-from memunlearn.paragraphs.splits import Caps as Caps
 from memunlearn.paragraphs.splits import ParagraphSets as ParagraphSets
 from memunlearn.paragraphs.splits import split_by_em as split_by_em
 from memunlearn.paragraphs.splits import split_named as split_named

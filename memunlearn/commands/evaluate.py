@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.environment import environment
+from memunlearn.commands.evaluated_sets import holds_forgotten, members_of, set_names
 from memunlearn.commands.inputs import (
     caps_of,
     check_source,
@@ -44,15 +45,12 @@ from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
 from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.paragraphs.roles import UNKNOWN
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.splits import ROLE_NAMES, SET_NAMES, Caps, sets_as_given, split_by_em, split_named, split_pools
 from memunlearn.paths import expanded
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.metric import FromPass, FromPassAndBase, OfOwnText
 from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import score
-from memunlearn.unlearning.preparation import REPORTED
 
 
 @dataclass(frozen=True)
@@ -120,11 +118,13 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     print_reused(measurements.store)
     names = chosen.names
     if paragraphs is not None:
-        names = _set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
+        names = set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
+    found, of = chosen.found.get("forget", (0, 0))
+    holds = holds_forgotten(rows, names, all_forget=found == of)
     by_em = bin_labels(measured.scores.em, rows.continuation_length)
     bins = [fixed or label for fixed, label in zip(chosen.bins, by_em, strict=True)]
     counts = {one.label: Counter(bins)[one.label] for one in em_bins(rows.continuation_length)}
-    parts = {name: _summaries(measured, names, name, cfg.seed) for name in _shown(names)}
+    parts = {name: _summaries(measured, members, cfg.seed) for name, members in members_of(names, holds).items()}
     if chosen.alternatives is not None:
         alternatives, of_rows = chosen.alternatives
         scores = score(model, alternatives, cfg.batch_size, description="scoring alternatives")
@@ -141,7 +141,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         "bins": counts,
         "sets": sets,
     }
-    write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured))
+    write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured, holds))
     write_json(directory / EVALUATION, result)
     print_evaluation(sets, counts)
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
@@ -187,45 +187,16 @@ def _base(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> PreTrai
     return reference
 
 
-def _set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, seed: int, caps: Caps) -> list[str]:
-    """For each row the name of its set, or "none"."""
-    try:
-        if paragraphs.memorized is not None and paragraphs.non_memorized is not None:
-            # Positions in the split are those of the two pools one after the other; here they are found again by origin.
-            sets = split_pools(paragraphs.memorized, paragraphs.non_memorized, seed, caps)
-            of_origin = {origin: name for name in SET_NAMES for origin in getattr(sets, name).origin}
-            return [of_origin.get(origin, "none") for origin in rows.origin]
-        if paragraphs.corpus is not None:
-            sets = split_by_em(paragraphs.corpus, em, seed, caps)
-        else:
-            named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
-            sets = split_named(*named, seed, caps, protected=paragraphs.protected)
-    except UserError as error:
-        # Evaluating needs no forget set and no retain sets; training does.
-        print(f"not split as for training: {error}")
-        if paragraphs.corpus is not None or paragraphs.bins:
-            return ["none"] * len(rows)
-        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain, paragraphs.protected)
-    names = ["none"] * len(rows)
-    for name, positions in sets.rows.items():
-        for position in positions.tolist():
-            names[position] = name
-    return names
-
-
-def _shown(names: Sequence[str]) -> list[str]:
-    """The four reported sets always (null where empty), others where they have rows."""
-    return [*REPORTED, *(name for name in (*ROLE_NAMES, "none", UNKNOWN) if name not in REPORTED and name in names)]
-
-
-def _summaries(measured: Measurement, names: Sequence[str], name: str, seed: int) -> list[Summary]:
-    """Of the rows of one set; nothing is decoded here. None of them where it has no rows."""
-    part = measured.select(torch.tensor([one == name for one in names]))
+def _summaries(measured: Measurement, members: Tensor, seed: int) -> list[Summary]:
+    """Of the rows of one set [N] bool; nothing is decoded here. None of them where it has no rows."""
+    part = measured.select(members)
     summary = summarize(part, seed)
     return [] if summary is None else [summary, summarize_texts(None, part.clusters, part.scores.token_nll.shape[1])]
 
 
-def _columns(rows: ParagraphSet, names: Sequence[str], bins: list[str], measured: Measurement) -> dict[str, list[Any]]:
+def _columns(
+    rows: ParagraphSet, names: Sequence[str], bins: list[str], measured: Measurement, holds: list[bool | None]
+) -> dict[str, list[Any]]:
     """Of paragraphs.parquet; index counts rows within a set."""
     seen: Counter[str] = Counter()
     index = []
@@ -239,6 +210,7 @@ def _columns(rows: ParagraphSet, names: Sequence[str], bins: list[str], measured
         "index": index,
         "origin": list(rows.origin),
         "cluster": measured.clusters.tolist(),
+        "holds_forgotten": holds,
         "bin": bins,
         **{m.key: nothing if (values := measured.values(m)) is None else values.tolist() for m in of_rows},
     }

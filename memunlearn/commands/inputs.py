@@ -18,9 +18,10 @@ from memunlearn.errors import UserError, is_out_of_memory
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel
 from memunlearn.one_process import one_process
+from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.own_text import own_of_corpus, own_of_pools
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.splits import Caps, ParagraphSets, split_by_em, split_named, split_pools
+from memunlearn.paragraphs.splits import ParagraphSets, split_by_em, split_named, split_pools
 from memunlearn.scoring.greedy import greedy_continuations
 
 
@@ -128,7 +129,8 @@ def check_fits(loaded: LoadedModel, rows: Any) -> None:
 
 
 def caps_of(cfg: DictConfig) -> Caps:
-    return Caps(cfg.paragraphs.max_forget, cfg.paragraphs.max_bystander, cfg.paragraphs.max_retain)
+    group = cfg.paragraphs
+    return Caps(group.max_forget, group.max_bystander, group.max_retain, group.get("protect", 0))  # a user's own may lack it
 
 
 def forgets_own_text(cfg: DictConfig) -> bool:

@@ -20,13 +20,16 @@ def paragraph_rows(
     name: str,
     outcome: SetOutcome,
     tokenizer: Any | None,
+    *,
     alternatives: Alternatives | None,
     edited: AlternativeOutcome | None,
+    holds_forgotten: Tensor | None,
 ) -> list[dict[str, Any]]:
     """One dict a row of the set; texts (as ids where there is no tokenizer) and what is measured of them for the rows that were
     decoded, else null.
 
-    edited: the alternatives after an edit, whose numbers stand with the forget rows that have one.
+    edited: the alternatives after an edit, whose numbers stand with the forget rows that have one. holds_forgotten: [n] bool of
+    near rows (`near_rows`), None for those of other sets.
     """
     measured = _columns(outcome, edited if name == "forget" else None)
     rows = []
@@ -38,6 +41,7 @@ def paragraph_rows(
                 "trial": None if outcome.trial is None else int(outcome.trial[i]),
                 "origin": outcome.paragraphs.origin[i],
                 "cluster": int(outcome.after.clusters[i]),
+                "holds_forgotten": None if holds_forgotten is None else bool(holds_forgotten[i]),
                 **{column: None if values is None else values[i] for column, values in measured.items()},
                 "prefix": None,
                 "prefix_end": None,

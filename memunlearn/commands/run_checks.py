@@ -6,6 +6,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from memunlearn.commands.call import Call
+from memunlearn.commands.inputs import caps_of
 from memunlearn.commands.search import check_search
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
@@ -14,7 +15,7 @@ from memunlearn.objectives.material import check_objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import protected_rows_a_batch
 from memunlearn.unlearning.optimizers import check_optimizer
-from memunlearn.unlearning.per_paragraph import PerParagraph
+from memunlearn.unlearning.per_paragraph import NOT_PROTECTED, PerParagraph
 
 
 def check_run(cfg: DictConfig, call: Call) -> None:
@@ -44,8 +45,10 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     if not isinstance(cfg.callbacks, DictConfig):
         raise UserError(f"callbacks={cfg.callbacks} must be callbacks by name, as in conf/callbacks/default.yaml")
     # Built once for nothing, so that a setting they refuse does not cost a run.
-    if cfg.paragraphs.get("protected") is not None:
-        protected_rows_a_batch(cfg.batch_size, cfg.paragraphs.protected_share)
+    if cfg.paragraphs.get("protected") is not None or caps_of(cfg).protect:
+        protected_rows_a_batch(cfg.batch_size, cfg.paragraphs.get("protected_share", 0.5))
+        if isinstance(instantiate(cfg.protocol), PerParagraph):
+            raise UserError(NOT_PROTECTED)
     for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
         instantiate(group)
     check_objective(instantiate(cfg.objective))

@@ -22,8 +22,10 @@ from memunlearn.reporting.run_page import REPORT, write_run_page
 from memunlearn.reporting.terminal import print_comparison, print_examples
 from memunlearn.results.curve import METRICS, read_curve
 from memunlearn.results.sentence import side_effect
+from memunlearn.results.tables import SET_ORDER
+from memunlearn.unlearning.near_rows import holds_forgotten, near_parts
 from memunlearn.unlearning.outcome import AlternativeOutcome, Outcome, SetOutcome
-from memunlearn.unlearning.preparation import REPORTED, Preparation
+from memunlearn.unlearning.preparation import Preparation
 
 
 def result_of(
@@ -38,9 +40,9 @@ def result_of(
 ) -> dict[str, Any]:
     """The content of result.json. notes: what a reader must know of what the run is evidence for."""
     seed = config["seed"]
-    before: dict[str, Any] = {name: None for name in REPORTED}
+    before: dict[str, Any] = {name: None for name in SET_ORDER}
     after = dict(before)
-    for name, outcomes in outcome.sets.items():
+    for name, outcomes in {**outcome.sets, **near_parts(outcome.sets)}.items():
         alternatives = outcome.alternatives if name == "forget" else None
         before[name], after[name] = entries_of(outcomes, alternatives, seed)
     result = {
@@ -106,10 +108,18 @@ def write_run(
     The model carries the kept deltas (joint), or none. The numbers do not wait for what is made of them: a page or a
     checkpoint that cannot be written is left to `afterwards`.
     """
+    holds = holds_forgotten(outcome.sets)
     rows = [
         row
         for name, outcomes in outcome.sets.items()
-        for row in paragraph_rows(name, outcomes, loaded.tokenizer, preparation.alternatives, outcome.alternatives)
+        for row in paragraph_rows(
+            name,
+            outcomes,
+            loaded.tokenizer,
+            alternatives=preparation.alternatives,
+            edited=outcome.alternatives,
+            holds_forgotten=holds if name == "near" else None,
+        )
     ]
     write_parquet(directory / "paragraphs.parquet", {key: [row[key] for row in rows] for key in rows[0]})
     write_trajectory(directory, outcome, preparation)

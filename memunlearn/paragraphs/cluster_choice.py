@@ -42,6 +42,15 @@ def hold_out_quarter(rows: np.ndarray, clusters: np.ndarray, generator: np.rando
     return rows[~held_out], rows[held_out]
 
 
+def share_of_clusters(
+    rows: np.ndarray, clusters: np.ndarray, share: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the other clusters, and of this share 0..1 of them (rounded), which a larger share would take too."""
+    order = generator.permutation(np.unique(clusters[rows]))
+    taken = np.isin(clusters[rows], order[: round(share * len(order))])
+    return rows[~taken], rows[taken]
+
+
 def halves_and_quarters(rows: np.ndarray, clusters: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
     """Three groups of whole clusters with about 1/2, 1/4 and 1/4 of the rows; none is empty if there are 3 clusters or more.
 

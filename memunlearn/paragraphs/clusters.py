@@ -9,8 +9,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+SHINGLE = 20  # tokens in a row that two near-duplicates share
 
-def cluster_rows(ids: Tensor, shingle: int = 20) -> Tensor:
+
+def cluster_rows(ids: Tensor, shingle: int = SHINGLE) -> Tensor:
     """Cluster numbers [N] int64 of rows [N, I], numbered from 0 by the smallest row in each.
 
     Rows that share any `shingle` consecutive tokens are in one cluster, and so are rows linked through others. Exact: no
@@ -31,6 +33,17 @@ def cluster_rows(ids: Tensor, shingle: int = 20) -> Tensor:
     _, component = connected_components(graph, directed=False)
     _, first_row, index = np.unique(component, return_index=True, return_inverse=True)
     return torch.from_numpy(np.argsort(np.argsort(first_row))[index].astype(np.int64))
+
+
+def repeats(rows: Tensor, others: Tensor, shingle: int = SHINGLE) -> Tensor:
+    """[N] bool: whether a row of rows [N, C] shares any `shingle` consecutive tokens with any row of others [M, C].
+
+    Rows shorter than a shingle repeat another only if they are identical to it.
+    """
+    if not len(rows) or not len(others):
+        return torch.zeros(len(rows), dtype=torch.bool)
+    windows = _number_windows(torch.cat([rows, others]).numpy(), min(shingle, rows.shape[1]))
+    return torch.from_numpy(np.isin(windows[: len(rows)], windows[len(rows) :]).any(1))
 
 
 def _number_windows(ids: np.ndarray, width: int) -> np.ndarray:

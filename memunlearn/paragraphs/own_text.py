@@ -15,10 +15,11 @@ from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.bins import is_memorized, is_non_memorized
+from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.cluster_choice import number_generator, whole_clusters
 from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
-from memunlearn.paragraphs.splits import Caps, ParagraphSets, forget_rows, sets_around
+from memunlearn.paragraphs.splits import ParagraphSets, forget_rows, sets_around
 
 Continue = Callable[[Tensor], Tensor]
 """What the model says: from prefixes [n, P] to continuations [n, C]."""

@@ -13,14 +13,25 @@ from torch import Tensor, from_numpy
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.bins import is_memorized, is_non_memorized
-from memunlearn.paragraphs.cluster_choice import halves_and_quarters, hold_out_quarter, number_generator, thin, whole_clusters
+from memunlearn.paragraphs.caps import Caps
+from memunlearn.paragraphs.cluster_choice import (
+    halves_and_quarters,
+    hold_out_quarter,
+    number_generator,
+    share_of_clusters,
+    thin,
+    whole_clusters,
+)
 from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 
 SET_NAMES = ("forget", "bystander", "near", "bystander_val", "retain_train", "retain_val", "retain")
+NEAR_FORGOTTEN, NEAR_OTHER = "near_forgotten", "near_other"
+"""The two parts of `near`, reported beside it: rows whose continuation holds forgotten text (20 tokens in a row of a forget
+continuation), which are rightly forgotten too, and the others, where forgetting is damage."""
 PROTECTED = "protected"
 ROLE_NAMES = (*SET_NAMES, PROTECTED)
-"""Protected rows are there only where they were given."""
+"""Protected rows are there only where they were asked for."""
 
 MIDDLE_EM = "neither memorized nor non-memorized"
 OVER_MAX_FORGET = "over paragraphs.max_forget"
@@ -31,27 +42,6 @@ LIKE_PROTECTED = "near-duplicates of protected paragraphs"
 LIKE_OWN = "near-duplicates of the model's own continuations"
 
 
-@dataclass(frozen=True)
-class Caps:
-    """Most rows of forget, of bystander with bystander_val, of retain_train with retain_val and retain. None: no cap.
-
-    Where a pool of memorized rows is split, max_forget=None means half of them.
-    Raises UserError for caps that leave no set.
-    """
-
-    max_forget: int | None = None
-    max_bystander: int | None = None
-    max_retain: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, least in (("max_forget", 1), ("max_bystander", 0), ("max_retain", 3)):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise UserError(
-                    f"paragraphs.{name}={value} is not a number of paragraphs: set {least} or more, or null for all"
-                )
-
-
 @dataclass(frozen=True, kw_only=True)
 class ParagraphSets:
     """Every set, possibly with 0 rows.
@@ -59,7 +49,7 @@ class ParagraphSets:
     clusters: by set name, [n] int64 cluster numbers; one numbering for all sets.
     rows: by set name, [n] int64 positions in the corpus, or in the sets that were given, one after the other
     (memorized, non_memorized; forget, bystander, retain, protected).
-    dropped: rows in no set, by reason. protected: None where none were given.
+    dropped: rows in no set, by reason. protected: None where none were asked for.
     """
 
     forget: ParagraphSet
@@ -119,7 +109,7 @@ def split_named(
 
     Bystanders that share a cluster with a forget row are `near`; a quarter of the other bystanders' clusters is bystander_val.
     Retain rows that share no cluster with any of the others are split into retain_train, retain_val and retain. Protected rows
-    stay as they are: what shares a cluster with one is in no other set.
+    stay as they are: what shares a cluster with one is in no other set. The share `caps.protect` of the bystanders joins them.
     A set that is None has no rows. Raises UserError where a retain set is given and has fewer than 3 clusters of its own, and
     where a protected row shares a cluster with a forget row.
     """
@@ -131,10 +121,10 @@ def split_named(
             f"{wrong} rows of paragraphs.protected are near-duplicates of rows of paragraphs.forget: what is to be forgotten "
             "cannot be kept, take them out of one of the two"
         )
-    kept_bystanders, dropped[OVER_MAX_BYSTANDER] = _capped(apart, clusters, caps.max_bystander, seed)
-    bystanders, bystanders_val = hold_out_quarter(kept_bystanders, clusters, number_generator(seed, "bystander"))
-    positions = {"forget": chosen, "near": near, "bystander": bystanders, "bystander_val": bystanders_val}
-    positions |= {PROTECTED: np.flatnonzero(role == 3)} if protected is not None else {}
+    others, dropped[OVER_MAX_BYSTANDER] = _split_bystanders(apart, clusters, caps, seed)
+    positions = {"forget": chosen, "near": near} | others
+    if protected is not None:
+        positions[PROTECTED] = np.concatenate([np.flatnonzero(role == 3), others.get(PROTECTED, role[:0])])
     retained, dropped[OVER_MAX_RETAIN] = _split_retain(unrelated, clusters, caps, seed) if retain is not None else ({}, 0)
     return _sets(everything, clusters, positions | retained, dropped)
 
@@ -188,8 +178,7 @@ def sets_around(
     pool = np.flatnonzero(memorized)
     others = np.setdiff1d(pool, forget)
     touched = np.isin(clusters[others], clusters[forget])
-    kept_bystanders, over_bystander = _capped(others[~touched], clusters, caps.max_bystander, seed)
-    bystanders, bystanders_val = hold_out_quarter(kept_bystanders, clusters, number_generator(seed, "bystander"))
+    bystanders, over_bystander = _split_bystanders(others[~touched], clusters, caps, seed)
     candidates = np.setdiff1d(np.flatnonzero(non_memorized), forget)
     like_memorized = np.isin(clusters[candidates], clusters[pool])
     like_own = np.isin(clusters[candidates], clusters[forget]) & ~like_memorized
@@ -201,7 +190,7 @@ def sets_around(
         OVER_MAX_BYSTANDER: over_bystander,
         OVER_MAX_RETAIN: over_retain,
     }
-    positions = {"forget": forget, "near": others[touched], "bystander": bystanders, "bystander_val": bystanders_val} | retained
+    positions = {"forget": forget, "near": others[touched]} | bystanders | retained
     return _sets(corpus, clusters, positions, dropped)
 
 
@@ -237,6 +226,24 @@ def _named_roles(
 def _capped(rows: np.ndarray, clusters: np.ndarray, cap: int | None, seed: int) -> tuple[np.ndarray, int]:
     kept = thin(rows, clusters, cap, number_generator(seed, "cap"))
     return kept, len(rows) - len(kept)
+
+
+def _split_bystanders(rows: np.ndarray, clusters: np.ndarray, caps: Caps, seed: int) -> tuple[dict[str, np.ndarray], int]:
+    """By name the rows of bystander, bystander_val and, where a share is asked for, protected; and how many the cap left out.
+
+    What is protected would be in `bystander` without it, so that runs with and without it report rows that can be compared.
+    """
+    kept, over = _capped(rows, clusters, caps.max_bystander, seed)
+    reported, val = hold_out_quarter(kept, clusters, number_generator(seed, "bystander"))
+    if not caps.protect:
+        return {"bystander": reported, "bystander_val": val}, over
+    left, protected = share_of_clusters(reported, clusters, caps.protect, number_generator(seed, "protect"))
+    if not len(protected):
+        raise UserError(
+            f"paragraphs.protect={caps.protect} of {len(np.unique(clusters[reported]))} clusters of bystanders protects none: "
+            "set a larger share, 0, or give more memorized paragraphs that are not to be forgotten"
+        )
+    return {"bystander": left, "bystander_val": val, PROTECTED: protected}, over
 
 
 def _split_retain(rows: np.ndarray, clusters: np.ndarray, caps: Caps, seed: int) -> tuple[dict[str, np.ndarray], int]:

@@ -25,10 +25,13 @@ ADDED: dict[str, dict[str, Any]] = {
 }
 
 # The same for the group `paragraphs`, by the class of its source.
+_PROTECT = {"protect": 0.0, "protected_share": 0.5}
 ADDED_TO_PARAGRAPHS: dict[str, dict[str, Any]] = {
-    "memunlearn.demo.model.DemoSource": {"bos": "auto"},
-    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, "protected_share": 0.5},
-    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto"},
+    "memunlearn.demo.model.DemoSource": {"bos": "auto", **_PROTECT},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_PROTECT},
+    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto", **_PROTECT},
+    "memunlearn.paragraphs.sources.PileSource": _PROTECT,
+    "memunlearn.paragraphs.sources.LMExtractionSource": _PROTECT,
 }
 
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from memunlearn.results.tables import SetStats, change_text, interval_text, is_known, rows_and_clusters, value_text
+from memunlearn.paragraphs.splits import NEAR_FORGOTTEN, NEAR_OTHER
+from memunlearn.results.tables import Sets, SetStats, change_text, interval_text, is_known, rows_and_clusters, value_text
 from memunlearn.scoring.metric import Metric
 from memunlearn.scoring.metrics import ALTERNATIVE_EM, EM, KL, LONGEST_COMMON_RUN, LONGEST_RUN
 from memunlearn.words import plural
@@ -58,7 +59,20 @@ def side_effect(result: Mapping[str, Any]) -> str:
     measured = [name for name in ("bystander", "near") if is_known(EM, before.get(name)) and is_known(EM, after.get(name))]
     if not measured:
         return "not measured, there are no bystanders"
-    return ", ".join(f"{name} EM {value_text(EM, before[name])} -> {value_text(EM, after[name])} tokens" for name in measured)
+    said = {name: f"{name} EM {value_text(EM, before[name])} -> {value_text(EM, after[name])} tokens" for name in measured}
+    if "near" in said:
+        said["near"] += _near_parts(before, after)
+    return ", ".join(said.values())
+
+
+def _near_parts(before: Sets, after: Sets) -> str:
+    """What near rows that hold forgotten text have lost, rightly, and what the others have; "" where a run does not say."""
+    parts = []
+    for name, what in ((NEAR_FORGOTTEN, "holding forgotten text"), (NEAR_OTHER, "not holding it")):
+        was, now = before.get(name), after.get(name)
+        if is_known(EM, was) and is_known(EM, now):
+            parts.append(f"{rows_and_clusters(now, was)[0]} {what}: {value_text(EM, was)} -> {value_text(EM, now)}")
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _how(result: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from memunlearn.paragraphs.splits import NEAR_FORGOTTEN, NEAR_OTHER
 from memunlearn.scoring.metric import Metric
 from memunlearn.words import counted, fixed, plural, signed, to
 
@@ -16,7 +17,7 @@ SetStats = Mapping[str, Any]
 Sets = Mapping[str, SetStats | None]
 
 MISSING = "-"
-SET_ORDER = ("forget", "bystander", "near", "retain")
+SET_ORDER = ("forget", "bystander", "near", NEAR_FORGOTTEN, NEAR_OTHER, "retain")
 
 
 def value_text(metric: Metric, stats: SetStats | None) -> str:
@@ -43,8 +44,13 @@ def is_known(metric: Metric, *stats: SetStats | None) -> bool:
 
 
 def set_names(*results: Sets) -> list[str]:
-    """Every set that is named anywhere, empty ones included: the four that are always reported, then the others."""
+    """Every set that is named anywhere, empty ones included: those that are always reported, then the others.
+
+    The parts of `near` are left out where it is empty itself.
+    """
     named = list(dict.fromkeys(name for sets in results for name in sets))
+    if not any(sets.get("near") for sets in results):
+        named = [name for name in named if name not in (NEAR_FORGOTTEN, NEAR_OTHER)]
     return [name for name in SET_ORDER if name in named] + [name for name in named if name not in SET_ORDER]
 
 

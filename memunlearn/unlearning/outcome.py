@@ -51,6 +51,19 @@ class Said:
             joined([said.values_after for _, said in parts]),
         )
 
+    def select(self, rows: Tensor) -> Said | None:
+        """Of these rows [k] of the outcome, in increasing order, numbered anew; None if none of them was decoded."""
+        kept = torch.isin(self.rows, rows).nonzero().flatten()
+        if not len(kept):
+            return None
+        return Said(
+            torch.searchsorted(rows, self.rows[kept]),
+            self.before[kept],
+            self.after[kept],
+            {key: values[kept] for key, values in self.values_before.items()},
+            {key: values[kept] for key, values in self.values_after.items()},
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SetOutcome:
@@ -66,6 +79,17 @@ class SetOutcome:
     after: Measurement
     said: Said | None = None
     trial: Tensor | None = None
+
+    def select(self, rows: Tensor) -> SetOutcome:
+        """Of these rows [k], positions in increasing order."""
+        return SetOutcome(
+            paragraphs=self.paragraphs.select(rows),
+            index=self.index[rows],
+            before=self.before.select(rows),
+            after=self.after.select(rows),
+            said=None if self.said is None else self.said.select(rows),
+            trial=None if self.trial is None else self.trial[rows],
+        )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,11 @@ from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.outcome import Outcome, pool_trials
 from memunlearn.unlearning.trials import TrialRunner, pool_alternatives
 
+NOT_PROTECTED = (
+    "protocol=per_paragraph keeps the retain rows of each trial and no others: leave out paragraphs.protected and "
+    "paragraphs.protect, or use protocol=joint"
+)
+
 
 @dataclass(frozen=True)
 class PerParagraph:
@@ -44,10 +49,7 @@ class PerParagraph:
         if given.stop is not None:
             raise UserError(f"protocol=per_paragraph takes {self.steps} steps a trial and no stop rule: add stop=none")
         if "protected" in preparation.baselines:
-            raise UserError(
-                "protocol=per_paragraph keeps the retain rows of each trial and no others: leave out paragraphs.protected, "
-                "or use protocol=joint"
-            )
+            raise UserError(NOT_PROTECTED)
         if given.resume_from is not None:
             raise UserError("a per_paragraph run cannot be resumed: start it anew, in another folder")
         for what, needed, there in (

@@ -24,6 +24,7 @@ from memunlearn.scoring.hidden_states import block_after, hidden_states
 from memunlearn.scoring.score import ParagraphScores, score
 
 REPORTED = ("forget", "bystander", "near", "retain")
+"""Measured before and after a run. Results also tell the two parts of `near` apart."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-SETS = ("forget", "bystander", "near", "retain")
+from memunlearn.results.tables import SET_ORDER
 
 
 def judge(patch, *overrides, directory):
@@ -21,7 +21,7 @@ def sets_of(directory):
 def assert_same(sets, after):
     """Every number of every reported set, intervals too, but of what the run alone has decoded. The notes on intervals say
     that as well, so of them only that they are there is compared."""
-    for name in SETS:
+    for name in SET_ORDER:
         stats, told = sets[name], after[name]
         assert (stats is None) == (told is None), name
         for key, value in (told or {}).items():

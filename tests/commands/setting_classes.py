@@ -92,6 +92,7 @@ LOCALIZE = {
     "paragraphs.max_forget": Unkeyed(2, NOT_SPLIT),
     "paragraphs.max_bystander": Unkeyed(2, NOT_SPLIT),
     "paragraphs.max_retain": Unkeyed(5, NOT_SPLIT),
+    "paragraphs.protect": Unkeyed(0.5, NOT_SPLIT),
     "paragraphs.forget_text": Unkeyed("own", NOT_SPLIT),
 }
 
@@ -107,6 +108,7 @@ EVALUATE = {
     "paragraphs.max_forget": Unkeyed(2, "decides which set a row is shown in: all rows are scored, whatever their set"),
     "paragraphs.max_bystander": Unkeyed(2, "likewise"),
     "paragraphs.max_retain": Unkeyed(5, "likewise"),
+    "paragraphs.protect": Unkeyed(0.5, "likewise"),
     "paragraphs.forget_text": ByContent("refused by evaluate.py"),
 }
 
@@ -122,6 +124,7 @@ TRAIN = {
     "paragraphs.max_forget": Keyed(2),
     "paragraphs.max_bystander": Keyed(2),
     "paragraphs.max_retain": Keyed(5),
+    "paragraphs.protect": Keyed(1.0),
     "paragraphs.forget_text": Keyed("own"),
     "objective.forget_weight": Unkeyed(0.7, TRAINING),
     "objective.retain_weight": Unkeyed(0.7, TRAINING),

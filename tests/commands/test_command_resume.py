@@ -85,6 +85,15 @@ def test_a_killed_process_is_resumed_to_the_bit(tmp_path, undisturbed):
     assert ended.result["config"]["resume"] is True and ended.result["steps"] == 8
 
 
+def test_a_run_with_protected_bystanders_is_resumed_to_the_bit(interrupted, finished_run):
+    whole = finished_run("protected undisturbed", *LONGER, "paragraphs.protect=0.5")
+    folder = interrupted(3, "paragraphs.protect=0.5")
+    assert resume(folder).code == 0
+    same_end(folder, whole)
+    result = command_runs.read_result(folder)
+    assert result["config"]["paragraphs"]["protect"] == 0.5 and result["before"]["bystander"]["n"] == 1
+
+
 # In the middle of an epoch, at its end, long after the last checkpoint, at the last step.
 @pytest.mark.parametrize("step", [3, 4, 8])
 def test_an_interrupted_run_is_resumed_to_the_bit(interrupted, undisturbed, step):

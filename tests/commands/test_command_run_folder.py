@@ -14,7 +14,7 @@ import torch
 
 from memunlearn.demo.model import WHAT_IT_IS
 
-SETS = ("forget", "bystander", "near", "retain")
+SETS = ("forget", "bystander", "near", "near_forgotten", "near_other", "retain")
 MEANS = ("em", "memorized", "non_memorized", "longest_run", "longest_common_run", "nll", "kl", "self_em")
 COLUMNS = "set index cluster em_before em_after longest_run_before longest_run_after nll_before nll_after kl self_em".split()
 
@@ -47,7 +47,8 @@ def test_result_json_has_every_key(gradient_run):
     assert filled >= {"forget", "bystander", "retain"}
     for _, name, stats in reported(result):
         assert {"n", "clusters", "em_p95", *MEANS} <= stats.keys(), name
-    assert result["before"]["near"] is None and result["after"]["near"] is None
+    for name in ("near", "near_forgotten", "near_other"):
+        assert result["before"][name] is None and result["after"][name] is None
 
 
 def test_every_mean_lies_in_its_interval_or_it_is_said_why_it_has_none(gradient_run):
@@ -85,7 +86,7 @@ def test_the_run_did_something(gradient_run):
 
 def test_the_paragraph_table_agrees_with_the_result(gradient_run):
     result, rows = command_runs.read_result(gradient_run), command_runs.read_rows(gradient_run)
-    assert set(COLUMNS) <= rows[0].keys()
+    assert {*COLUMNS, "holds_forgotten"} <= rows[0].keys()
     for when, name, stats in reported(result):
         members = [row for row in rows if row["set"] == name]
         assert [row["index"] for row in members] == list(range(stats["n"]))

@@ -64,7 +64,9 @@ def settings():
         for script, overrides in VARIANTS:
             names |= set(_names(compose(script, overrides, return_hydra_config=True)))
     GlobalHydra.instance().clear()
-    return names | {f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "protected_share")}
+    return names | {
+        f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "protected_share", "protect")
+    }
 
 
 def _names(node, prefix=""):

@@ -6,7 +6,8 @@ import tiny_demo
 import torch
 
 from memunlearn.demo.model import Demo, DemoModelSource, DemoSource
-from memunlearn.paragraphs.splits import Caps, split_by_em
+from memunlearn.paragraphs.caps import Caps
+from memunlearn.paragraphs.splits import split_by_em
 from memunlearn.scoring.score import score
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from memunlearn.paragraphs.cluster_choice import halves_and_quarters, hold_out_quarter, number_generator, whole_clusters
+from memunlearn.paragraphs.cluster_choice import (
+    halves_and_quarters,
+    hold_out_quarter,
+    number_generator,
+    share_of_clusters,
+    whole_clusters,
+)
 
 SHARES = np.array([0.5, 0.25, 0.25])
 
@@ -78,3 +84,23 @@ def test_what_fits_nowhere_goes_where_most_is_lacking():
         groups = halves_and_quarters(rows, np.repeat(np.arange(len(sizes)), sizes), np.random.default_rng(seed))
         lengths = np.array([len(group) for group in groups])
         assert lengths.min() > 0 and (lengths - SHARES * len(rows)).max() <= max(sizes) / 2, (seed, sizes)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 24, [9, 4, 3, 1, 1, 1, 1], [5], []])
+def test_a_share_of_the_clusters_is_taken_whole_and_a_larger_share_takes_them_too(sizes):
+    rows, clusters, _ = rows_of(sizes)
+    before: set[int] = set()
+    for share in (0.0, 0.25, 0.5, 0.9, 1.0):
+        left, taken = share_of_clusters(rows, clusters, share, number_generator(7, "protect"))
+        assert sorted([*left, *taken]) == rows.tolist()
+        homes = set(clusters[left].tolist()), set(clusters[taken].tolist())
+        assert not homes[0] & homes[1] and len(homes[1]) == round(share * len(sizes))
+        assert before <= homes[1]
+        before = homes[1]
+    assert not len(left)
+
+
+def test_which_clusters_a_share_takes_depends_on_the_seed():
+    rows, clusters, _ = rows_of([3] * 20)
+    drawn = {tuple(share_of_clusters(rows, clusters, 0.5, number_generator(seed, "protect"))[1]) for seed in range(5)}
+    assert len(drawn) == 5

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memunlearn.paragraphs.clusters import cluster_rows, cluster_shares
+from memunlearn.paragraphs.clusters import SHINGLE, cluster_rows, cluster_shares, repeats
+from memunlearn.scoring.runs import longest_common_run
 
 
 def naive_clusters(ids: torch.Tensor, shingle: int) -> list[int]:
@@ -79,3 +80,28 @@ def test_every_cluster_of_a_set_weighs_once():
     assert cluster_shares(clusters).tolist() == pytest.approx([1 / 3] * 3 + [1 / 2] * 2 + [1])
     assert cluster_shares(clusters, sets).tolist() == pytest.approx([1 / 2, 1 / 2, 1, 1 / 2, 1 / 2, 1])
     assert len(cluster_shares([])) == 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_row_repeats_another_where_their_longest_common_run_is_a_shingle(data):
+    width, shingle = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 13))
+    tokens = st.lists(st.sampled_from([0, 7, 50256]), min_size=width, max_size=width)
+    rows, others = (torch.tensor(data.draw(st.lists(tokens, min_size=1, max_size=6))) for _ in range(2))
+    found = repeats(rows, others, shingle)
+    assert found.dtype == torch.bool
+    runs = [max(int(longest_common_run(row[None], other[None])) for other in others) for row in rows]
+    assert found.tolist() == [run >= min(shingle, width) for run in runs]
+
+
+@pytest.mark.parametrize(("shared", "repeated"), [(SHINGLE, True), (SHINGLE - 1, False)])
+def test_twenty_tokens_in_a_row_at_any_place_are_a_repetition(shared, repeated):
+    text = torch.arange(1000, 1050)
+    other = torch.arange(2000, 2050)
+    other[3 : 3 + shared] = text[30 - shared // 2 : 30 - shared // 2 + shared]
+    assert repeats(other[None], torch.stack([torch.arange(50), text])).tolist() == [repeated]
+
+
+def test_nothing_is_repeated_where_there_is_nothing():
+    rows = torch.arange(60).reshape(3, 20)
+    assert repeats(rows, rows[:0]).tolist() == [False] * 3 and repeats(rows[:0], rows).tolist() == []

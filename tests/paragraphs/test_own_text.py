@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from memunlearn.errors import UserError
+from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.own_text import own_of_corpus, own_of_pools
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.paragraphs.splits import LIKE_MEMORIZED, LIKE_OWN, MIDDLE_EM, SET_NAMES, Caps, split_by_em
+from memunlearn.paragraphs.splits import LIKE_MEMORIZED, LIKE_OWN, MIDDLE_EM, SET_NAMES, split_by_em
 
 P, C = 20, 20
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memunlearn.errors import UserError
+from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.splits import (
     LIKE_MEMORIZED,
@@ -16,7 +18,6 @@ from memunlearn.paragraphs.splits import (
     OVER_MAX_FORGET,
     ROLE_NAMES,
     SET_NAMES,
-    Caps,
     describe,
     sets_as_given,
     split_by_em,
@@ -217,6 +218,55 @@ def test_caps_do_not_move_other_sets():
     more = split_pools(memorized, non_memorized, 0, Caps(max_forget=8))
     assert set(few.rows["forget"].tolist()) < set(more.rows["forget"].tolist())
     assert torch.equal(few.rows["retain"], more.rows["retain"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data(), caps, st.integers(0, 99), st.sampled_from([0.2, 0.5, 0.75, 1.0]))
+def test_protected_rows_are_bystanders_that_would_be_reported_and_no_other_set_changes(data, caps, seed, protect):
+    memorized = data.draw(st.lists(st.integers(0, 20), min_size=1, max_size=30))
+    corpus = paragraphs(memorized + [50, 51, 52, 52, 53])
+    em = torch.tensor([C] * len(memorized) + [0] * 5)
+    given_caps = replace(caps, protect=protect)
+    without = split_by_em(corpus, em, seed, caps)
+    assert without.protected is None
+    clusters = without.clusters["bystander"].unique()
+    if not round(protect * len(clusters)):
+        with pytest.raises(UserError, match=f"paragraphs.protect={protect} of {len(clusters)} clusters of bystanders"):
+            split_by_em(corpus, em, seed, given_caps)
+        return
+    sets = split_by_em(corpus, em, seed, given_caps)
+    for name in SET_NAMES:
+        assert name == "bystander" or torch.equal(sets.rows[name], without.rows[name]), name
+    reported, protected = sets.rows["bystander"].tolist(), sets.rows["protected"].tolist()
+    assert sorted(reported + protected) == without.rows["bystander"].tolist() and not set(reported) & set(protected)
+    assert len(sets.clusters["protected"].unique()) == round(protect * len(clusters))
+    others = [cluster for name in SET_NAMES for cluster in sets.clusters[name].tolist()]
+    assert not set(others) & set(sets.clusters["protected"].tolist())
+    assert sets.dropped == without.dropped and tuple(sets.by_name()) == ROLE_NAMES
+
+
+def test_every_kind_of_split_protects():
+    memorized, retain = paragraphs(list(range(16)), "m"), paragraphs(list(range(50, 60)), "r")
+    half = Caps(protect=0.5)
+    pools = split_pools(memorized, retain, 3, half)
+    whole = split_pools(memorized, retain, 3, NO_CAPS)
+    assert sorted([*pools.protected.origin, *pools.bystander.origin]) == sorted(whole.bystander.origin)
+    assert len(pools.protected) == len(pools.bystander) == 3 and len(pools.bystander_val) == 2
+    forget, bystander = memorized.select(range(4)), memorized.select(range(4, 16))
+    named = split_named(forget, bystander, retain, 3, half)
+    assert (len(named.bystander), len(named.protected), len(named.bystander_val)) == (5, 4, 3)
+    # Rows of a file and a share of the bystanders are protected together.
+    given_too = paragraphs([70, 71, 4], "p")
+    both = split_named(forget, bystander, retain, 3, half, protected=given_too)
+    assert set(given_too.origin) < set(both.protected.origin) and both.dropped == {LIKE_PROTECTED: 1}
+    assert len(both.protected) == 3 + 4 and len(both.bystander) == 5 and len(both.bystander_val) == 2
+    assert all(origin.startswith("m:") for origin in set(both.protected.origin) - set(given_too.origin))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.01, True, "half"])
+def test_what_is_no_share_of_the_bystanders(share):
+    with pytest.raises(UserError, match=f"paragraphs.protect={share} is not a share"):
+        Caps(protect=share)
 
 
 @pytest.mark.parametrize("setting", [{"max_forget": 0}, {"max_bystander": -1}, {"max_retain": 2}])

@@ -38,6 +38,20 @@ def test_comparison_says_before_after_and_change_in_80_columns(console):
     assert "alternative" not in printed(console)
 
 
+def test_near_rows_are_shown_in_their_two_parts_in_80_columns(console):
+    result = fake_results.result()
+    empty = {"near_forgotten": None, "near_other": None}
+    print_comparison(result["before"] | empty, result["after"] | empty, console)
+    assert "near_" not in printed(console)
+    parts = {"near": fake_results.set_stats(5, 4, 50.0, 0.09, 0.0), "near_forgotten": None}
+    parts["near_other"] = fake_results.set_stats(12422, 12001, 0.0, 25.123, 18.5)
+    print_comparison(result["before"] | parts, result["after"] | parts, console)
+    lines = printed(console).splitlines()
+    assert max(map(len, lines)) <= 80 and "…" not in printed(console)
+    assert ["near_forgotten", "empty"] in [line.split() for line in lines]
+    assert any(line.startswith("near_other") for line in lines)
+
+
 def test_a_mean_over_the_decoded_rows_is_not_given_as_the_sets(console):
     result = fake_results.result()
     print_comparison(result["before"], result["after"], console)

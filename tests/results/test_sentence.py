@@ -24,6 +24,20 @@ def test_what_other_memorized_text_lost_comes_before_what_was_reached():
     assert side_effect(result) in lost
 
 
+def test_near_rows_that_hold_forgotten_text_are_told_from_those_that_do_not():
+    result = fake_results.result()
+    numbers = {"near": (30.25, 5), "near_forgotten": (2.5, 2), "near_other": (48.75, 3)}
+    before = {name: fake_results.set_stats(n, 2, 50.0, 0.1, 0.0) for name, (_, n) in numbers.items()}
+    after = {name: fake_results.set_stats(n, 2, em, 0.9, 0.5) for name, (em, n) in numbers.items()}
+    result["before"], result["after"] = {**result["before"], **before}, {**result["after"], **after}
+    assert side_effect(result) == (
+        "bystander EM 50.0 -> 48.8 tokens, near EM 50.0 -> 30.2 tokens (2 rows holding forgotten text: 50.0 -> 2.5; 3 rows not "
+        "holding it: 50.0 -> 48.8)"
+    )
+    result["before"]["near_forgotten"] = result["after"]["near_forgotten"] = None
+    assert side_effect(result).endswith("near EM 50.0 -> 30.2 tokens (3 rows not holding it: 50.0 -> 48.8)")
+
+
 def test_without_bystanders_nothing_is_claimed_of_them():
     result = fake_results.result()
     result["before"] = {**result["before"], "bystander": None}

@@ -70,3 +70,10 @@ def test_a_mean_over_some_of_the_rows_says_so():
     assert in_part(LONGEST_COMMON_RUN, None, part) == "200 of 1,280 rows" and in_part(EM, part) == ""
     assert in_part(LONGEST_COMMON_RUN, fake_results.set_stats(64, 61, 2.0, 3.0, 0.0)) == ""
     assert in_part(LONGEST_COMMON_RUN, {**part, "longest_common_run": None}) == ""
+
+
+def test_the_parts_of_near_are_shown_where_there_are_near_rows():
+    parts = {"near_forgotten": None, "near_other": STATS}
+    before = {"forget": STATS, "bystander": None, "near": STATS, **parts, "retain": None}
+    assert set_names(before, before) == ["forget", "bystander", "near", "near_forgotten", "near_other", "retain"]
+    assert set_names({**before, "near": None, "near_other": None}) == ["forget", "bystander", "near", "retain"]

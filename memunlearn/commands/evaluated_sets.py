@@ -1,0 +1,76 @@
+"""Which set evaluate.py shows a row in: the one that train.py would put it in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memunlearn.errors import UserError
+from memunlearn.paragraphs.caps import Caps
+from memunlearn.paragraphs.clusters import repeats
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.roles import UNKNOWN
+from memunlearn.paragraphs.sources import LoadedParagraphs
+from memunlearn.paragraphs.splits import (
+    NEAR_FORGOTTEN,
+    NEAR_OTHER,
+    ROLE_NAMES,
+    sets_as_given,
+    split_by_em,
+    split_named,
+    split_pools,
+)
+from memunlearn.results.tables import SET_ORDER
+
+
+def set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, seed: int, caps: Caps) -> list[str]:
+    """For each row the name of its set, or "none"."""
+    try:
+        if paragraphs.memorized is not None and paragraphs.non_memorized is not None:
+            # Positions in the split are those of the two pools one after the other; here they are found again by origin.
+            sets = split_pools(paragraphs.memorized, paragraphs.non_memorized, seed, caps)
+            of_origin = {origin: name for name, members in sets.by_name().items() for origin in members.origin}
+            return [of_origin.get(origin, "none") for origin in rows.origin]
+        if paragraphs.corpus is not None:
+            sets = split_by_em(paragraphs.corpus, em, seed, caps)
+        else:
+            named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
+            sets = split_named(*named, seed, caps, protected=paragraphs.protected)
+    except UserError as error:
+        # Evaluating needs no forget set and no retain sets; training does.
+        print(f"not split as for training: {error}")
+        if paragraphs.corpus is not None or paragraphs.bins:
+            return ["none"] * len(rows)
+        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain, paragraphs.protected)
+    names = ["none"] * len(rows)
+    for name, positions in sets.rows.items():
+        for position in positions.tolist():
+            names[position] = name
+    return names
+
+
+def holds_forgotten(rows: ParagraphSet, names: Sequence[str], all_forget: bool) -> list[bool | None]:
+    """For each near row whether its continuation holds text of a forget row's continuation (`repeats`); None for other rows.
+
+    all_forget: whether every forget row is here. Where one is lacking, None for near rows too that hold nothing of those here.
+    """
+    said = rows.continuations
+    near, forget = (_are(names, name).nonzero().flatten() for name in ("near", "forget"))
+    holds: list[bool | None] = [None] * len(rows)
+    for row, repeated in zip(near.tolist(), repeats(said[near], said[forget]).tolist(), strict=True):
+        holds[row] = True if repeated else (False if all_forget else None)
+    return holds
+
+
+def members_of(names: Sequence[str], holds: Sequence[bool | None]) -> dict[str, Tensor]:
+    """[N] bool by set: those that are always reported, the parts of near among them, and others where they have rows."""
+    others = [name for name in (*ROLE_NAMES, "none", UNKNOWN) if name not in SET_ORDER and name in names]
+    parts = {NEAR_FORGOTTEN: True, NEAR_OTHER: False}
+    return {name: _are(holds, parts[name]) if name in parts else _are(names, name) for name in (*SET_ORDER, *others)}
+
+
+def _are(values: Sequence[Any], value: Any) -> Tensor:
+    return torch.tensor([one == value for one in values], dtype=torch.bool)
