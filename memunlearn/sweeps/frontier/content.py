@@ -80,12 +80,9 @@ def _tables(plan: Plan, of_round: dict[str, list[Summary]], length: float) -> li
     found = []
     for name in reversed(ROUNDS):
         if of_round[name]:
-            how = (
-                f"Seeds {_seeds(of_round[name])}. Bold: the best of its method."
-                if name == TUNING
-                else f"Seeds {_seeds(of_round[name])}."
-            )
-            found.append(matched_table(TITLES[name], how, plan, of_round[name], length))
+            bold = "" if name == CONFIRMATION else " Bold: the best of its method in this table."
+            how = f"Seeds {_seeds(of_round[name])}.{bold}"
+            found.append(matched_table(TITLES[name], how, plan, of_round[name], length=length, mark_best=bool(bold)))
         if name == CONFIRMATION and of_round[name]:
             how = "The kept state of each run, on sets that nothing was chosen by."
             found.append(reported_table(REPORTED, how, of_round[name]))

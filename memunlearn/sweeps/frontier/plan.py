@@ -30,8 +30,9 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """`undial, forget_weight=0.3, all`."""
-        return ", ".join(filter(None, (self.method, self.strength, self.mask)))
+        """`undial (forget_weight=0.3, all)`."""
+        of = ", ".join(filter(None, (self.strength, self.mask)))
+        return f"{self.method} ({of})" if of else self.method
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,9 @@ class Table:
     marked: tuple[int, ...] = ()
 
 
-def matched_table(title: str, how: str, plan: Plan, summaries: Sequence[Summary], length: float) -> Table:
+def matched_table(title: str, how: str, plan: Plan, summaries: Sequence[Summary], *, length: float, mark_best: bool) -> Table:
     """Every candidate at matched forgetting and at matched disruption, the largest hypervolume first; those of which no job
-    has ended last. The best of each method is marked."""
+    has ended last. mark_best: mark the best of each method."""
     order = ranked(summaries)
     order += [summary for summary in summaries if summary not in order]
     best = [summary.candidate for summary in best_of_methods(summaries)]
@@ -52,7 +52,7 @@ def matched_table(title: str, how: str, plan: Plan, summaries: Sequence[Summary]
         how=how,
         header=tuple(header),
         rows=tuple((summary.candidate.label, _row(summary, length)) for summary in order),
-        marked=tuple(place for place, summary in enumerate(order) if summary.candidate in best),
+        marked=tuple(place for place, summary in enumerate(order) if mark_best and summary.candidate in best),
     )
 
 
