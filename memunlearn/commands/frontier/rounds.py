@@ -56,9 +56,7 @@ def references(settings: FrontierSettings) -> list[Candidate]:
 
 
 def number_of_jobs(settings: FrontierSettings) -> dict[str, int]:
-    """By round, if no method fails altogether."""
-    if settings.best_of is not None:
-        return {CONFIRMATION: (settings.best_confirmed + len(settings.references)) * len(settings.confirmation_seeds)}
+    """By round, where methods are tuned, if none of them fails altogether."""
     methods = method_overrides(settings)
     masked = min(settings.best_with_masks, sum(method not in settings.own_weights for method in methods))
     confirmed = min(settings.best_confirmed, len(methods)) + len(settings.references)

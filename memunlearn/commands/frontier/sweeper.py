@@ -57,7 +57,18 @@ class FrontierSweeper(Sweeper):
         settings = checked(self.given)
         self.arguments = self._checked(arguments)
         self.launched = 0
-        self.left = number_of_jobs(settings)
+        found: list[Summary] = []
+        if settings.best_of is None:
+            first, seeds = self._tuned(settings), settings.tuning_seeds
+            self.left = number_of_jobs(settings)
+        else:
+            found = self._found_elsewhere(settings)
+            first, seeds = [*_best(found, settings.best_confirmed), *references(settings)], settings.confirmation_seeds
+            self.left = {CONFIRMATION: len(first) * len(seeds)}
+        self._check_later(settings, first)
+        print(f"frontier: {self._jobs_in_words()}", flush=True)
+        if settings.dry_run:
+            return self._show(first, seeds)
         self.plan = Plan(
             jobs=(),
             later=self.left,
@@ -65,23 +76,14 @@ class FrontierSweeper(Sweeper):
             disruptions=settings.disruptions,
             references=tuple(settings.references),
         )
-        if settings.best_of is not None:
-            first, found = [], self._found_elsewhere(settings)
-        else:
-            first, found = self._tuned(settings), []
-        self._check_later(settings, first)
-        print(f"frontier: {self._jobs_in_words()}", flush=True)
-        if settings.dry_run:
-            return self._show(first, settings)
         self.sweep_dir.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, self.sweep_dir / "multirun.yaml")
         if settings.best_of is None:
             found = self._round(TUNING, first, settings.tuning_seeds)
             masked = [one for one in found if one.candidate.method not in settings.own_weights]
             best = _best(masked, settings.best_with_masks)
             found = [*found, *self._round(MASKS, with_masks(settings, best), settings.tuning_seeds)]
-        confirmed = _best(found, settings.best_confirmed)
-        self._round(CONFIRMATION, [*confirmed, *references(settings)], settings.confirmation_seeds)
+            first = [*_best(found, settings.best_confirmed), *references(settings)]
+        self._round(CONFIRMATION, first, settings.confirmation_seeds)
         for path in write_summary(self.sweep_dir):
             print(f"wrote {path}")
 
@@ -140,10 +142,10 @@ class FrontierSweeper(Sweeper):
         rounds = [f"{counted(self.left[name], 'job')} of {name}" for name in ROUNDS if name in self.left]
         return f"{', then '.join(rounds)}; {counted(sum(self.left.values()), 'job')} in all"
 
-    def _show(self, candidates: Sequence[Candidate], settings: FrontierSettings) -> None:
+    def _show(self, candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
         """The jobs of the first round; the folder that was made for the sweep goes, if it is empty."""
         for candidate in candidates:
-            for seed in settings.tuning_seeds:
+            for seed in seeds:
                 print(f"  {' '.join(candidate.overrides)} seed={seed}")
         print("dry run: nothing was done; without hydra.sweeper.dry_run=true these jobs run")
         with contextlib.suppress(OSError):
@@ -178,6 +180,8 @@ class FrontierSweeper(Sweeper):
         return summaries(self.plan, self._read(jobs))
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> None:
+        # As Hydra's own sweeper does; passwords in it are hidden when the first job starts.
+        OmegaConf.save(self.config, self.sweep_dir / "multirun.yaml")
         self.launcher.launch(jobs, initial_job_idx=self.launched)
         self.launched += len(jobs)
 

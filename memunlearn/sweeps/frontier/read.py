@@ -12,7 +12,7 @@ from memunlearn.results.shape import check_result
 from memunlearn.sweeps.frontier.plan import PlannedJob
 from memunlearn.sweeps.run_files import read_checks, read_mapping
 
-NO_CHECKS = "it has no checks: it is read once, at its end, on the reported sets"
+NO_CHECKS = "it has no checks of forget, retain_val and bystander_val: it is read once, at its end, on the reported sets"
 COLUMNS = ("check/forget_em", "check/forget_longest_run", "check/retain_val_kl", "check/bystander_val_em")
 
 
@@ -73,7 +73,8 @@ def read_job(sweep: Path, job: PlannedJob) -> JobReading:
             has_report=False,
         )
     length = ((result.get("config") or {}).get("paragraphs") or {}).get("continuation_length")
-    points = points_of(result, read_checks(folder / "metrics.csv", problems))
+    curve = folder / "metrics.csv"
+    points = points_of(result, read_checks(curve, problems) if curve.is_file() else ())
     if not points:
         points = _ends(result)
         problems.append(NO_CHECKS if points else "it measured no longest run, KL or bystander EM")

@@ -132,6 +132,7 @@ def test_the_best_of_a_finished_frontier_are_run_elsewhere(tmp_path, finished):
         *(("Unlearn", 0.05, "AllWeights", None, seed) for seed in (2, 3)),
         *(("Unlearn", 0.1, "TopAttribution", 0.05, seed) for seed in (2, 3)),
     ]
+    assert "frontier: 6 jobs of confirmation; 6 jobs in all" in ended.out
     assert "tuning budget" not in (tmp_path / "new" / "frontier.md").read_text()
 
 

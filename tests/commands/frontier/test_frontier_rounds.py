@@ -57,7 +57,6 @@ def test_of_overrides_for_one_key_the_last_counts():
         ({}, {"tuning": 2 * 3 * 2, "masks": 2 * 2 * 2, "confirmation": (2 + 1) * 10}),
         ({"own_weights": ["a"]}, {"tuning": 12, "masks": 4, "confirmation": 30}),
         ({"only": ["a"], "best_with_masks": 1}, {"tuning": 6, "masks": 4, "confirmation": 20}),
-        ({"best_of": "somewhere"}, {"confirmation": (3 + 1) * 10}),
     ],
     ids=str,
 )
@@ -65,5 +64,4 @@ def test_the_number_of_jobs_is_told_before(given, counts):
     one = settings(masks=MASKS, references={"default": []}, **given)
     assert number_of_jobs(one) == counts
     weights = dict.fromkeys(method_overrides(one), 0.1)
-    if "tuning" in counts:
-        assert len(tuned(one, weights)) * len(one.tuning_seeds) == counts["tuning"]
+    assert len(tuned(one, weights)) * len(one.tuning_seeds) == counts["tuning"]

@@ -27,9 +27,12 @@ def test_a_finished_job_s_checks_from_the_base_model_on(tmp_path):
 
 def test_a_job_without_checks_is_read_at_its_end_and_says_so(tmp_path):
     found = read(tmp_path, steps=0, after=fake_frontiers.sets(3.0, 5.0, 0.07, 12.0))
-    (tmp_path / "0" / "metrics.csv").write_text("")
-    found = read_job(tmp_path, JOB)
-    assert found.points == (Point(0, C, C, 0.0, C), Point(0, 3.0, 5.0, 0.07, 12.0)) and found.remarks == (NO_CHECKS,)
+    ends = (Point(0, C, C, 0.0, C), Point(0, 3.0, 5.0, 0.07, 12.0))
+    curve = tmp_path / "0" / "metrics.csv"
+    for write in (lambda: curve.write_text("step,train/loss\n0,1.5\n"), curve.unlink):  # without a stop rule; without steps
+        write()
+        found = read_job(tmp_path, JOB)
+        assert found.points == ends and found.remarks == (NO_CHECKS,)
 
 
 def test_what_was_not_measured_makes_no_point(tmp_path):
