@@ -84,3 +84,11 @@ def listed(parts: Sequence[str]) -> str:
 def capital(text: str) -> str:
     """The same with a large first letter."""
     return text[0].upper() + text[1:]
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `2 h 10 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -4,7 +4,20 @@ import math
 
 import pytest
 
-from memunlearn.words import counted, fixed, number, p_value, p_value_alone, plural, rows, signed, signed_to, to, with_interval
+from memunlearn.words import (
+    counted,
+    duration,
+    fixed,
+    number,
+    p_value,
+    p_value_alone,
+    plural,
+    rows,
+    signed,
+    signed_to,
+    to,
+    with_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +90,11 @@ def test_tables_and_sentences_agree_on_a_p_value():
 
 def test_digits_of_an_interval_do_not_depend_on_its_size():
     assert to((0.0, 123.456), 2) == "0.00 to 123.46" and to((-0.001, 0.0), 1) == "0.0 to 0.0"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (89, "89 s"), (91, "2 min"), (3540, "59 min"), (3599, "1 h 0 min"), (9000, "2 h 30 min")],
+)
+def test_durations(seconds, said):
+    assert duration(seconds) == said

@@ -16,6 +16,7 @@ from memunlearn.commands import resolvers, sweep_launcher, sweep_watch
 from memunlearn.commands.arguments import as_typed
 from memunlearn.commands.claim_folders import Refused
 from memunlearn.commands.claims import let_all_go
+from memunlearn.commands.frontier import sweeper
 from memunlearn.commands.mistakes import mistake
 from memunlearn.passwords import without_passwords
 from memunlearn.process import go_on_by
@@ -41,6 +42,7 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     sys.argv = [sys.argv[0], *as_typed([INSTEAD.get(argument, argument) for argument in sys.argv[1:]])]
     resolvers.register()
     sweep_launcher.register()
+    sweeper.register()
     sweep_watch.forget_sweep()
     go_on_by(None)
     raised: Exception | None = None

@@ -16,7 +16,7 @@ from memunlearn.results.old_names import RENAMED
 
 LARGEST_SEED = 2**32 - 1  # numpy's
 # Lightning and PyTorch check their own, and know more types than that of the default.
-NOT_OURS = ("trainer.", "optimizer.", "hydra.")
+NOT_OURS = ("trainer.", "optimizer.", "hydra.", "hydra/")
 # null is a value of these: no limit.
 LIMITS = ("paragraphs.max_", "objective.max_")
 ANALYSES = "analysis"

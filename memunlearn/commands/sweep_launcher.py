@@ -12,6 +12,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
+from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from memunlearn.commands.claims import POLL, hold, let_go
@@ -42,7 +43,7 @@ class TakeTurns(BasicLauncher):
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        assert self.config is not None
+        assert self.hydra_context is not None and self.config is not None
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         sweep = Path(str(self.config.hydra.sweep.dir))
@@ -53,7 +54,7 @@ class TakeTurns(BasicLauncher):
         busy = []
         for number, overrides in enumerate(job_overrides, start=initial_job_idx):
             end_if_told()
-            job = self._compose(number, overrides)
+            job = compose_job(self.hydra_context, self.config, number, overrides)
             ended[number] = self._run(job, before)
             if ended[number] is None:
                 busy.append(job)
@@ -68,20 +69,6 @@ class TakeTurns(BasicLauncher):
                 time.sleep(POLL)
             busy = left
         return [job_return for job_return in ended.values() if job_return is not None]
-
-    def _compose(self, number: int, overrides: Sequence[str]) -> Job:
-        assert self.hydra_context is not None and self.config is not None
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(config):
-            config.hydra.job.id = number
-            config.hydra.job.num = number
-        before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(config)
-        try:
-            folder = Path(str(config.hydra.sweep.dir)) / str(OmegaConf.select(config, "hydra.sweep.subdir"))
-        finally:
-            HydraConfig.instance().cfg = before
-        return Job(number, overrides, config, folder)
 
     def _run(self, job: Job, before: Marks) -> JobReturn | None:
         """How the job ended, here or, since this sweep began, elsewhere; None while another process is at work on it."""
@@ -103,6 +90,21 @@ class TakeTurns(BasicLauncher):
         finally:
             let_go(job.folder)
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+
+
+def compose_job(context: HydraContext, sweep_config: DictConfig, number: int, overrides: Sequence[str]) -> Job:
+    """One job's config, and its folder, which is claimed by that."""
+    config = context.config_loader.load_sweep_config(sweep_config, list(overrides))
+    with open_dict(config):
+        config.hydra.job.id = number
+        config.hydra.job.num = number
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        folder = Path(str(config.hydra.sweep.dir)) / str(OmegaConf.select(config, "hydra.sweep.subdir"))
+    finally:
+        HydraConfig.instance().cfg = before
+    return Job(number, overrides, config, folder)
 
 
 def register() -> None:

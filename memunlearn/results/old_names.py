@@ -17,7 +17,7 @@ RENAMED = {"mask.lr": "optimizer.lr", "mask.scope": "protocol.mask_scope"}
 
 # What an earlier version could not be told: the value with which a config without it is the same.
 ADDED: dict[str, dict[str, Any]] = {
-    "memunlearn.unlearning.stopping.StopRule": {"min_bystander_em": None},
+    "memunlearn.unlearning.stopping.StopRule": {"min_bystander_em": None, "longest_run": None},
     "memunlearn.unlearning.per_paragraph.PerParagraph": {"mask_scope": "trial"},
     "memunlearn.demo.model.DemoSource": {"bos": "auto"},
     "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None},

@@ -17,15 +17,15 @@ JOB_NUMBERS = ("forget EM", "still memorized", "bystander EM", "retain KL", "kep
 
 def markdown(name: str, content: SweepContent) -> str:
     """The whole text; what comes from configs and errors cannot break a table."""
-    parts = [f"# memunlearn: sweep {_plain(name)}", *(f"> {_plain(note)}" for note in content.notes), content.headline]
+    parts = [f"# memunlearn: sweep {plain(name)}", *(f"> {plain(note)}" for note in content.notes), content.headline]
     if content.setting_rows:
         parts += ["## Settings", "Means over seeds after the runs.", settings_table(content)]
         parts += [f"- {remark}" for remark in _units(content)]
     if content.comparisons:
         parts += ["## Comparisons", *HOW]
     for comparison in content.comparisons:
-        parts += [f"### {comparison.title}" + (f" ({_plain(comparison.held)})" if comparison.held else "")]
-        parts += ["\n".join(f"- {_plain(remark)}" for remark in comparison.remarks)] * bool(comparison.remarks)
+        parts += [f"### {comparison.title}" + (f" ({plain(comparison.held)})" if comparison.held else "")]
+        parts += ["\n".join(f"- {plain(remark)}" for remark in comparison.remarks)] * bool(comparison.remarks)
         parts += ["\n".join(f"- {line}" for line in headline_sentences(comparison)), comparison_table(comparison)]
     if content.jobs:
         parts += ["## Runs", OVER_CLUSTERS, jobs_table(content)]
@@ -33,7 +33,7 @@ def markdown(name: str, content: SweepContent) -> str:
         rows = [[run.folder, run.state, " ".join(run.overrides), why] for run, why in content.lost]
         parts += ["## Failed and unfinished", table(["run", "state", "overrides", "why"], rows)]
     if content.remarks:
-        parts += ["## Remarks", "\n".join(f"- {_plain(remark)}" for remark in content.remarks)]
+        parts += ["## Remarks", "\n".join(f"- {plain(remark)}" for remark in content.remarks)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -57,7 +57,7 @@ def jobs_table(content: SweepContent) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table with aligned columns."""
-    cells = [[_plain(cell) for cell in row] for row in (header, *rows)]
+    cells = [[plain(cell) for cell in row] for row in (header, *rows)]
     widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(header))]
     lines = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in cells]
     return "\n".join([lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]])
@@ -112,5 +112,6 @@ def share_text(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f"{to((100 * interval[0], 100 * interval[1]), 1)} %"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """The text in one line, which ends no table's cell and is no HTML."""
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

@@ -35,9 +35,9 @@ class StopRule:
     """Stop when the forget set is forgotten, when other text is hurt, or at max_steps.
 
     Forgotten: mean EM <= forget_em, 95th percentile of EM <= C/5 and, as EM alone is gamed by flipping one token, mean longest
-    run <= C/5. An edit need not shorten that run, which is counted with the original's own words as context: it says what the
-    model recites instead of them, so there the alternatives' mean EM must be >= C - C/5 and, in what the model says itself, the
-    mean longest common run with the originals <= C/5.
+    run <= longest_run (in tokens; None: C/5). An edit need not shorten that run, which is counted with the original's own words
+    as context: it says what the model recites instead of them, so there the alternatives' mean EM must be >= C - C/5 and, in
+    what the model says itself, the mean longest common run with the originals <= C/5.
     Hurt: KL on retain_val > max_kl, in nats per token, or mean EM of bystander_val < min_bystander_em, in tokens (None: 4/5 of
     C; 0: no limit). A state that hurts is never kept; KL ends the run at once, bystander EM at the fifth check in a row.
     Checked after step 1 and then every `every` steps.
@@ -48,14 +48,17 @@ class StopRule:
     max_kl: float = 0.5
     max_steps: int = 400
     min_bystander_em: float | None = None
+    longest_run: float | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.max_steps < 1:
             raise UserError(f"stop.every={self.every} and stop.max_steps={self.max_steps} must be 1 or more")
         if self.forget_em < 0 or self.max_kl <= 0:
             raise UserError(f"stop.forget_em={self.forget_em} must be 0 or more and stop.max_kl={self.max_kl} above 0")
+        if self.longest_run is not None and not _is_length(self.longest_run):
+            raise UserError(f"stop.longest_run={self.longest_run} must be a number of tokens, 0 or more, or null (C/5)")
         least = self.min_bystander_em
-        if least is not None and (isinstance(least, bool) or not isinstance(least, int | float) or not least >= 0):
+        if least is not None and not _is_length(least):
             raise UserError(
                 f"stop.min_bystander_em={least} must be a number of tokens, 0 or more (0: no limit), or null (4/5 of C)"
             )
@@ -83,7 +86,7 @@ class StopRule:
         """What can be told of that without decoding; all of it, unless editing."""
         limit = continuation_length / 5
         if check.alternative_em is None:
-            proven = check.forget_longest_run <= limit
+            proven = check.forget_longest_run <= (limit if self.longest_run is None else self.longest_run)
         else:
             proven = check.alternative_em >= continuation_length - limit
         return check.forget_em <= self.forget_em and check.forget_em_p95 <= limit and proven
@@ -120,6 +123,10 @@ class StopRule:
             if self.least_bystander_em(continuation_length) and abs(ems[0] - ems[1]) > continuation_length / 25:
                 return ems[0] > ems[1]
         return ranks[0] < ranks[1]
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def rule_for(rule: StopRule, preparation: Preparation) -> tuple[StopRule, str | None]:

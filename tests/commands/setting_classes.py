@@ -151,6 +151,7 @@ TRAIN = {
     "mask.match": Unkeyed(True, CHOICE, ("mask=random_matched",)),
     "stop.every": Unkeyed(7, TRAINING),
     "stop.forget_em": Unkeyed(1.0, TRAINING),
+    "stop.longest_run": Unkeyed(4.0, TRAINING),
     "stop.max_kl": Unkeyed(1.0, TRAINING),
     "stop.min_bystander_em": Unkeyed(1.0, TRAINING),
     "stop.max_steps": Unkeyed(7, TRAINING),

@@ -48,7 +48,7 @@ def test_a_mask_s_lr_and_scope_stand_where_they_belong(protocol, scope, today):
 
 def test_settings_that_were_not_there_yet_have_the_value_that_a_plain_command_gives_them():
     read = config_today(earlier(JOINT, None))
-    assert read["stop"]["min_bystander_em"] is None and read["stop"]["every"] == 5
+    assert read["stop"]["min_bystander_em"] is None and read["stop"]["longest_run"] is None and read["stop"]["every"] == 5
     assert read["paragraphs"]["bos"] == read["paragraphs"]["source"]["bos"] == "auto"
     pile = {"paragraphs": {"source": {"_target_": "memunlearn.paragraphs.sources.PileSource"}}}
     protects = {"protect": 0.0, "protected_share": 0.5}

@@ -75,6 +75,21 @@ def test_without_an_edit_nothing_is_asked_of_the_longest_common_run(common_run):
     assert StopRule().forgotten(check_of(0.0, 0, 0.0, common_run=common_run), 50)
 
 
+@pytest.mark.parametrize(
+    ("limit", "run", "forgotten"),
+    [(None, 10.0, True), (None, 10.1, False), (5.0, 5.0, True), (5.0, 5.1, False), (0, 0.0, True), (20, 19.0, True)],
+)
+def test_the_longest_run_to_reach_can_be_set(limit, run, forgotten):
+    assert StopRule(longest_run=limit).forgotten(check_of(0.0, 0, run), 50) == forgotten
+    assert StopRule(longest_run=limit).forgotten(check_of(0.0, 0, run, alternative_em=50, common_run=0), 50)  # not an edit's
+
+
+@pytest.mark.parametrize("limit", [-1, "5", True, math.nan])
+def test_a_longest_run_that_is_no_length_is_refused(limit):
+    with pytest.raises(UserError, match="stop.longest_run="):
+        StopRule(longest_run=limit)
+
+
 def test_forgotten_scales_with_the_continuation():
     rule = StopRule(forget_em=5.0)
     assert rule.forgotten(check_of(1.0, 1, 1.8), 9) and not rule.forgotten(check_of(1.0, 2, 1.8), 9)
