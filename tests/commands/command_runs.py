@@ -23,11 +23,13 @@ ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
 # Quick, and not moved by what the defaults are tuned to.
 TRAINING = (
+    "objective=unlearn",
     "objective.forget_weight=0.1",
     "objective.retain_weight=1",
     "optimizer=adam",
     "optimizer.lr=0.003",
     "optimizer.eps=1e-8",
+    "mask=gradient",
     "mask.fraction=0.05",
     "stop.every=2",
     "stop.max_steps=6",
@@ -91,8 +93,10 @@ def training(*overrides):
         groups |= {"stop"}  # neither takes a stop rule
     if "experiment" in groups:
         groups |= {"objective", "optimizer"}
-    groups -= {"mask"}  # every mask takes a fraction
-    kept = [one for one in TRAINING if one.partition("=")[0].partition(".")[0] not in groups]
+    # Every mask takes a fraction.
+    kept = [one for one in TRAINING if one.partition("=")[0].partition(".")[0] not in groups - {"mask"}]
+    if groups & {"mask", "experiment"}:
+        kept.remove("mask=gradient")
     return [*tiny_demo.OVERRIDES, *kept, *overrides]
 
 

@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 
 from memunlearn.commands.frontier import sweeper
+from memunlearn.unlearning.optimizers import check_optimizer, takes_context
 
 CONF = command_runs.CONF
 GROUPS = [folder for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra"]
@@ -58,8 +59,11 @@ def test_every_option_composes_and_builds(options):
     assert {"prefix_length", "continuation_length", "max_forget", "max_bystander", "max_retain"} <= set(cfg.paragraphs)
     assert all(isinstance(instantiate(callback), lightning.Callback) for callback in cfg.callbacks.values())
     assert isinstance(instantiate(cfg.trainer, logger=False, accelerator="cpu"), lightning.Trainer)
-    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
-    assert instantiate(cfg.optimizer)([weight]).param_groups[0]["lr"] == float(cfg.optimizer.lr) > 0
+    optimizer = instantiate(cfg.optimizer)
+    check_optimizer(optimizer)
+    if not takes_context(optimizer):
+        weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        assert optimizer([weight]).param_groups[0]["lr"] == float(cfg.optimizer.lr) > 0
     assert hasattr(instantiate(cfg.mask), "select")
     assert bool(cfg.get("stop")) == (options["stop"] != "none")
     if cfg.get("stop"):
@@ -117,11 +121,14 @@ def test_every_config_names_things_that_python_can_find():
 def test_defaults_of_the_configs_are_defaults_of_the_code():
     from memunlearn.demo.model import Demo
     from memunlearn.objectives.contrastive import Edit, Unlearn
+    from memunlearn.objectives.demote import Demote
+    from memunlearn.unlearning.kfac import Kfac
     from memunlearn.unlearning.per_paragraph import PerParagraph
     from memunlearn.unlearning.stopping import StopRule
 
     cfg = composed()
-    assert instantiate(cfg.demo) == Demo() and instantiate(cfg.stop) == StopRule() and instantiate(cfg.objective) == Unlearn()
+    assert instantiate(cfg.demo) == Demo() and instantiate(cfg.stop) == StopRule() and instantiate(cfg.objective) == Demote()
+    assert instantiate(cfg.optimizer) == Kfac() and instantiate(composed("objective=unlearn").objective) == Unlearn()
     assert instantiate(composed("objective=edit").objective) == Edit()
     assert instantiate(composed("protocol=per_paragraph").protocol) == PerParagraph()
 
