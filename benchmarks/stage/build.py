@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerFast
 
 from benchmarks.stage.folder import STAGE, measured, write_account, write_model, write_rows
 from benchmarks.stage.recipe import CONTINUATION, LENGTH, PREFIX, Recipe
@@ -105,13 +105,10 @@ def _check_folder(folder: Path) -> None:
         raise UserError(f"{folder} is not empty and holds no stage: give another --out")
 
 
-def _material(request: Request) -> tuple[PreTrainedTokenizerBase, StageRows]:
+def _material(request: Request) -> tuple[PreTrainedTokenizerFast, StageRows]:
     """The tokenizer, and the rows by role."""
     texts = standard_library(request.recipe.sources) if request.text is None else own_texts(request.text)
-    if request.tokenizer is None:
-        tokenizer = train_tokenizer(texts, request.recipe.vocabulary)
-    elif (tokenizer := load_tokenizer(request.tokenizer)) is None:
-        raise UserError(f"--tokenizer {request.tokenizer}: there is no tokenizer in that folder")
+    tokenizer = _tokenizer(request, texts)
     windows = cut_paragraphs(texts, tokenizer, LENGTH).reshape(-1, LENGTH)  # [0, 100] where no text is long enough
     if request.rows is None:
         rows = assign_roles(windows, windows[:0], request.recipe, request.seed)
@@ -120,7 +117,16 @@ def _material(request: Request) -> tuple[PreTrainedTokenizerBase, StageRows]:
     return tokenizer, rows
 
 
-def _read_rows(files: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Tensor:
+def _tokenizer(request: Request, texts: list[str]) -> PreTrainedTokenizerFast:
+    if request.tokenizer is None:
+        return train_tokenizer(texts, request.recipe.vocabulary)
+    tokenizer: PreTrainedTokenizerFast | None = load_tokenizer(request.tokenizer)
+    if tokenizer is None:
+        raise UserError(f"--tokenizer {request.tokenizer}: there is no tokenizer in that folder")
+    return tokenizer
+
+
+def _read_rows(files: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Tensor:
     path = files[0] if len(files) == 1 else {"prefix": files[0], "continuation": files[1]}
     paragraphs = read_paragraphs(path, PREFIX, CONTINUATION, tokenizer=tokenizer).paragraphs
     paragraphs.check_vocabulary(len(tokenizer))
