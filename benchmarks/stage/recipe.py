@@ -13,7 +13,7 @@ LENGTH = PREFIX + CONTINUATION
 class Recipe:
     """A GPT-Neo and its training.
 
-    layers, width, heads: of the model. vocabulary: tokens of the tokenizer that is trained where none is given.
+    layers, width, heads: of the model. vocabulary: tokens, at most, of the tokenizer that is trained where none is given.
     memorized, seen, unseen: rows that are shown again and again, now and then (as ordinary training text is), and never.
     background: rows of ordinary text at most, the seen ones among them. sources: whether the standard library's sources
     belong to the default text, or its documentation topics only.
