@@ -79,7 +79,7 @@ def build(request: Request, out: str) -> str:
         print(f"training on {counts} rows and {len(rows.background)} of background -> {folder}", flush=True)
         recipe, tokens = request.recipe, (len(tokenizer), tokenizer.eos_token_id)
         trained = train(rows, tokens, recipe, request.seed, accelerator=request.accelerator, folder=training)
-        write_rows(folder, rows)
+        write_rows(folder, rows, request.seed)
         write_model(folder, trained.model, tokenizer)
         account = {
             "request": asked,

@@ -15,6 +15,7 @@ from benchmarks.stage.recipe import PREFIX
 from benchmarks.stage.rows import StageRows
 from memunlearn.files.writing import replacing, replacing_folder, write_json, write_text
 from memunlearn.paragraphs.bins import is_memorized, is_non_memorized
+from memunlearn.paragraphs.cluster_choice import number_generator, thin
 from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.score import score
@@ -37,7 +38,10 @@ Split by EM, a quarter of the memorized rows to be forgotten:
     python train.py model=local model.name_or_path={folder}/model paragraphs=files paragraphs.path={folder}/corpus.npy \\
         paragraphs.max_forget={forget}
 
-Or with sets by name: `paragraphs.forget=`, `paragraphs.bystander=`, `paragraphs.retain=`, each a file of rows.
+Or with sets by name, each forgotten row of a cluster of its own, whose other rows are `near`:
+
+    python train.py model=local model.name_or_path={folder}/model paragraphs=files paragraphs.forget={folder}/forget.npy \\
+        paragraphs.bystander={folder}/bystander.npy paragraphs.retain={folder}/unseen.npy
 """
 
 
@@ -50,12 +54,25 @@ def write_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedToken
         tokenizer.save_pretrained(temporary)
 
 
-def write_rows(folder: Path, rows: StageRows) -> None:
-    """A file for each role, and corpus.npy of all three."""
-    files = {**rows.corpus, "corpus": torch.cat(list(rows.corpus.values()))}
+def write_rows(folder: Path, rows: StageRows, seed: int) -> None:
+    """A file for each role, corpus.npy of all three, and forget.npy and bystander.npy that share out the memorized rows."""
+    forget = forget_rows(rows.memorized, seed)
+    files = {
+        **rows.corpus,
+        "corpus": torch.cat(list(rows.corpus.values())),
+        "forget": rows.memorized[forget],
+        "bystander": rows.memorized[~forget],
+    }
     for name, ids in files.items():
         with replacing(folder / f"{name}.npy") as temporary:
             np.save(temporary, ids.numpy().astype(np.int32))
+
+
+def forget_rows(memorized: Tensor, seed: int) -> Tensor:
+    """[N] which quarter of the memorized rows is to be forgotten: of as many clusters as possible, so that there is `near`."""
+    clusters = cluster_rows(memorized).numpy()
+    chosen = thin(np.arange(len(memorized)), clusters, max(1, len(memorized) // 4), number_generator(seed, "forget"))
+    return torch.from_numpy(np.isin(np.arange(len(memorized)), chosen))
 
 
 def measured(model: PreTrainedModel, rows: StageRows) -> dict[str, dict[str, float | int]]:

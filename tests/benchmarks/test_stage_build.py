@@ -18,12 +18,14 @@ from torch.nn.functional import cross_entropy
 from benchmarks.stage import build as building
 from benchmarks.stage import training
 from benchmarks.stage.build import Request, build
+from benchmarks.stage.folder import forget_rows
 from benchmarks.stage.recipe import RECIPES
 from benchmarks.stage.rows import StageRows
 from memunlearn.errors import UserError
 from memunlearn.models.loading import ModelSource
+from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.sources import FileSource
-from memunlearn.paragraphs.splits import Caps, split_by_em
+from memunlearn.paragraphs.splits import Caps, split_by_em, split_named
 from memunlearn.scoring.score import score
 
 ROOT = Path(__file__).parents[2]
@@ -82,10 +84,27 @@ def test_the_account_is_what_can_be_measured(stage, account):
 
 
 def test_nothing_but_the_stage_is_left(stage):
-    files = {"README.md", "corpus.npy", "memorized.npy", "model", "seen.npy", "stage.json", "unseen.npy"}
-    assert {path.name for path in stage.iterdir()} == files
+    rows = {"corpus", "memorized", "seen", "unseen", "forget", "bystander"}
+    assert {path.name for path in stage.iterdir()} == {"README.md", "model", "stage.json", *(f"{name}.npy" for name in rows)}
     corpus = torch.cat([rows_of(stage, role) for role in ("memorized", "seen", "unseen")])
     assert torch.equal(rows_of(stage, "corpus"), corpus)
+
+
+def test_every_forgotten_row_has_a_cluster_of_its_own_and_some_have_near_duplicates(stage):
+    forget, bystander, memorized = (rows_of(stage, name) for name in ("forget", "bystander", "memorized"))
+    assert len(forget) == len(memorized) // 4
+    assert sorted(torch.cat([forget, bystander]).tolist()) == sorted(memorized.tolist())
+    for seed in range(8):
+        chosen = forget_rows(memorized, seed)
+        assert len(cluster_rows(memorized[chosen]).unique()) == int(chosen.sum()) == 3
+        assert torch.equal(chosen, forget_rows(memorized, seed))
+    assert len({tuple(forget_rows(memorized, seed).tolist()) for seed in range(8)}) > 4
+    given = {name: corpus_of(stage / f"{name}.npy") for name in ("forget", "bystander", "unseen")}
+    sets = [split_named(*given.values(), 0, Caps()), split_named(corpus_of(stage / "memorized.npy"), None, None, 0, Caps())]
+    assert len(sets[0].forget) == 3 and len(sets[0].near) + len(sets[0].bystander) + len(sets[0].bystander_val) == 9
+    near = cluster_rows(memorized)[forget_rows(memorized, 0)]
+    assert len(sets[0].near) == int(torch.isin(cluster_rows(memorized), near).sum()) - 3
+    assert len(sets[1].forget) == 12
 
 
 def test_asked_again_it_is_there_already_and_another_one_is_refused(stage):
@@ -237,7 +256,7 @@ def test_a_disk_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_command_in_its_readme_runs(stage, tmp_path):
-    (typed,) = re.findall(r"^    python (train\.py .*?[^\\])$", (stage / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    typed, _ = re.findall(r"^    python (train\.py .*?[^\\])$", (stage / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     arguments = shlex.split(typed.replace("\\\n", " "))
     extra = [f"hydra.run.dir={tmp_path / 'run'}", "stop.max_steps=2", "trainer.accelerator=cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEMUNLEARN_CACHE": str(tmp_path / "cache")}
