@@ -255,12 +255,14 @@ def test_a_disk_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_command_in_its_readme_runs(stage, tmp_path):
-    typed, _ = re.findall(r"^    python (train\.py .*?[^\\])$", (stage / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    arguments = shlex.split(typed.replace("\\\n", " "))
+@pytest.mark.parametrize("which", ["corpus.npy", "bystander.npy"])
+def test_the_commands_in_its_readme_run(stage, tmp_path, which):
+    typed = re.findall(r"^    python (train\.py .*?[^\\])$", (stage / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (command,) = (shlex.split(one.replace("\\\n", " ")) for one in typed if which in one)
     extra = [f"hydra.run.dir={tmp_path / 'run'}", "stop.max_steps=2", "trainer.accelerator=cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEMUNLEARN_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run([sys.executable, *arguments, *extra], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *command, *extra], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["sets"]["forget"]["rows"] == 3
+    before = json.loads((tmp_path / "run" / "result.json").read_text())["before"]
+    assert before["forget"]["em"] == before["bystander"]["em"] == 50 and before["retain"]["em"] < 5
+    assert "forget: 3 rows" in done.stdout
