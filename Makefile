@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 WANDB_MODE=offline $(VENV)/bin/pyt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo paper test test-slow test-all check format clean
+.PHONY: help demo paper stage test test-slow test-all check format clean
 
 help: ## List the targets (this is what plain `make` does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ paper: $(INSTALLED) ## Every figure of the paper and one page, on one GPU; again
 	$(VENV)/bin/python localize.py hydra.run.dir=$(PAPER_FOLDER)/localization $(PAPER_INPUTS) || test -f $(PAPER_FOLDER)/localization/localization.json
 	$(VENV)/bin/python train.py -m experiment=paper $(PAPER_SWEEP) hydra.sweep.dir=$(PAPER_FOLDER)/unlearning $(PAPER_INPUTS) || test -f $(PAPER_FOLDER)/unlearning/sweep.parquet
 	$(VENV)/bin/python -m memunlearn.reporting --paper $(PAPER_FOLDER)
+
+STAGE_SIZE ?= 30m
+STAGE_FOLDER ?= outputs/stage-$(STAGE_SIZE)
+
+stage: $(INSTALLED) ## A model that recites real text, for work beyond the demo: half an hour or more on two cores
+	PYTHONUNBUFFERED=1 $(VENV)/bin/python -m benchmarks.stage --size $(STAGE_SIZE) --out $(STAGE_FOLDER)
 
 test: $(INSTALLED) ## The quick tests
 	$(PYTEST) -m "not slow"

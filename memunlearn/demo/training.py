@@ -38,16 +38,11 @@ class LanguageModelling(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def train_demo_model(
-    corpus: DemoCorpus, size: tuple[int, int, int, int], rows: tuple[int, int], steps: int, seed: int
-) -> GPTNeoForCausalLM:
-    """A GPT-Neo (attention global and local in turn, tied embeddings) after `steps` steps.
+def new_gpt_neo(vocabulary: int, layers: int, width: int, heads: int, *, end: int = 0) -> GPTNeoForCausalLM:
+    """A GPT-Neo with random weights: attention global and local in turn, tied embeddings, 256 positions, no dropout.
 
-    size: vocabulary, layers, width, heads. rows: memorized and background rows in each step.
-
-    Trained on the CPU, so that every machine gets the same kind of model.
+    end: the id that begins and ends a text.
     """
-    vocabulary, layers, width, heads = size
     config = GPTNeoConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -59,12 +54,25 @@ def train_demo_model(
         embed_dropout=0.0,
         resid_dropout=0.0,
         activation_function="gelu_pytorch_tanh",  # gelu_new's values, in one fused operation
-        bos_token_id=0,
-        eos_token_id=0,
+        bos_token_id=end,
+        eos_token_id=end,
     )
+    return GPTNeoForCausalLM(config)
+
+
+def train_demo_model(
+    corpus: DemoCorpus, size: tuple[int, int, int, int], rows: tuple[int, int], steps: int, seed: int
+) -> GPTNeoForCausalLM:
+    """A GPT-Neo (attention global and local in turn, tied embeddings) after `steps` steps.
+
+    size: vocabulary, layers, width, heads. rows: memorized and background rows in each step.
+
+    Trained on the CPU, so that every machine gets the same kind of model.
+    """
+    vocabulary, layers, width, heads = size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = GPTNeoForCausalLM(config)
+        model = new_gpt_neo(vocabulary, layers, width, heads)
         loaders = {
             name: DataLoader(TensorDataset(ids), batch_size=batch, shuffle=True, generator=torch.Generator().manual_seed(seed))
             for name, ids, batch in zip(("memorized", "background"), (corpus.memorized, corpus.background), rows, strict=True)
