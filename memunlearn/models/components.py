@@ -66,7 +66,7 @@ def eligible_weights(model: nn.Module, patterns: Mapping[str, str] | None = None
 def _describe(model: nn.Module, name: str, layer: int, parameter: Tensor, layout: str) -> WeightTensor:
     if parameter.ndim != 2:
         raise UserError(f"{name} has shape {list(parameter.shape)}, but only matrices can be chosen from: mend model.patterns")
-    axis = _output_axis(owner_of(model, name)[0])
+    axis = output_axis(owner_of(model, name)[0])
     if layout in ("out", "mlp_out"):
         axis = 1 - axis
     heads, kv_heads = _head_counts(model)
@@ -79,7 +79,8 @@ def _describe(model: nn.Module, name: str, layer: int, parameter: Tensor, layout
     )
 
 
-def _output_axis(module: nn.Module) -> int:
+def output_axis(module: nn.Module) -> int:
+    """The axis of the module's weight along which its output features lie."""
     from transformers.pytorch_utils import Conv1D
 
     return 1 if isinstance(module, Conv1D) else 0  # GPT-2's Conv1D is a Linear that stores its weight transposed
