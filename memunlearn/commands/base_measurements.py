@@ -7,8 +7,7 @@ batch size, the device and the kernels are left out: they change the last digits
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,11 +19,14 @@ from transformers import PreTrainedModel
 
 from memunlearn.caching.keys import Key, tensor_digest
 from memunlearn.caching.store import Store, cached
+from memunlearn.curvature.factors import Curvature
+from memunlearn.curvature.measure import measure_curvature
+from memunlearn.curvature.packing import packed, unpacked
+from memunlearn.curvature.passes import Reading
 from memunlearn.evaluation.suite import Baseline, measure_base
-from memunlearn.files.writing import remove_leftovers
 from memunlearn.localization.weight_attribution import Asked, Attribution, Scores
+from memunlearn.models.components import WeightTensor
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
-from memunlearn.paragraphs.download import cache_root
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
@@ -35,25 +37,8 @@ from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import ParagraphScores, score
 
 # Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
-VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "hidden": 1, "alternatives": 2}
+VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "hidden": 1, "alternatives": 2, "curvature": 1}
 LIBRARIES = ("torch", "transformers")
-
-
-def open_store(wanted: bool) -> Store | None:
-    """The user's store (the config's `cache`), or None. What killed processes left half-written in the cache goes."""
-    if not wanted:
-        return None
-    store = Store(cache_root() / "computed")
-    remove_leftovers(cache_root(), depth=0)
-    remove_leftovers(store.directory, depth=0)
-    return store
-
-
-def print_reused(store: Store | None) -> None:
-    """One line that says what was not computed in this run, if anything."""
-    if store is not None and store.reused:
-        counts = Counter(store.reused)
-        print("reused from the cache: " + ", ".join(f"{name} ({n})" for name, n in counts.items()), flush=True)
 
 
 @dataclass(frozen=True)
@@ -187,6 +172,30 @@ class BaseMeasurements:
             make=lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size),
             pack=pack,
             unpack=unpack,
+        )
+
+    def curvature(
+        self,
+        model: PreTrainedModel,
+        weights: Sequence[WeightTensor],
+        paragraphs: ParagraphSet,
+        how: Reading | None = None,
+        *,
+        eigenvalues: bool = False,
+        all_weights: Sequence[WeightTensor] | None = None,
+    ) -> Curvature:
+        """See `curvature.measure_curvature`."""
+        self._check(model)
+        how = how or Reading()
+        options = {"positions": how.positions, "labels": how.labels, "seed": how.seed, "eigenvalues": eigenvalues}
+        names = sorted(weight.name for weight in weights)
+        return cached(
+            self.store,
+            "curvature",
+            self._key("curvature", VERSIONS["curvature"], {"rows": _rows(paragraphs)}, weights=names, **options),
+            make=lambda _: measure_curvature(model, weights, paragraphs, how, eigenvalues=eigenvalues, all_weights=all_weights),
+            pack=packed,
+            unpack=lambda tensors: unpacked(tensors, model.device),
         )
 
     def attribution(self, method: Attribution) -> Attribution:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
+from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.environment import environment
 from memunlearn.commands.inputs import (
@@ -29,6 +29,7 @@ from memunlearn.commands.inputs import (
     quiet_libraries,
 )
 from memunlearn.commands.kept_config import shown
+from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.patch_settings import given_on_the_command_line, names_rows, with_settings_of
 from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows

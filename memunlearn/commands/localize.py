@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from memunlearn.analyses.material import Analysis, Material
 from memunlearn.caching.keys import Key
 from memunlearn.commands.afterwards import Afterwards
-from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
+from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.environment import environment
 from memunlearn.commands.finding_key import common_key, finding_key, has_version
@@ -30,6 +30,7 @@ from memunlearn.commands.findings_folder import (
 from memunlearn.commands.inputs import choose_device, is_demo, load_inputs, move, quiet_libraries
 from memunlearn.commands.kept_config import shown
 from memunlearn.commands.material import check_material, describe, make_material
+from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.afterwards import Afterwards
-from memunlearn.commands.base_measurements import BaseMeasurements, open_store, print_reused
+from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.curve_file import CurveFile, KeepCurve
 from memunlearn.commands.environment import environment
@@ -25,6 +25,7 @@ from memunlearn.commands.inputs import choose_device, forgets_own_text, is_demo,
 from memunlearn.commands.kept_config import damage_named, shown
 from memunlearn.commands.kept_patches import KeptPatches
 from memunlearn.commands.kept_rows import keep_rows
+from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.paragraph_table import check_decodes
 from memunlearn.commands.prepared import prepare_run
 from memunlearn.commands.resuming import (
@@ -231,6 +232,7 @@ def _ingredients(
         mask_seed=cfg.seeds.mask,
         resume_from=resume_from,
         keep=keep,
+        measure_curvature=measurements.curvature,
     )
 
 

@@ -80,7 +80,7 @@ def _describe(model: nn.Module, name: str, layer: int, parameter: Tensor, layout
 
 
 def output_axis(module: nn.Module) -> int:
-    """The axis of the module's weight along which its output features lie."""
+    """Along which axis of its weight a module's output features lie."""
     from transformers.pytorch_utils import Conv1D
 
     return 1 if isinstance(module, Conv1D) else 0  # GPT-2's Conv1D is a Linear that stores its weight transposed

@@ -174,6 +174,11 @@ def delta_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return {f"{name}{part}": value for name, delta, _ in _deltas(model) for part, value in delta.trained().items()}
 
 
+def delta_positions(model: nn.Module) -> dict[str, Tensor | None]:
+    """Where each delta of a mask is added, by the tensor's plain name: flat positions, not copies; None: all of the tensor."""
+    return {name: delta.indices for name, delta, _ in _deltas(model) if isinstance(delta, SparseDelta)}
+
+
 def read_deltas(model: nn.Module, trained: Mapping[str, Tensor] | None = None) -> dict[str, tuple[Tensor | None, Tensor]]:
     """Copies of (indices or None, delta) by plain name, on the model's device.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from memunlearn.curvature.measure import MeasureCurvature, measure_curvature
 from memunlearn.localization.weight_attribution import Attribution, Scores, attribute
 from memunlearn.masks.selection import Mask
 from memunlearn.masks.strategies import MaskStrategy
@@ -32,7 +33,7 @@ class Ingredients:
 
     weights: the eligible ones. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what a mask draws.
     protected_share: of the rows to keep of a batch, where there are protected ones. resume_from: a checkpoint, or None. keep:
-    where what is trained goes at once, None for nowhere.
+    where what is trained goes at once, None for nowhere. measure_curvature: for an optimizer that asks for it.
     """
 
     model: PreTrainedModel
@@ -50,6 +51,7 @@ class Ingredients:
     protected_share: float = 0.5
     resume_from: Path | None = None
     keep: KeepTrial | None = None
+    measure_curvature: MeasureCurvature = measure_curvature
 
     def patch_of(self, trial: int | None, change: Change) -> Patch:
         """What was trained, kept where it is to be. The model: with any deltas, or none."""

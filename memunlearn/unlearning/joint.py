@@ -31,6 +31,7 @@ class Joint:
             protected_share=given.protected_share,
             seed=given.seed,
             weights=given.weights,
+            measure_curvature=given.measure_curvature,
             resume_from=given.resume_from,
             keep_change=partial(given.patch_of, None),
         )

@@ -13,6 +13,7 @@ import torch
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from memunlearn.curvature.measure import MeasureCurvature, measure_curvature
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.sparse_delta import write_deltas, zero_deltas
 from memunlearn.objectives.material import Objective
@@ -26,7 +27,7 @@ class RunContext:
     model: with the deltas attached, which change nothing while the optimizer is made: it is the base model then.
     weights: what each eligible weight is (layer, component, heads), by the name that its delta has; none where that was not
     said. preparation: every set, with the base model's scores and states, in the run's precision. objective: what is minimised.
-    batch_size: forget rows a batch. seed: of training.
+    batch_size: forget rows a batch. seed: of training. measure_curvature: the function of this name, or the same with a memory.
     """
 
     model: PreTrainedModel
@@ -35,6 +36,7 @@ class RunContext:
     objective: Objective
     batch_size: int
     seed: int
+    measure_curvature: MeasureCurvature = measure_curvature
 
 
 Deltas = Mapping[str, torch.nn.Parameter]

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from transformers import PreTrainedModel
 
+from memunlearn.curvature.measure import MeasureCurvature, measure_curvature
 from memunlearn.errors import UserError
 from memunlearn.masks.selection import Mask
 from memunlearn.models.components import WeightTensor
@@ -84,6 +85,7 @@ def unlearn(
     seed: int = 0,
     weights: Sequence[WeightTensor] = (),
     make_delta: MakeDelta = sparse_delta,
+    measure_curvature: MeasureCurvature = measure_curvature,
     resume_from: Path | None = None,
     keep_change: KeepChange | None = None,
 ) -> Training:
@@ -92,7 +94,7 @@ def unlearn(
     objective, optimizer: by default Unlearn() and Adam with lr 2e-3, right for some percent of the weights.
     batch_size: forget rows a batch, and as many rows to keep, of which `protected_share` are protected where such rows are
         given; the trainer's accumulate_grad_batches make a step of them.
-    weights: the eligible ones, for an optimizer that wants to know them.
+    weights: the eligible ones, for an optimizer that wants to know them (kfac does). measure_curvature: what it measures with.
     make_delta: the kind of delta that is trained on the masked weights. The patch, and what the model carries afterwards, are
         always plain deltas.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
@@ -113,7 +115,15 @@ def unlearn(
     attach(model, mask.indices, make_delta)  # not before: a subnetwork is never the base model
     if keep is not None:
         keep.start_from(seen, precision.forward_context)
-    context = RunContext(model=model, weights=weights, preparation=seen, objective=objective, batch_size=batch_size, seed=seed)
+    context = RunContext(
+        model=model,
+        weights=weights,
+        preparation=seen,
+        objective=objective,
+        batch_size=batch_size,
+        seed=seed,
+        measure_curvature=measure_curvature,
+    )
     module = Unlearning(context, optimizer or partial(torch.optim.Adam, lr=2e-3), StepRows.of(seen, objective.needs))
     plan = epochs_of(
         preparation,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor
+from transformers import PreTrainedModel
 
+from memunlearn.curvature.factors import Curvature
+from memunlearn.curvature.measure import MeasureCurvature
+from memunlearn.curvature.passes import Reading
 from memunlearn.evaluation.suite import Baseline
 from memunlearn.masks.selection import Mask
+from memunlearn.models.components import WeightTensor
 from memunlearn.models.patches import Patch, capture_change
 from memunlearn.models.sparse_delta import attach, detach, write_deltas, zero_deltas
 from memunlearn.paragraphs.batches import Trials
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.roles import Roles, roles_of
 from memunlearn.scoring.score import ParagraphScores, score
 from memunlearn.unlearning.ingredients import Ingredients
@@ -61,6 +68,7 @@ class TrialRunner(lightning.Callback):
             objective=given.objective,
             batch_size=1,
             seed=given.seed,
+            measure_curvature=_once(given.measure_curvature),
         )
         self.module = Unlearning(context, given.optimizer, StepRows.of(seen, given.objective.needs).choose(self.chosen))
         self.begin(0)
@@ -131,6 +139,26 @@ class TrialRunner(lightning.Callback):
             row = torch.tensor([trial])
             before, after = self.alternatives_before.select(row), score(model, self.loss_rows.select(row))
             self.alternatives.append(AlternativeOutcome(before, after, row))
+
+
+def _once(measure: MeasureCurvature) -> MeasureCurvature:
+    """Of all weights at the first trial, for every trial: masks differ, the base model and its retain rows do not."""
+    found: dict[bool, Curvature] = {}
+
+    def measured(
+        model: PreTrainedModel,
+        weights: Sequence[WeightTensor],
+        paragraphs: ParagraphSet,
+        how: Reading | None = None,
+        *,
+        eigenvalues: bool = False,
+        all_weights: Sequence[WeightTensor] | None = None,
+    ) -> Curvature:
+        if eigenvalues not in found:
+            found[eigenvalues] = measure(model, all_weights or weights, paragraphs, how, eigenvalues=eigenvalues)
+        return found[eigenvalues]
+
+    return measured
 
 
 def pool_alternatives(trials: list[AlternativeOutcome]) -> AlternativeOutcome | None:

@@ -79,6 +79,7 @@ class TaskVector:
             protected_share=given.protected_share,
             seed=given.seed,
             weights=given.weights,
+            measure_curvature=given.measure_curvature,
             resume_from=given.resume_from,
             keep_change=keep,
         )

@@ -1,0 +1,146 @@
+"""What a change of weights costs on text that must stay, to second order, as Kronecker factors.
+
+Around the base model, where the gradient of the KL is 0, a change D of one weight matrix [out, in] raises the KL a scored token
+by about 1/2 vec(D)' F vec(D). K-FAC (Martens & Grosse 2015, arXiv 1503.05671) takes F = G (x) A: A the mean outer product of
+the matrix's inputs, G that of the gradients of its outputs, with labels drawn from the model. EK-FAC (George et al. 2018, arXiv
+1806.03884) keeps the eigenvectors of A and G and measures the eigenvalues of F in their basis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Output features that share one factor: all of a matrix, or q, k or v of a fused one, or gate or up of a fused one.
+
+    features: [o] int64, positions along the output features. gradients: G [o, o].
+    """
+
+    features: Tensor
+    gradients: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """K-FAC of one weight. inputs: A [in, in]; weights that read the same input share one tensor. blocks: each output feature
+    is in one of them. output_axis: 0, or 1 where the weight is stored [in, out] (Conv1D)."""
+
+    inputs: Tensor
+    blocks: tuple[Block, ...]
+    output_axis: int
+
+    def as_matrix(self, values: Tensor) -> Tensor:
+        """A view [out, in] of values of the weight's shape; and the way back."""
+        return values.T if self.output_axis == 1 else values
+
+    def times(self, change: Tensor) -> Tensor:
+        """F vec(D) = G D A, block by block; D and the product have the weight's shape."""
+        matrix = self.as_matrix(change)
+        product = torch.empty_like(matrix)
+        for block in self.blocks:
+            part = block.gradients.to(matrix.dtype) @ matrix[block.features]
+            product[block.features] = part @ self.inputs.to(matrix.dtype)
+        return self.as_matrix(product)
+
+    def diagonal(self) -> Tensor:
+        """Of F, of the weight's shape."""
+        matrix = torch.empty(sum(len(b.features) for b in self.blocks), len(self.inputs), device=self.inputs.device)
+        for block in self.blocks:
+            matrix[block.features] = torch.outer(block.gradients.diagonal().float(), self.inputs.diagonal().float())
+        return self.as_matrix(matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class EigenBlock:
+    """features: as in Block. outputs: the eigenvectors of G in columns, [o, o]. values: the eigenvalues of F [o, in]."""
+
+    features: Tensor
+    outputs: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class EigenFactors:
+    """EK-FAC of one weight. inputs: the eigenvectors of A in columns, [in, in]. blocks, output_axis: as in Factors."""
+
+    inputs: Tensor
+    blocks: tuple[EigenBlock, ...]
+    output_axis: int
+
+    def as_matrix(self, values: Tensor) -> Tensor:
+        """A view [out, in] of values of the weight's shape; and the way back."""
+        return values.T if self.output_axis == 1 else values
+
+    def times(self, change: Tensor) -> Tensor:
+        """F vec(D), block by block; D and the product have the weight's shape."""
+        matrix = self.as_matrix(change)
+        product = torch.empty_like(matrix)
+        for block in self.blocks:
+            rotated = block.outputs.T @ matrix[block.features] @ self.inputs
+            product[block.features] = block.outputs @ (block.values * rotated) @ self.inputs.T
+        return self.as_matrix(product)
+
+    def diagonal(self) -> Tensor:
+        """Of F, of the weight's shape."""
+        matrix = torch.empty(sum(len(b.features) for b in self.blocks), len(self.inputs), device=self.inputs.device)
+        for block in self.blocks:
+            matrix[block.features] = block.outputs.square() @ block.values @ self.inputs.square().T
+        return self.as_matrix(matrix)
+
+
+def eigen_factors(factors: Factors) -> EigenFactors:
+    """The same F in its eigenbasis: F's eigenvalues are the products of those of G and of A."""
+    input_values, inputs = torch.linalg.eigh(factors.inputs)
+    blocks = []
+    for block in factors.blocks:
+        values, outputs = torch.linalg.eigh(block.gradients)
+        # Rounding can leave the smallest ones below 0, where those of a mean of squares cannot be.
+        products = torch.outer(values.clamp_min(0.0), input_values.clamp_min(0.0))
+        blocks.append(EigenBlock(block.features, outputs, products))
+    return EigenFactors(inputs, tuple(blocks), factors.output_axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """factors: by the weight's name. rows: paragraphs that were read. scored: positions of each whose KL is meant."""
+
+    factors: Mapping[str, Factors | EigenFactors]
+    rows: int
+    scored: int
+
+    def predicted_kl(self, changes: Mapping[str, Tensor]) -> Tensor:
+        """1/2 sum over weights of vec(D)' F vec(D), a scalar: nats a scored token; weights are taken as independent.
+
+        changes: D by the weight's name, of its shape.
+        """
+        return torch.stack([(change * self.factors[name].times(change)).sum() / 2 for name, change in changes.items()]).sum()
+
+
+def moved(
+    factors: Mapping[str, Factors | EigenFactors], device: torch.device | None, dtype: torch.dtype = torch.float32
+) -> dict[str, Factors | EigenFactors]:
+    """The same on a device (None: where they are), K-FAC's in this type; tensors that weights share stay shared."""
+    seen: dict[int, Tensor] = {}
+
+    def move(values: Tensor, kept: torch.dtype) -> Tensor:
+        return seen.setdefault(id(values), values.to(device or values.device, kept))
+
+    found: dict[str, Factors | EigenFactors] = {}
+    for name, known in factors.items():
+        if isinstance(known, Factors):
+            blocks = tuple(Block(move(b.features, torch.int64), move(b.gradients, dtype)) for b in known.blocks)
+            found[name] = Factors(move(known.inputs, dtype), blocks, known.output_axis)
+        else:
+            parts = [
+                (move(b.features, torch.int64), move(b.outputs, torch.float32), move(b.values, torch.float32))
+                for b in known.blocks
+            ]
+            eigen = tuple(EigenBlock(*part) for part in parts)
+            found[name] = EigenFactors(move(known.inputs, torch.float32), eigen, known.output_axis)
+    return found

@@ -1,0 +1,208 @@
+"""optimizer=kfac: steps that forget most for the KL that they are predicted to cost on text that must stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from memunlearn.curvature.budget import Budget, budget_of
+from memunlearn.curvature.damping import damp
+from memunlearn.curvature.factors import EigenFactors, Factors, moved
+from memunlearn.curvature.passes import Positions, Reading
+from memunlearn.curvature.solving import ConjugateGradients, Projection, Solver, whole_solvers
+from memunlearn.errors import UserError
+from memunlearn.models.components import WeightTensor
+from memunlearn.models.sparse_delta import base_parameters, delta_positions
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.unlearning.optimizers import Deltas, RunContext
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kfac:
+    """Descent along (F + damping)^-1 m, m the gradient with momentum, F the curvature (`memunlearn.curvature`) of the KL on
+    retain_train and protected rows around the base model; after Martens & Grosse 2015 (arXiv 1503.05671) and, for forgetting,
+    McKinney et al. 2026 (arXiv 2602.10568).
+
+    max_kl: nats a token of that text that a step is predicted to cost, 1/2 tr(D' G D A) summed over weights: each step is that
+        long. relative_norm: instead of it, the length of a step as a share of the eligible weights' norm, which has to be found
+        for each model. One of the two is null.
+    damping: of either factor times its mean diagonal (of EK-FAC times a block's mean eigenvalue).
+    eigenvalues: "kronecker" (K-FAC) or "corrected" (EK-FAC).
+    positions: whose KL is meant: "all" of a row, or those that predict the "continuation". rows: how many retain rows are read
+        at most, drawn with the run's seed; None for all.
+    sparse: how a step of some of a weight is found: "solve" (the masked system, by conjugate gradients, at most `iterations`)
+        or "project" (the step of all of it, cut down: cheap, and not the best there is).
+    dtype, device: in which and where what is solved with is kept; device None: with the model. EK-FAC stays in float32.
+    """
+
+    max_kl: float | None = 3e-5
+    relative_norm: float | None = None
+    damping: float = 1e-4
+    momentum: float = 0.8
+    eigenvalues: str = "kronecker"
+    positions: Positions = "all"
+    rows: int | None = None
+    sparse: str = "solve"
+    iterations: int = 50
+    dtype: str = "float32"
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        lengths = {"max_kl": self.max_kl, "relative_norm": self.relative_norm}
+        given = {name: value for name, value in lengths.items() if value is not None}
+        if len(given) != 1 or not all(value > 0 for value in given.values()):
+            raise UserError(
+                f"optimizer.max_kl={self.max_kl} and optimizer.relative_norm={self.relative_norm}: set one of them, above 0, "
+                "and the other to null"
+            )
+        for name, value, fits in (
+            ("damping", self.damping, self.damping > 0),
+            ("momentum", self.momentum, 0 <= self.momentum < 1),
+            ("rows", self.rows, self.rows is None or self.rows >= 1),
+            ("iterations", self.iterations, self.iterations >= 1),
+        ):
+            if not fits:
+                wanted = {"damping": "above 0", "momentum": "from 0 to below 1"}.get(name, "1 or more")
+                raise UserError(f"optimizer.{name}={value} must be {wanted}")
+        for name, word, words in (
+            ("eigenvalues", self.eigenvalues, ("kronecker", "corrected")),
+            ("positions", self.positions, ("continuation", "all")),
+            ("sparse", self.sparse, ("solve", "project")),
+            ("dtype", self.dtype, tuple(DTYPES)),
+        ):
+            if word not in words:
+                raise UserError(f"optimizer.{name}={word} is not known: use {' or '.join(words)}")
+        if self.device is not None:
+            try:
+                torch.device(self.device)
+            except RuntimeError as error:
+                raise UserError(
+                    f"optimizer.device={self.device} is not a device: use cpu, cuda, cuda:1, ... or null"
+                ) from error
+
+    def __call__(self, *, deltas: Deltas, context: RunContext) -> Optimizer:
+        """Measures the curvature of the weights that have deltas; the model must be the base model."""
+        weights = [weight for weight in context.weights if weight.name in deltas]
+        rows = self._rows(context)
+        how = Reading(self.positions, batch_size=2 * context.batch_size, seed=context.seed)
+        curvature = context.measure_curvature(
+            context.model, weights, rows, how, eigenvalues=self.eigenvalues == "corrected", all_weights=context.weights
+        )
+        factors = {name: curvature.factors[name] for name in deltas}
+        del curvature  # factors make room for their inverses
+        solvers = self._solvers(factors, delta_positions(context.model), {weight.name: weight.shape for weight in weights})
+        length = None
+        if self.relative_norm is not None:
+            base = base_parameters(context.model)
+            norms = [base[weight.name].detach().norm() for weight in context.weights]
+            length = self.relative_norm * float(torch.stack(norms).norm())
+        return KfacSteps(deltas, solvers, momentum=self.momentum, max_kl=self.max_kl, length=length, device=self._device)
+
+    def budget(
+        self, model: torch.nn.Module, weights: Sequence[WeightTensor], share: float, measured: Sequence[WeightTensor]
+    ) -> Budget:
+        """weights: all eligible ones. share: how much of what is `measured` is trained."""
+        return budget_of(
+            model,
+            measured,
+            share=share,
+            eigenvalues=self.eigenvalues == "corrected",
+            projection=self.sparse == "project",
+            dtype=DTYPES[self.dtype],
+            all_weights=weights,
+        )
+
+    def _rows(self, context: RunContext) -> ParagraphSet:
+        baselines = context.preparation.baselines
+        rows = baselines["retain_train"].paragraphs
+        if self.rows is not None and self.rows < len(rows):
+            drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(context.seed))
+            rows = rows.select(drawn[: self.rows].sort().values)
+        return concatenate([rows, baselines["protected"].paragraphs]) if "protected" in baselines else rows
+
+    @property
+    def _device(self) -> torch.device | None:
+        return None if self.device is None else torch.device(self.device)
+
+    def _solvers(
+        self,
+        factors: dict[str, Factors | EigenFactors],
+        positions: Mapping[str, Tensor | None],
+        shapes: Mapping[str, tuple[int, int]],
+    ) -> dict[str, Solver]:
+        """By the weight's name; factors is emptied."""
+        chosen = {name: flat.to(self._device or flat.device) for name, flat in positions.items() if flat is not None}
+        dtype = DTYPES[self.dtype]
+        some = damp(moved({name: factors[name] for name in chosen}, self._device, dtype), self.damping)
+        inverted = {name: factors.pop(name) for name in list(factors) if name not in chosen or self.sparse == "project"}
+        factors.clear()
+        solvers = whole_solvers(damp(inverted, self.damping), dtype, self._device)
+        for name, flat in chosen.items():
+            if self.sparse == "project":
+                solvers[name] = Projection(some[name], solvers[name], flat, shapes[name])
+            else:
+                solvers[name] = ConjugateGradients.of(some[name], flat, shapes[name], self.iterations)
+        return solvers
+
+
+class KfacSteps(Optimizer):
+    """See `Kfac`. deltas, solvers: by the weight's name. max_kl: nats a step; or length: the norm of a step. device: of the
+    solvers, None for that of the deltas."""
+
+    def __init__(
+        self,
+        deltas: Deltas,
+        solvers: Mapping[str, Solver],
+        *,
+        momentum: float,
+        max_kl: float | None,
+        length: float | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        groups = [{"params": [delta], "name": name} for name, delta in deltas.items()]
+        super().__init__(groups, {"momentum": momentum})
+        self.solvers, self.max_kl, self.length, self.device = solvers, max_kl, length, device
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step down the last gradient with momentum. Nothing is read back from the device."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        changes: list[tuple[Tensor, Tensor]] = []
+        costs: list[Tensor] = []
+        for group in self.param_groups:
+            for delta in group["params"]:
+                if delta.grad is None:
+                    continue
+                past = self.state[delta].setdefault("momentum", torch.zeros_like(delta))
+                past.mul_(group["momentum"]).add_(delta.grad)
+                change, kl = self._solved(group["name"], past)
+                changes.append((delta, change))
+                costs.append(kl)
+        if changes:
+            scale = self._scale([change for _, change in changes], costs)
+            for delta, change in changes:
+                delta.sub_(scale * change)
+        return loss
+
+    def _solved(self, name: str, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        change, kl = self.solvers[name](gradient.to(self.device or gradient.device))
+        return change.to(gradient.device), kl.to(gradient.device)
+
+    def _scale(self, changes: Sequence[Tensor], costs: Sequence[Tensor]) -> Tensor:
+        """What the changes are multiplied with: a scalar; 0 where they are nothing."""
+        if self.length is not None:
+            norm = torch.stack([change.norm() for change in changes]).norm()
+            return torch.where(norm > 0, self.length / norm, torch.zeros_like(norm))
+        kl = torch.stack(list(costs)).sum()
+        assert self.max_kl is not None
+        return torch.where(kl > 0, (self.max_kl / kl).sqrt(), torch.zeros_like(kl))
