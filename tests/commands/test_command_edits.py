@@ -61,13 +61,16 @@ def test_an_edit_leaves_what_any_run_leaves(tmp_path, tiny_folder, name):
         (("protocol=balanced_subnet", "protocol.share=0"), "protocol.share=0 must be between 0 and 1"),
         (("protocol=kfac_edit", "protocol.mass=1"), "protocol.mass=1 must be between 0 and 1"),
         (("protocol=lora", "protocol.rank=two"), "protocol.rank=two must be a whole number"),
+        (("protocol=lora", "mask.fraction=0.001"), "and factors of rank 1 have 1728 numbers: set mask.fraction to"),
+        (("protocol=balanced_subnet", "protocol.share=1e-6"), "is not even one: give at least"),
+        (("protocol=kfac_edit", "mask.components=[q]", "mask.heads=[1]"), "leave only a part of"),
         (("protocol=lora", "optimizer=kfac"), "needs one of PyTorch's optimizers: optimizer=adam"),
     ],
     ids=str,
 )
 def test_what_cannot_work_is_refused_before_any_work(tmp_path, overrides, says):
     ended = command_runs.run("train", *tiny_demo.OVERRIDES, *overrides, directory=tmp_path)
-    assert says in ended.the_error() and not (tmp_path / "result.json").exists() and "forget" not in ended.out
+    assert says in ended.the_error() and not (tmp_path / "result.json").exists() and "attributing" not in ended.out
 
 
 @slow

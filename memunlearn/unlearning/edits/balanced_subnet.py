@@ -12,6 +12,8 @@ import torch
 
 from memunlearn.errors import UserError
 from memunlearn.masks.selection import Mask
+from memunlearn.masks.strategies import MaskStrategy
+from memunlearn.models.components import WeightTensor
 from memunlearn.models.filters import Filter
 from memunlearn.models.subnet_delta import dropped_of, subnet
 from memunlearn.objectives.losses import kl, nll
@@ -74,10 +76,14 @@ class BalancedSubnet:
         refuse_stop_rule("balanced_subnet", stop)
         refuse_alternatives("balanced_subnet", objective)
 
+    def check_weights(self, strategy: MaskStrategy, weights: Sequence[WeightTensor]) -> None:
+        """Raises UserError if only parts of matrices are to be changed, or the share is no weight of any."""
+        self._scored(strategy, weights)
+
     def run(self, given: Ingredients) -> Outcome:
         """Trains the scores, sets weights to 0, and measures every reported set; the model is left with the deltas."""
         self.check(objective=given.objective, stop=given.stop, optimizer=given.optimizer)
-        scored = self._scored(given)
+        scored = self._scored(given.strategy, given.weights)
         epoch = epochs_of(
             given.preparation, batch_size=given.batch_size, protected_share=given.protected_share, seed=given.seed
         )
@@ -110,11 +116,10 @@ class BalancedSubnet:
         )
         return outcome_of(given, ended, scored.eligible, done=done)
 
-    def _scored(self, given: Ingredients) -> Mask:
+    def _scored(self, strategy: MaskStrategy, weights: Sequence[WeightTensor]) -> Mask:
         """The matrices that lose at least one weight."""
-        strategy = given.strategy
         filter = Filter(strategy.layers, strategy.components or MLP, strategy.heads)
-        mask = whole_matrices("balanced_subnet", given.weights, filter)
+        mask = whole_matrices("balanced_subnet", weights, filter)
         names = [name for name, size in mask.counts.items() if dropped_of(self.share, size)]
         if not names:
             largest = max(mask.counts.values())

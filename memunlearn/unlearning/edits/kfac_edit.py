@@ -3,6 +3,7 @@ much of what was memorized; no forget set is looked at."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,9 @@ from torch import Tensor
 from memunlearn.curvature.factors import EigenFactors, Factors, eigen_factors
 from memunlearn.curvature.passes import Positions, Reading
 from memunlearn.errors import UserError
+from memunlearn.masks.selection import Mask
+from memunlearn.masks.strategies import MaskStrategy
+from memunlearn.models.components import WeightTensor
 from memunlearn.models.filters import Filter
 from memunlearn.models.sparse_delta import base_parameters
 from memunlearn.objectives.material import Objective
@@ -77,11 +81,14 @@ class KfacEdit:
         """Raises UserError for settings that it cannot have beside it."""
         refuse_stop_rule("kfac_edit", stop)
 
+    def check_weights(self, strategy: MaskStrategy, weights: Sequence[WeightTensor]) -> None:
+        """Raises UserError if only parts of matrices are to be changed."""
+        self._matrices(strategy, weights)
+
     def run(self, given: Ingredients) -> Outcome:
         """Measures the curvature, edits, and measures every reported set; the model is left with the deltas."""
         self.check(objective=given.objective, stop=given.stop, optimizer=given.optimizer)
-        strategy = given.strategy
-        mask = whole_matrices("kfac_edit", given.weights, Filter(strategy.layers, strategy.components or MLP, strategy.heads))
+        mask = self._matrices(given.strategy, given.weights)
         curvature = given.measure_curvature(
             given.model,
             [weight for weight in given.weights if weight.name in mask.indices],
@@ -103,6 +110,9 @@ class KfacEdit:
             "forget set had no part in it"
         )
         return outcome_of(given, ended, mask.eligible, done=done)
+
+    def _matrices(self, strategy: MaskStrategy, weights: Sequence[WeightTensor]) -> Mask:
+        return whole_matrices("kfac_edit", weights, Filter(strategy.layers, strategy.components or MLP, strategy.heads))
 
 
 def _basis(factors: Factors | EigenFactors) -> EigenFactors:

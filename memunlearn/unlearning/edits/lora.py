@@ -46,19 +46,14 @@ class LoRA:
         if takes_context(optimizer):
             raise UserError("protocol=lora trains factors, not weights, and needs one of PyTorch's optimizers: optimizer=adam")
 
+    def check_weights(self, strategy: MaskStrategy, weights: Sequence[WeightTensor]) -> None:
+        """Raises UserError if these weights cannot have factors, or not of this rank."""
+        self._matrices(strategy, weights)
+
     def run(self, given: Ingredients) -> Outcome:
         """Trains the factors and measures every reported set; the model is left with their products as dense deltas."""
         self.check(objective=given.objective, stop=given.stop, optimizer=given.optimizer)
-        strategy = given.strategy
-        filter = Filter(strategy.layers, strategy.components, strategy.heads)
-        mask = whole_matrices("lora", given.weights, filter)
-        shapes = _shapes(mask, given.weights)
-        rank = _largest_rank(strategy, mask.k, shapes) if self.rank is None else self.rank
-        smallest = min(min(shape) for shape in shapes)
-        if rank > smallest:
-            raise UserError(
-                f"protocol.rank={rank} is more than the {smallest} rows or columns of the smallest matrix: lower it"
-            )
+        mask, shapes, rank = self._matrices(given.strategy, given.weights)
         alpha = float(rank) if self.alpha is None else float(self.alpha)
         trained = unlearn(
             given.model,
@@ -83,9 +78,17 @@ class LoRA:
         )
         return outcome_of(given, trained, mask.eligible, done=done, trained=count)
 
-
-def _shapes(mask: Mask, weights: Sequence[WeightTensor]) -> list[tuple[int, int]]:
-    return [weight.shape for weight in weights if weight.name in mask.indices]
+    def _matrices(self, strategy: MaskStrategy, weights: Sequence[WeightTensor]) -> tuple[Mask, list[tuple[int, int]], int]:
+        """The matrices, their shapes, and the rank."""
+        mask = whole_matrices("lora", weights, Filter(strategy.layers, strategy.components, strategy.heads))
+        shapes = [weight.shape for weight in weights if weight.name in mask.indices]
+        rank = _largest_rank(strategy, mask.k, shapes) if self.rank is None else self.rank
+        smallest = min(min(shape) for shape in shapes)
+        if rank > smallest:
+            raise UserError(
+                f"protocol.rank={rank} is more than the {smallest} rows or columns of the smallest matrix: lower it"
+            )
+        return mask, shapes, rank
 
 
 def _largest_rank(strategy: MaskStrategy, eligible: int, shapes: Sequence[tuple[int, int]]) -> int:
