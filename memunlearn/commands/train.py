@@ -194,8 +194,8 @@ def _diverged(result: dict[str, Any], directory: Path) -> str:
 
 
 def _weights(cfg: DictConfig, loaded: LoadedModel) -> list[WeightTensor]:
-    """The eligible weights; refuses here, not after the corpus was scored, an unknown architecture, a filter on nothing, and what
-    the protocol cannot change."""
+    """The eligible weights; refuses here, not after the corpus was scored, an unknown architecture, a filter on nothing, and
+    what the protocol cannot change."""
     strategy = mask_strategy(cfg)
     weights = eligible_weights(loaded.model, loaded.patterns)
     passing_positions(weights, Filter(strategy.layers, strategy.components, strategy.heads))
