@@ -61,6 +61,15 @@ def check_run(cfg: DictConfig, call: Call) -> None:
             build(cfg)
         except Exception as error:  # PyTorch's and Lightning's checks raise ValueError, TypeError and errors of their own
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
+    _check_protocol(cfg)
+
+
+def _check_protocol(cfg: DictConfig) -> None:
+    """What a protocol refuses beside it, where it says so: not all have such a check."""
+    check = getattr(instantiate(cfg.protocol), "check", None)
+    if check is not None:
+        stop = instantiate(cfg.stop) if cfg.get("stop") else None
+        check(objective=instantiate(cfg.objective), stop=stop, optimizer=instantiate(cfg.optimizer))
 
 
 def _build_optimizer(cfg: DictConfig) -> None:

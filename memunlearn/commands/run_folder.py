@@ -51,11 +51,13 @@ def result_of(
         "environment": environment,
         "seed": seed,
         "steps": outcome.steps,
+        **({} if outcome.done is None else {"done": outcome.done}),
         "kept_step": outcome.kept_step,
         "stopped_because": outcome.stopped_because,
         "mask": {
             "k": outcome.k,
             "eligible": outcome.eligible,
+            **({} if outcome.trained is None else {"trained": outcome.trained}),
             "per_component": dict(outcome.per_component),
             # Of what the counts above are a part: they are summed over trials, one patch each.
             "size_per_component": {
@@ -140,6 +142,8 @@ def write_run(
     print_examples([row for row in rows if row["set"] == "forget"])
     for note in notes:
         print(note)
+    if "done" in result:
+        print(result["done"])
     print(f"stopped because of {result['stopped_because']} after {result['steps']} steps; kept step: {result['kept_step']}")
     print(f"other memorized text: {side_effect(result)}")
     print(

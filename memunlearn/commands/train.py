@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
@@ -42,16 +41,14 @@ from memunlearn.commands.resuming import (
 )
 from memunlearn.commands.run_checks import check_run, mask_strategy
 from memunlearn.commands.run_folder import result_of, write_run
+from memunlearn.commands.run_weights import weights_of_run
 from memunlearn.commands.settings import check_settings, in_place_of_null
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
-from memunlearn.curvature.budget import check_budget, memory_of
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.files.writing import remove_leftovers
-from memunlearn.masks.strategies import AllWeights
-from memunlearn.models.components import WeightTensor, eligible_weights
-from memunlearn.models.filters import Filter, passing_positions
+from memunlearn.models.components import WeightTensor
 from memunlearn.models.loading import LoadedModel
 from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
@@ -59,7 +56,6 @@ from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.checkpoints import WholeCheckpoints
 from memunlearn.unlearning.ingredients import Ingredients, KeepTrial
-from memunlearn.unlearning.kfac import Kfac
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
@@ -114,7 +110,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         same_inputs(directory, inputs)
     loaded, paragraphs = load_inputs(cfg)
     check_decodes(loaded.tokenizer, loaded.model.config.vocab_size)
-    weights = _weights(cfg, loaded, device)
+    weights = weights_of_run(cfg, loaded, device)
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
     sets = split(cfg, measurements, paragraphs)
@@ -195,22 +191,6 @@ def _diverged(result: dict[str, Any], directory: Path) -> str:
     else:
         where = f"after step {result['steps']}; the last good state (after step {result['kept_step']}) was kept in {directory}"
     return f"the loss became NaN {where}: lower optimizer.lr or objective.forget_weight"
-
-
-def _weights(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> list[WeightTensor]:
-    """The eligible weights; refuses here, not after the corpus was scored, an unknown architecture, a filter on nothing, and
-    curvature that the device has no room for."""
-    strategy = mask_strategy(cfg)
-    weights = eligible_weights(loaded.model, loaded.patterns)
-    passing = passing_positions(weights, Filter(strategy.layers, strategy.components, strategy.heads))
-    optimizer = instantiate(cfg.optimizer)
-    if isinstance(optimizer, Kfac):
-        chosen = [weight for weight in weights if weight.name in passing]
-        share = 1.0 if isinstance(strategy, AllWeights) else getattr(strategy, "fraction", 1.0)
-        budget = optimizer.budget(loaded.model, weights, chosen, share, device)
-        check_budget(budget, memory_of(device), device)
-        print(budget, flush=True)
-    return weights
 
 
 def _ingredients(

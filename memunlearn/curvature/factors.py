@@ -94,11 +94,14 @@ class EigenFactors:
         return self.as_matrix(matrix)
 
 
-def in_eigenbasis(factors: Mapping[str, Factors]) -> dict[str, EigenFactors]:
-    """The same F, in its eigenbasis: its eigenvalues are the products of those of G and of A. Shared tensors stay shared."""
+def in_eigenbasis(factors: Mapping[str, Factors | EigenFactors]) -> dict[str, EigenFactors]:
+    """The same F, in its eigenbasis: its eigenvalues are the products of those of G and of A. Shared tensors stay shared; what is in it already stays as it is."""
     known_inputs: dict[int, tuple[Tensor, Tensor]] = {}
     found: dict[str, EigenFactors] = {}
     for name, known in factors.items():
+        if isinstance(known, EigenFactors):
+            found[name] = known
+            continue
         if id(known.inputs) not in known_inputs:
             known_inputs[id(known.inputs)] = _eigen(known.inputs)
         input_values, inputs = known_inputs[id(known.inputs)]

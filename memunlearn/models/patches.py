@@ -59,9 +59,12 @@ class Patch:
         return sum(delta.numel() for delta in self.deltas.values())
 
 
-def capture_change(model: nn.Module, roles: Roles | None = None) -> Change:
-    """The deltas that `model` carries now, copied to the CPU. Raises UserError if none are attached."""
-    deltas = read_deltas(model)
+def capture_change(model: nn.Module, roles: Roles | None = None, trained: Mapping[str, Tensor] | None = None) -> Change:
+    """The deltas that `model` carries, copied to the CPU. Raises UserError if none are attached.
+
+    trained: values of `delta_parameters` that they are read from, None for those of now.
+    """
+    deltas = read_deltas(model, trained)
     if not deltas:
         raise UserError("this model carries no deltas, so there is no patch to take: unlearn(model, mask, preparation) first")
     indices = {name: None if flat is None else flat.cpu() for name, (flat, _) in deltas.items()}

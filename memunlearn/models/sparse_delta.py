@@ -1,5 +1,7 @@
 """Training chosen weights only: the base model is frozen, and a trained delta is added to it.
 
+Beside `SparseDelta`, the delta of a mask, other kinds can be attached (`low_rank_delta`, `subnet_delta`).
+
 Zeroing gradients would not do: weight decay and momentum move weights whose gradient is zero (published_code.md, 1). Here the
 optimizer never sees any weight but the K chosen ones, so every optimizer leaves the others bit for bit as they were.
 
@@ -9,14 +11,32 @@ Names are those of the plain model's `named_parameters()`, whether or not deltas
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from memunlearn.errors import UserError
+
+
+@runtime_checkable
+class Delta(Protocol):
+    """A parametrization of one weight matrix that starts from the frozen base."""
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """What there is to train, by what is put behind the weight's name."""
+
+    def change(self, base: Tensor, trained: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]:
+        """What these values in place of `trained` add to the base: flat positions (None: everywhere) and deltas."""
+
+    def make_no_change(self) -> None:
+        """The effective weight is the base, bit for bit."""
+
+
+MakeDelta = Callable[[nn.Module, Tensor, Tensor | None], nn.Module]
+"""Given the module that holds a weight, the weight and the chosen flat positions (None: all of it), makes its `Delta`."""
 
 
 class SparseDelta(nn.Module):
@@ -39,6 +59,19 @@ class SparseDelta(nn.Module):
             return base + self.delta
         return base.flatten().index_add(0, self.indices, self.delta).view_as(base)
 
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The delta, under the weight's own name."""
+        return {"": self.delta}
+
+    def change(self, base: Tensor, trained: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]:
+        """Copies of the positions and of the delta."""
+        return None if self.indices is None else self.indices.clone(), trained[""].detach().clone()
+
+    @torch.no_grad()
+    def make_no_change(self) -> None:
+        """The effective weight is the base, bit for bit."""
+        _no_change(self.delta)
+
 
 def _no_change(delta: Tensor) -> Tensor:
     return delta.fill_(-0.0)  # x + -0.0 is x for every x; x + 0.0 would turn a -0.0 of the base into 0.0
@@ -48,7 +81,7 @@ def base_parameters(model: nn.Module) -> dict[str, Tensor]:
     """The base weights by plain name, deltas left out; a tied tensor once. Not copies."""
     base: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
-        if re.search(r"(^|\.)parametrizations\.\w+\.0\.delta$", name) is None:
+        if re.search(r"(^|\.)parametrizations\.\w+\.0\.\w+$", name) is None:
             base[re.sub(r"(^|\.)parametrizations\.(\w+)\.original$", r"\1\2", name)] = parameter
     return base
 
@@ -64,12 +97,17 @@ def is_attached(model: nn.Module) -> bool:
     return bool(modules_with_deltas(model))
 
 
-def attach(model: nn.Module, indices: Mapping[str, Tensor | None]) -> None:
+def sparse_delta(module: nn.Module, base: Tensor, indices: Tensor | None) -> SparseDelta:
+    """The `MakeDelta` of a mask."""
+    return SparseDelta(base, indices)
+
+
+def attach(model: nn.Module, indices: Mapping[str, Tensor | None], make: MakeDelta = sparse_delta) -> None:
     """Freezes every weight of `model` and gives each tensor in `indices` a trainable delta, at first without effect.
 
-    `indices`: per tensor the flat positions to train (int64, sorted, unique), or None for all of it; a tensor with none is
-    left alone. Everything is checked before anything is changed. Raises UserError if deltas are attached already, if a
-    weight is unknown, tied or not fp32, or if indices are not what is said above.
+    make: the kind of delta. `indices`: per tensor the flat positions to train (int64, sorted, unique), or None for all of it; a
+    tensor with none is left alone. Everything is checked before anything is changed. Raises UserError if deltas are attached
+    already, if a weight is unknown, tied or not fp32, or if indices are not what is said above.
     """
     if any(parametrize.is_parametrized(module) for module in model.modules()):
         raise UserError(
@@ -88,7 +126,7 @@ def attach(model: nn.Module, indices: Mapping[str, Tensor | None]) -> None:
     model.requires_grad_(False)
     for name, flat in chosen.items():
         module, attribute = owner_of(model, name)
-        parametrize.register_parametrization(module, attribute, SparseDelta(parameters[name], flat))
+        parametrize.register_parametrization(module, attribute, make(module, parameters[name], flat))
 
 
 def _check_trainable(model: nn.Module, name: str, parameter: Tensor) -> None:
@@ -131,19 +169,25 @@ def restore_plain(module: nn.Module, tensors: Mapping[str, nn.Parameter]) -> Non
 
 
 def delta_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """What there is to train: the delta of each tensor, by the tensor's plain name."""
-    return {name: delta.delta for name, delta in _sparse_deltas(model)}
+    """What there is to train: the delta of each tensor, by the tensor's plain name (with `.A` and `.B`, or `.scores`, behind it
+    where the delta is of another kind)."""
+    return {f"{name}{part}": value for name, delta, _ in _deltas(model) for part, value in delta.trained().items()}
 
 
 def delta_positions(model: nn.Module) -> dict[str, Tensor | None]:
-    """Where each delta is added, by the tensor's plain name: flat positions, not copies; None for all of the tensor."""
-    return {name: delta.indices for name, delta in _sparse_deltas(model)}
+    """Where each delta of a mask is added, by the tensor's plain name: flat positions, not copies; None: all of the tensor."""
+    return {name: delta.indices for name, delta, _ in _deltas(model) if isinstance(delta, SparseDelta)}
 
 
-def read_deltas(model: nn.Module) -> dict[str, tuple[Tensor | None, Tensor]]:
-    """Copies of (indices or None, delta) by plain name, on the model's device."""
+def read_deltas(model: nn.Module, trained: Mapping[str, Tensor] | None = None) -> dict[str, tuple[Tensor | None, Tensor]]:
+    """Copies of (indices or None, delta) by plain name, on the model's device.
+
+    trained: values of `delta_parameters` to read them from, None for those of now.
+    """
+    values = delta_parameters(model) if trained is None else trained
     return {
-        name: (None if d.indices is None else d.indices.clone(), d.delta.detach().clone()) for name, d in _sparse_deltas(model)
+        name: delta.change(base, {part: values[f"{name}{part}"] for part in delta.trained()})
+        for name, delta, base in _deltas(model)
     }
 
 
@@ -167,8 +211,8 @@ def write_deltas(model: nn.Module, deltas: Mapping[str, Tensor]) -> None:
 @torch.no_grad()
 def zero_deltas(model: nn.Module) -> None:
     """Makes the attached model its base again, bit for bit, in place: what stands between two trials."""
-    for delta in delta_parameters(model).values():
-        _no_change(delta)
+    for _, delta, _ in _deltas(model):
+        delta.make_no_change()
 
 
 def modules_with_deltas(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -176,7 +220,7 @@ def modules_with_deltas(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return [
         (path, module)
         for path, module in model.named_modules()
-        if parametrize.is_parametrized(module) and any(isinstance(chain[0], SparseDelta) for chain in _chains(module).values())
+        if parametrize.is_parametrized(module) and any(isinstance(chain[0], Delta) for chain in _chains(module).values())
     ]
 
 
@@ -184,7 +228,8 @@ def _chains(module: nn.Module) -> dict[str, parametrize.ParametrizationList]:
     return dict(cast(nn.ModuleDict, module.parametrizations).items())  # type: ignore[arg-type]
 
 
-def _sparse_deltas(model: nn.Module) -> Iterator[tuple[str, SparseDelta]]:
+def _deltas(model: nn.Module) -> Iterator[tuple[str, Delta, Tensor]]:
+    """(plain name, delta, base weight) of every weight that has one."""
     for path, module in modules_with_deltas(model):
         for attribute, chain in _chains(module).items():
-            yield f"{path}.{attribute}".removeprefix("."), cast(SparseDelta, chain[0])
+            yield f"{path}.{attribute}".removeprefix("."), cast(Delta, chain[0]), chain.original

@@ -84,7 +84,7 @@ def report(
         ],
         figures=figures_of(charts, pictures),
         plots=plots_of(charts),
-        mask_sentence=_mask_sentence(result.get("mask")),
+        mask_sentence=_mask_sentence(result.get("mask"), "were changed" if result.get("done") else "were free to change"),
         grid=mask_grid(result.get("mask")),
         browser=browser,
         browser_data=Markup(printable(embedded_json({"metrics": browser_metrics(), "rows": browser.rows}))),
@@ -181,13 +181,13 @@ def _table_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "lines": lines}
 
 
-def _mask_sentence(mask: Mapping[str, Any] | None) -> str:
+def _mask_sentence(mask: Mapping[str, Any] | None, how: str) -> str:
     if not mask or mask.get("k") is None:
         return ""
     k, eligible = mask["k"], mask.get("eligible")
     if not eligible:
-        return f"{k:,} weights were free to change."
-    return f"{k:,} of {eligible:,} eligible weights ({100 * k / eligible:.3g} %) were free to change."
+        return f"{k:,} weights {how}."
+    return f"{k:,} of {eligible:,} eligible weights ({100 * k / eligible:.3g} %) {how}."
 
 
 def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:

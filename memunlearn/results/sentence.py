@@ -82,6 +82,10 @@ def _how(result: Mapping[str, Any]) -> str:
     steps = result.get("steps", "unknown")
     said = f"Training stopped after {steps} {plural('step', steps)} because {reason}"
     kept = result.get("kept_step")
+    if done := result.get("done"):  # what is not training chosen weights
+        if kept is None:
+            return str(done)
+        said = f"{done}. {said}"
     if kept == 0:
         return f"{said}, and no check was better than the base model, which was kept"
     return said if kept in (None, steps) else f"{said}; the best check, after step {kept}, was kept"

@@ -31,11 +31,12 @@ def check_result(result: Mapping[str, Any]) -> None:
     for name in ("steps", "kept_step"):
         _check_number(result.get(name), name)
     mask = _group(result.get("mask"), "mask")
-    for name in ("k", "eligible"):
+    for name in ("k", "eligible", "trained"):
         _check_number(mask.get(name), f"mask.{name}")
     for name, value in _group(result.get("seconds"), "seconds").items():
         _check_number(value, f"seconds.{name}")
-    _check_text(result.get("stopped_because"), "stopped_because")
+    for name in ("stopped_because", "done"):
+        _check_text(result.get(name), name)
     check_config(result.get("config"))
 
 

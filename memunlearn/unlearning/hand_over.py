@@ -45,18 +45,15 @@ class HandOver(lightning.Callback):
     def result(self, module: Unlearning, steps: int) -> HandedOver:
         """steps: taken by the trainer."""
         if self.taken is None:
-            steps, kept_step, reason, deltas = self._kept(module, steps)
-            now = capture_change(module.model, self.roles)
-            on_cpu = {
-                name: torch.full_like(delta, -0.0) if deltas is None else deltas[name].detach().cpu().clone()
-                for name, delta in now.deltas.items()
-            }
-            patch = self.keep_change(replace(now, deltas=on_cpu))
-            self.taken = HandedOver(steps, kept_step, reason, patch)
+            steps, kept_step, reason, trained = self._kept(module, steps)
+            change = capture_change(module.model, self.roles, trained)
+            if trained is None:
+                change = replace(change, deltas={name: torch.full_like(d, -0.0) for name, d in change.deltas.items()})
+            self.taken = HandedOver(steps, kept_step, reason, self.keep_change(change))
         return self.taken
 
     def _kept(self, module: Unlearning, steps: int) -> tuple[int, int | None, str, Mapping[str, Tensor] | None]:
-        """The last: the deltas of the state to be kept, None for the base model's."""
+        """The last: what is trained in the state to be kept, None for the base model."""
         module.check_last_step()
         if module.diverged_at is not None:
             return module.diverged_at, module.last_good_step, "nan", module.last_good or None

@@ -108,8 +108,10 @@ class AlternativeOutcome:
 class Outcome:
     """sets: by name; empty ones are left out.
 
-    k: chosen weights (of each trial). per_component: their counts, summed over trials. patches: one for a joint run, one a
-    trial otherwise. The others: as in `training.Training`; trials have no kept_check and no trajectory.
+    k: weights that the patch changes (of each trial). per_component: their counts, summed over trials. patches: one for a joint
+    run, one a trial otherwise. done: a sentence (no full stop) on what was done, where that is not training chosen weights;
+    trained: how many numbers were trained, where those are not the k weights. The others: as in `training.Training`; trials
+    have no kept_check and no trajectory.
     """
 
     sets: Mapping[str, SetOutcome]
@@ -123,6 +125,8 @@ class Outcome:
     stopped_because: str
     kept_check: Check | None = None
     trajectory: Sequence[CheckedScores] = ()
+    done: str | None = None
+    trained: int | None = None
 
 
 def text_values(said: Tensor, continuations: Tensor) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
 from memunlearn.models.sparse_delta import delta_parameters
@@ -175,7 +176,7 @@ class StopAndKeep(lightning.Callback):
         self.low_checks = 0  # the last ones in a row that bystander EM was too low at
         self.stopped_because = "max_steps"
 
-    def check(self, module: Unlearning, step: int) -> Check:
+    def check(self, model: PreTrainedModel, step: int) -> Check:
         """Forget, retain_val and bystander_val (and the alternatives, for an edit), scored now.
 
         What an edited model says is decoded only where nothing else keeps the state from being the one to keep.
@@ -184,9 +185,9 @@ class StopAndKeep(lightning.Callback):
         with self.precision():
             for name in CHECKED:
                 reference = self.baselines[name].states if name == "retain_val" else None
-                scores[name] = score(module.model, self.baselines[name].paragraphs, self.batch_size, reference=reference)
+                scores[name] = score(model, self.baselines[name].paragraphs, self.batch_size, reference=reference)
             if self.alternatives is not None:
-                alternatives = score(module.model, self.alternatives, self.batch_size)
+                alternatives = score(model, self.alternatives, self.batch_size)
         kl = scores["retain_val"].kl
         assert kl is not None
         check = check_of(step, scores, alternatives)
@@ -197,7 +198,7 @@ class StopAndKeep(lightning.Callback):
         if alternatives is not None and unhurt and self.rule.forgotten_if_nothing_is_said(check, self.length):
             prefixes = self.baselines["forget"].paragraphs.prefixes
             with self.precision():
-                said = greedy_continuations(module.model, prefixes, self.length, self.batch_size)
+                said = greedy_continuations(model, prefixes, self.length, self.batch_size)
             check = self._with_texts(check, columns["forget"], said)
         self.trajectory.append(CheckedScores(step, columns))
         return check
@@ -228,7 +229,7 @@ class StopAndKeep(lightning.Callback):
         if module.diverged_at is not None:
             return
         self.last_checked = step
-        check = self.check(module, step)
+        check = self.check(module.model, step)
         if math.isnan(check.retain_val_kl):
             module.diverged_at = step
             trainer.should_stop = True

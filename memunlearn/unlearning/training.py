@@ -18,7 +18,7 @@ from memunlearn.masks.selection import Mask
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.patches import Patch
-from memunlearn.models.sparse_delta import attach, write_deltas
+from memunlearn.models.sparse_delta import MakeDelta, attach, detach, sparse_delta, write_deltas
 from memunlearn.objectives.contrastive import Unlearn
 from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
@@ -84,6 +84,7 @@ def unlearn(
     protected_share: float = 0.5,
     seed: int = 0,
     weights: Sequence[WeightTensor] = (),
+    make_delta: MakeDelta = sparse_delta,
     measure_curvature: MeasureCurvature = measure_curvature,
     resume_from: Path | None = None,
     keep_change: KeepChange | None = None,
@@ -94,6 +95,8 @@ def unlearn(
     batch_size: forget rows a batch, and as many rows to keep, of which `protected_share` are protected where such rows are
         given; the trainer's accumulate_grad_batches make a step of them.
     weights: the eligible ones, for an optimizer that wants to know them (kfac does). measure_curvature: what it measures with.
+    make_delta: the kind of delta that is trained on the masked weights. The patch, and what the model carries afterwards, are
+        always plain deltas.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
         Raises UserError if it cannot be gone on from.
     keep_change: is given what was trained after the last step, before the last checkpoint is written, loggers end or anything
@@ -101,9 +104,7 @@ def unlearn(
     """
     device, objective = model.device, objective or Unlearn()
     StepRows.of(preparation, objective.needs)  # refuses what cannot be trained before anything is attached
-    protected = preparation.baselines.get("protected")
-    keeps = protected_rows_a_batch(batch_size, protected_share) if protected is not None else 0
-    attach(model, mask.indices)
+    epochs_of(preparation, batch_size=batch_size, protected_share=protected_share, seed=seed)  # refuses a share early
     keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
     trained = HandOver(keep, preparation.roles, keep_change or (lambda change: change.stamped(fingerprint(model), {})))
     restored = Restored()
@@ -111,6 +112,7 @@ def unlearn(
     trainer = make_trainer(callbacks, None if stop is None else stop.max_steps)
     precision = trainer.precision_plugin
     seen = measured_in(precision, model, preparation, 2 * batch_size)
+    attach(model, mask.indices, make_delta)  # not before: a subnetwork is never the base model
     if keep is not None:
         keep.start_from(seen, precision.forward_context)
     context = RunContext(
@@ -123,15 +125,12 @@ def unlearn(
         measure_curvature=measure_curvature,
     )
     module = Unlearning(context, optimizer or partial(torch.optim.Adam, lr=2e-3), StepRows.of(seen, objective.needs))
-    plan = PairedEpochs(
-        forget_rows=len(preparation.loss_rows),
-        retain_rows=len(preparation.baselines["retain_train"].paragraphs),
-        forget_batch=batch_size,
-        retain_batch=batch_size - keeps,
+    plan = epochs_of(
+        preparation,
+        batch_size=batch_size,
+        protected_share=protected_share,
         seed=seed,
         accumulate=trainer.accumulate_grad_batches,
-        protected_rows=len(protected.paragraphs) if protected is not None else 0,
-        protected_batch=keeps,
     )
     try:
         trainer.fit(module, datamodule=UnlearningData(plan), ckpt_path=resume_from, weights_only=True)
@@ -143,14 +142,14 @@ def unlearn(
     module.to(device)  # Lightning leaves it on the CPU
     handed_over = trained.result(module, trainer.global_step)
     steps, kept_step, reason = handed_over.steps, handed_over.kept_step, handed_over.stopped_because
-    write_deltas(model, handed_over.patch.deltas)
+    _carry(model, handed_over.patch, make_delta)
     trajectory = () if keep is None else tuple(keep.trajectory)
     if keep is not None and reason != "nan":
         kept_check = keep.best
     else:
         look = StopAndKeep(DEFAULT_STOP, preparation, 2 * batch_size)
         look.start_from(seen, precision.forward_context)
-        kept_check = look.check(module, steps if kept_step is None else kept_step)
+        kept_check = look.check(model, steps if kept_step is None else kept_step)
     return Training(
         steps=steps,
         kept_step=kept_step,
@@ -159,3 +158,29 @@ def unlearn(
         kept_check=kept_check,
         trajectory=trajectory,
     )
+
+
+def epochs_of(
+    preparation: Preparation, *, batch_size: int, protected_share: float, seed: int, accumulate: int = 1
+) -> PairedEpochs:
+    """The order of the rows. Raises UserError if all or none of the rows to keep of a batch would be protected."""
+    protected = preparation.baselines.get("protected")
+    keeps = protected_rows_a_batch(batch_size, protected_share) if protected is not None else 0
+    return PairedEpochs(
+        forget_rows=len(preparation.loss_rows),
+        retain_rows=len(preparation.baselines["retain_train"].paragraphs),
+        forget_batch=batch_size,
+        retain_batch=batch_size - keeps,
+        seed=seed,
+        accumulate=accumulate,
+        protected_rows=len(protected.paragraphs) if protected is not None else 0,
+        protected_batch=keeps,
+    )
+
+
+def _carry(model: PreTrainedModel, patch: Patch, make_delta: MakeDelta) -> None:
+    """The model carries the patch, as plain deltas."""
+    if make_delta is not sparse_delta:
+        detach(model)
+        attach(model, patch.indices)
+    write_deltas(model, patch.deltas)

@@ -43,7 +43,8 @@ KEPT = "where downloads are kept, not what they are"
 CALLED = "whether an earlier result stays, not what it is"
 NOT_SPLIT = "localize.py reads all rows and makes no sets of them"
 TRAINING = "of training: it is not asked for before the base model is measured"
-CURVATURE = "of what is measured when training begins; its own key says how (test_base_measurements.py)"
+CURVATURE = "of the curvature, measured after that, with a key of its own (test_base_measurements.py)"
+CHANGE = "of how weights are changed, after the base model was measured"
 CHOICE = "of the choice of weights: made from the attribution of all eligible ones, which is keyed"
 
 INPUTS = {
@@ -193,6 +194,18 @@ TRAIN = {
     "protocol.steps": Unkeyed(2, TRAINING, ("protocol=per_paragraph",)),
     "protocol.mask_scope": Unkeyed("set", CHOICE, ("protocol=per_paragraph",)),
     "protocol.retain_batch": Unkeyed(2, TRAINING, ("protocol=per_paragraph",)),
+    "protocol.scale": Unkeyed(0.5, CHANGE, ("protocol=zeroing",)),
+    "protocol.share": Unkeyed(0.01, CHANGE, ("protocol=balanced_subnet",)),
+    "protocol.epochs": Unkeyed(2, CHANGE, ("protocol=balanced_subnet",)),
+    "protocol.lr": Unkeyed(0.5, CHANGE, ("protocol=balanced_subnet",)),
+    "protocol.momentum": Unkeyed(0.5, CHANGE, ("protocol=balanced_subnet",)),
+    "protocol.weight_decay": Unkeyed(0.5, CHANGE, ("protocol=balanced_subnet",)),
+    "protocol.clean_weight": Unkeyed(0.9, CHANGE, ("protocol=balanced_subnet",)),
+    "protocol.mass": Unkeyed(0.9, CHANGE, ("protocol=kfac_edit",)),
+    "protocol.eigenvalues": Unkeyed("corrected", CURVATURE, ("protocol=kfac_edit",)),
+    "protocol.positions": Unkeyed("continuation", CURVATURE, ("protocol=kfac_edit",)),
+    "protocol.rank": Unkeyed(1, TRAINING, ("protocol=lora",)),
+    "protocol.alpha": Unkeyed(3.0, TRAINING, ("protocol=lora",)),
     "batch_size": Unkeyed(5, PLACE),
     "accumulate": Unkeyed(2, TRAINING),
     "save_model": Unkeyed(True, TOLD),

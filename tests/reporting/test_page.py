@@ -137,6 +137,13 @@ def test_edits_show_what_was_asked_for():
     assert "asked <text>" in page.words and "EM with the alternative" in page.words
 
 
+def test_an_edit_says_what_was_done():
+    done = "786 chosen weights were set to <0>, and nothing was trained"
+    page = Page(report(fake_results.result(done=done, steps=0, stopped_because="max_steps"), [], []))
+    assert done in page.words and "786 of 786,432 eligible weights (0.0999 %) were changed." in page.words
+    assert "were free to change" in Page(report(fake_results.result(), [], [])).words
+
+
 def test_trials_are_said_to_be_pooled():
     page = Page(report(fake_results.result(config={"protocol": "per_paragraph"}), [], []))
     assert "each set pools all trials" in page.words

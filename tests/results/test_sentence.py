@@ -53,6 +53,22 @@ def test_a_run_that_was_stopped_for_its_bystanders_says_so_and_which_state_was_k
     )
 
 
+def test_what_was_done_stands_first_and_alone_where_no_rule_ended_it():
+    done = "786 chosen weights were set to 0, and nothing was trained"
+    sentence = result_sentence(fake_results.result(steps=0, stopped_because="max_steps", done=done))
+    assert sentence.startswith(f"{done}. Other memorized text: ")
+    factors = "Factors of rank 4 were trained"
+    sentence = result_sentence(fake_results.result(steps=40, kept_step=25, done=factors))
+    assert sentence.startswith(
+        f"{factors}. Training stopped after 40 steps because the forget set had reached its target; the best check, after step "
+        "25, was kept. Other memorized text: "
+    )
+    sentence = result_sentence(fake_results.result(steps=9, kept_step=8, stopped_because="nan", done=done))
+    assert sentence.startswith(
+        f"{done}. Training stopped after 9 steps because the loss was no longer a number; the best check"
+    )
+
+
 def test_where_no_check_was_kept_it_says_so():
     sentence = result_sentence(fake_results.result(steps=1, stopped_because="max_kl", kept_step=0))
     assert sentence.startswith(

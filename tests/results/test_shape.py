@@ -38,6 +38,8 @@ def test_what_a_run_writes_passes(table):
         (("after", "forget", "interval_note"), 3, "after.forget.interval_note is '3', which is no text"),
         (("steps",), {}, "steps is '{}'"),
         (("mask", "k"), "all", "mask.k is 'all'"),
+        (("mask", "trained"), "all", "mask.trained is 'all'"),
+        (("done",), 7, "done is '7', which is no text"),
         (("seconds", "protocol"), [1], "seconds.protocol is '[1]'"),
         (("stopped_because",), 7, "stopped_because is '7', which is no text"),
         (("config", "mask"), "all", "config.mask is 'all', which is no object"),

@@ -321,7 +321,7 @@ def test_a_check_is_what_loops_over_rows_say(reciting, sets, preparation):
     write_deltas(reciting, watcher.deltas[7])
     callback = StopAndKeep(StopRule(), preparation, 4)
     seen = naive_check(reciting, base, sets, 7)
-    found = callback.check(type("Module", (), {"model": reciting})(), 7)
+    found = callback.check(reciting, 7)
     for name in ("step", "forget_em", "forget_em_p95", "forget_longest_run", "bystander_val_em"):
         assert getattr(found, name) == pytest.approx(getattr(seen, name)), name
     assert found.retain_val_kl == pytest.approx(seen.retain_val_kl, rel=1e-3) and found.retain_val_kl > 1e-4
@@ -525,9 +525,8 @@ def test_the_base_models_check_knows_the_alternatives_of_an_edit_only(reciting, 
     said = mean(naive_common_runs(reciting, editing.baselines["forget"].paragraphs))
     assert StopAndKeep(StopRule(), editing, 4).best.forget_longest_common_run == said
     assert StopAndKeep(StopRule(), preparation, 4).best.forget_longest_common_run is None
-    module = type("Module", (), {"model": reciting})()
-    assert StopAndKeep(StopRule(), editing, 4).check(module, 1).alternative_em == pytest.approx(found)
-    assert StopAndKeep(StopRule(), preparation, 4).check(module, 1).alternative_em is None
+    assert StopAndKeep(StopRule(), editing, 4).check(reciting, 1).alternative_em == pytest.approx(found)
+    assert StopAndKeep(StopRule(), preparation, 4).check(reciting, 1).alternative_em is None
 
 
 def test_without_bystanders_there_is_no_bystander_number(reciting, sets, preparation):
@@ -535,7 +534,7 @@ def test_without_bystanders_there_is_no_bystander_number(reciting, sets, prepara
     baselines = {**preparation.baselines, "bystander_val": preparation.baselines["bystander_val"].select(none)}
     callback = StopAndKeep(StopRule(), replace(preparation, baselines=baselines), 4)
     assert callback.best.bystander_val_em is None
-    assert callback.check(type("Module", (), {"model": reciting})(), 3).bystander_val_em is None
+    assert callback.check(reciting, 3).bystander_val_em is None
 
 
 def test_the_state_goes_through_a_checkpoint(preparation):
