@@ -20,8 +20,8 @@ from memunlearn.unlearning.per_paragraph import PerParagraph
 def weights_of_run(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> list[WeightTensor]:
     """The eligible weights.
 
-    Refuses here, not after the corpus was scored, an unknown architecture, a filter on nothing, what the protocol cannot change,
-    and curvature that the device has no room for; says how much that needs.
+    Refuses here, not after the corpus was scored, an unknown architecture, a filter on nothing, what the protocol cannot
+    change, and curvature that the device has no room for; says how much that needs.
     """
     strategy, protocol = mask_strategy(cfg), instantiate(cfg.protocol)
     weights = eligible_weights(loaded.model, loaded.patterns)

@@ -95,7 +95,10 @@ class EigenFactors:
 
 
 def in_eigenbasis(factors: Mapping[str, Factors | EigenFactors]) -> dict[str, EigenFactors]:
-    """The same F, in its eigenbasis: its eigenvalues are the products of those of G and of A. Shared tensors stay shared; what is in it already stays as it is."""
+    """The same F, in its eigenbasis: its eigenvalues are the products of those of G and of A.
+
+    Tensors that weights share stay shared, and what is in its eigenbasis already stays as it is.
+    """
     known_inputs: dict[int, tuple[Tensor, Tensor]] = {}
     found: dict[str, EigenFactors] = {}
     for name, known in factors.items():

@@ -19,7 +19,7 @@ class Solver(Protocol):
         """(F + damping)^-1 gradient, and 1/2 D' F D of that change: a scalar, nats a scored token."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Inverses:
     """All of a weight, K-FAC: (G + damping)^-1 g (A + damping)^-1.
 
@@ -95,15 +95,15 @@ def whole_solvers(
             inverted = inverse(factors.inputs, known.input_damping).to(place, dtype)
             inputs[id(factors.inputs)] = (factors.inputs, inverted)
         solvers[name] = Inverses(
-            inputs[id(factors.inputs)][1],
-            tuple(
+            inputs=inputs[id(factors.inputs)][1],
+            blocks=tuple(
                 inverse(block.gradients, added).to(place, dtype)
                 for block, added in zip(factors.blocks, known.block_damping, strict=True)
             ),
-            tuple(block.features.to(place) for block in factors.blocks),
-            known.input_damping.to(place),
-            tuple(added.to(place) for added in known.block_damping),
-            factors.output_axis,
+            features=tuple(block.features.to(place) for block in factors.blocks),
+            input_damping=known.input_damping.to(place),
+            block_damping=tuple(added.to(place) for added in known.block_damping),
+            output_axis=factors.output_axis,
         )
     return solvers
 
@@ -125,7 +125,7 @@ class Projection:
         return change, cost(self.damped, change, self.indices, self.shape)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ConjugateGradients:
     """Some of a weight: F + damping, restricted to the chosen ones, solved by conjugate gradients.
 
@@ -145,7 +145,14 @@ class ConjugateGradients:
         damped: Damped, indices: Tensor, shape: tuple[int, int], iterations: int = 50, tolerance: float = 1e-3
     ) -> ConjugateGradients:
         diagonal = damped.diagonal().flatten()[indices]
-        return ConjugateGradients(damped, indices, shape, diagonal, iterations, tolerance)
+        return ConjugateGradients(
+            damped=damped,
+            indices=indices,
+            shape=shape,
+            diagonal=diagonal,
+            iterations=iterations,
+            tolerance=tolerance,
+        )
 
     def __call__(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         # No number is looked at, so that nothing waits for the device: what has converged moves no more.

@@ -69,7 +69,7 @@ def test_value_and_gradient(weights, margin, size, dtype):
 
 
 def test_every_row_is_asked_for_as_much_as_the_model_is_sure_of_it():
-    """At rest the median token of each row comes after another one by the margin, and the other tokens' odds are as they were."""
+    """At rest a row's median token comes after another one by the margin, and the odds of other tokens are as they were."""
     _, base, labels, kept, reference = some_step((3, 1, 5, 7), torch.float64)
     best = base.scatter(-1, labels.unsqueeze(-1), -torch.inf).amax(-1)
     lead = torch.tensor([[8.0], [3.0], [-4.0]]) + torch.tensor([0.4, -1.0, 0.0, 2.0, -0.2])
