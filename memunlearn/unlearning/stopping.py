@@ -31,7 +31,7 @@ LOW_CHECKS_IN_A_ROW = 5
 MakeContext = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StopRule:
     """Stop when the forget set is forgotten, when other text is hurt, or at max_steps.
 

@@ -161,10 +161,10 @@ def test_a_dry_run_shows_the_jobs_and_leaves_nothing(tmp_path):
         ("optimizer.lr=0.1,0.2", "a frontier chooses its jobs itself"),
         ("seed=3", "give hydra.sweeper.tuning_seeds"),
         ("hydra.sweeper.factors=[low]", "hydra.sweeper.factors.0=low"),
-        ("hydra.sweeper.methods={mine:[objective=nothing]}", "nothing"),
-        ("hydra.sweeper.masks={mine:[mask=nothing]}", "nothing"),
-        ("hydra.sweeper.references={mine:[mask.size=3]}", "mask.size"),
-        ("hydra.sweeper.strengths={unlearn_adam:[x.y=1,x.y=2]}", "x.y"),
+        ('+hydra.sweeper.methods.mine=["objective=nothing"]', "nothing"),
+        ('+hydra.sweeper.masks.mine=["mask=nothing"]', "nothing"),
+        ('+hydra.sweeper.references.mine=["mask.size=3"]', "size"),
+        ('+hydra.sweeper.strengths.unlearn_adam=["x.y=1","x.y=2"]', "x"),
     ],
 )
 def test_a_mistake_is_one_line_before_any_job(tmp_path, override, said):
