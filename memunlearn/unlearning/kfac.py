@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from transformers import PreTrainedModel
 
 from memunlearn.curvature.budget import Budget, budget_of
 from memunlearn.curvature.damping import damp
@@ -18,8 +19,13 @@ from memunlearn.curvature.solving import ConjugateGradients, Projection, Solver,
 from memunlearn.errors import UserError
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.sparse_delta import base_parameters, delta_positions
+from memunlearn.objectives.losses import kl
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.scoring.forward import continuation_logits
 from memunlearn.unlearning.optimizers import Deltas, RunContext
+
+LONGER_AT_MOST = 2.0
+"""Times the predicted length: what is measured of a step that changes next to nothing is rounding."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -30,9 +36,11 @@ class Kfac:
     retain_train and protected rows around the base model; after Martens & Grosse 2015 (arXiv 1503.05671) and, for forgetting,
     McKinney et al. 2026 (arXiv 2602.10568).
 
-    max_kl: nats a token of that text that a step is predicted to cost, 1/2 tr(D' G D A) summed over weights: each step is that
-        long. relative_norm: instead of it, the length of a step as a share of the eligible weights' norm, which has to be found
-        for each model. One of the two is null.
+    max_kl: nats a token by which a step may change what the model says of that text: every step is that long. First as it is
+        predicted, 1/2 tr(D' G D A) summed over weights; then as it is measured, KL(before, after the step) on `probe_rows` of
+        the retain rows, since the prediction leaves out what positions have in common (0: the prediction alone).
+    relative_norm: instead of max_kl, the length of a step as a share of the eligible weights' norm, which has to be found for
+        each model. One of the two is null.
     damping: of either factor times its mean diagonal (of EK-FAC times a block's mean eigenvalue).
     eigenvalues: "kronecker" (K-FAC) or "corrected" (EK-FAC).
     positions: whose KL is meant: "all" of a row, or those that predict the "continuation". rows: how many retain rows are read
@@ -44,6 +52,7 @@ class Kfac:
 
     max_kl: float | None = 3e-5
     relative_norm: float | None = None
+    probe_rows: int = 16
     damping: float = 1e-4
     momentum: float = 0.8
     eigenvalues: str = "kronecker"
@@ -66,10 +75,13 @@ class Kfac:
             ("damping", self.damping, self.damping > 0),
             ("momentum", self.momentum, 0 <= self.momentum < 1),
             ("rows", self.rows, self.rows is None or self.rows >= 1),
+            ("probe_rows", self.probe_rows, self.probe_rows >= 0),
             ("iterations", self.iterations, self.iterations >= 1),
         ):
             if not fits:
-                wanted = {"damping": "above 0", "momentum": "from 0 to below 1"}.get(name, "1 or more")
+                wanted = {"damping": "above 0", "momentum": "from 0 to below 1", "probe_rows": "0 or more"}.get(
+                    name, "1 or more"
+                )
                 raise UserError(f"optimizer.{name}={value} must be {wanted}")
         for name, word, words in (
             ("eigenvalues", self.eigenvalues, ("kronecker", "corrected")),
@@ -103,7 +115,15 @@ class Kfac:
             base = base_parameters(context.model)
             norms = [base[weight.name].detach().norm() for weight in context.weights]
             length = self.relative_norm * float(torch.stack(norms).norm())
-        return KfacSteps(deltas, solvers, momentum=self.momentum, max_kl=self.max_kl, length=length, device=self._device)
+        return KfacSteps(
+            deltas,
+            solvers,
+            momentum=self.momentum,
+            max_kl=self.max_kl,
+            length=length,
+            probe=self._probe(context),
+            device=self._device,
+        )
 
     def budget(
         self,
@@ -125,6 +145,13 @@ class Kfac:
             elsewhere=self.device is not None and torch.device(self.device).type != device.type,
             all_weights=weights,
         )
+
+    def _probe(self, context: RunContext) -> Probe | None:
+        if self.max_kl is None or self.probe_rows == 0:
+            return None
+        rows = context.preparation.baselines["retain_train"].paragraphs
+        drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(context.seed))
+        return Probe(context.model, rows.select(drawn[: self.probe_rows]))
 
     def _rows(self, context: RunContext) -> ParagraphSet:
         baselines = context.preparation.baselines
@@ -159,9 +186,24 @@ class Kfac:
         return solvers
 
 
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What the model says on a few rows [N, I], to be compared before and after a step."""
+
+    model: PreTrainedModel
+    rows: ParagraphSet
+
+    def logits(self) -> Tensor:
+        """[N, C, V], in the precision of the weights."""
+        return continuation_logits(self.model, self.rows.ids, self.rows.continuation_length)
+
+
 class KfacSteps(Optimizer):
-    """See `Kfac`. deltas, solvers: by the weight's name. max_kl: nats a step; or length: the norm of a step. device: of the
-    solvers, None for that of the deltas."""
+    """See `Kfac`.
+
+    deltas, solvers: by the weight's name. max_kl: nats a step, as predicted and then, where there is a probe, as measured on
+    it; or length: the norm of a step. device: of the solvers, None for that of the deltas.
+    """
 
     def __init__(
         self,
@@ -171,11 +213,12 @@ class KfacSteps(Optimizer):
         momentum: float,
         max_kl: float | None,
         length: float | None = None,
+        probe: Probe | None = None,
         device: torch.device | None = None,
     ) -> None:
         groups = [{"params": [delta], "name": name} for name, delta in deltas.items()]
         super().__init__(groups, {"momentum": momentum})
-        self.solvers, self.max_kl, self.length, self.device = solvers, max_kl, length, device
+        self.solvers, self.max_kl, self.length, self.probe, self.device = solvers, max_kl, length, probe, device
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -192,24 +235,34 @@ class KfacSteps(Optimizer):
                     continue
                 past = self.state[delta].setdefault("momentum", torch.zeros_like(delta))
                 past.mul_(group["momentum"]).add_(delta.grad)
-                change, kl = self._solved(group["name"], past)
+                change, cost = self._solved(group["name"], past)
                 changes.append((delta, change))
-                costs.append(kl)
+                costs.append(cost)
         if changes:
-            scale = self._scale([change for _, change in changes], costs)
-            for delta, change in changes:
-                delta.sub_(scale * change)
+            self._move(changes, self._scale([change for _, change in changes], costs))
         return loss
 
+    def _move(self, changes: Sequence[tuple[Tensor, Tensor]], scale: Tensor) -> None:
+        before = None if self.probe is None else self.probe.logits()
+        for delta, change in changes:
+            delta.sub_(scale * change)
+        if self.probe is None or before is None or self.max_kl is None:
+            return
+        # The KL grows with the square of a step, about; one that was far too short is lengthened step by step.
+        measured = kl(before, self.probe.logits())
+        factor = (self.max_kl / measured.clamp_min(torch.finfo(measured.dtype).tiny)).sqrt().clamp_max(LONGER_AT_MOST)
+        for delta, change in changes:
+            delta.sub_((factor - 1) * scale * change)
+
     def _solved(self, name: str, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        change, kl = self.solvers[name](gradient.to(self.device or gradient.device))
-        return change.to(gradient.device), kl.to(gradient.device)
+        change, cost = self.solvers[name](gradient.to(self.device or gradient.device))
+        return change.to(gradient.device), cost.to(gradient.device)
 
     def _scale(self, changes: Sequence[Tensor], costs: Sequence[Tensor]) -> Tensor:
         """What the changes are multiplied with: a scalar; 0 where they are nothing."""
         if self.length is not None:
             norm = torch.stack([change.norm() for change in changes]).norm()
             return torch.where(norm > 0, self.length / norm, torch.zeros_like(norm))
-        kl = torch.stack(list(costs)).sum()
+        predicted = torch.stack(list(costs)).sum()
         assert self.max_kl is not None
-        return torch.where(kl > 0, (self.max_kl / kl).sqrt(), torch.zeros_like(kl))
+        return torch.where(predicted > 0, (self.max_kl / predicted).sqrt(), torch.zeros_like(predicted))

@@ -169,6 +169,7 @@ TRAIN = {
         for name, value in (
             ("max_kl", 1e-4),
             ("relative_norm", 0.1),
+            ("probe_rows", 3),
             ("damping", 0.1),
             ("sparse", "project"),
             ("iterations", 7),

@@ -18,10 +18,11 @@ from memunlearn.curvature.passes import Reading
 from memunlearn.curvature.solving import whole_solvers
 from memunlearn.errors import UserError
 from memunlearn.masks import select_all
-from memunlearn.models import attach, base_parameters, delta_parameters, detach, eligible_weights
+from memunlearn.models import attach, base_parameters, delta_parameters, detach, eligible_weights, write_deltas
 from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.objectives.losses import kl
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.unlearning.kfac import Kfac
+from memunlearn.unlearning.kfac import Kfac, Probe
 from memunlearn.unlearning.optimizers import make_optimizer
 from memunlearn.unlearning.training import unlearn
 
@@ -72,7 +73,7 @@ def test_a_step_goes_along_the_preconditioned_gradient_as_far_as_its_kl_allows(r
     base, recorder = copy.deepcopy(reciting), Recorder()
     curvature = curvature_of(base, preparation)
     gradients = gradients_of_first_step(copy.deepcopy(base), preparation)
-    run(reciting, preparation, Kfac(max_kl=1e-3, damping=1e-2), steps=1, extra=[recorder])
+    run(reciting, preparation, Kfac(max_kl=1e-3, damping=1e-2, probe_rows=0), steps=1, extra=[recorder])
     expected = {name: -direction(curvature.factors[name], g, 1e-2) for name, g in gradients.items()}
     scale = (1e-3 / float(curvature.predicted_kl(expected))) ** 0.5
     alike(recorder.deltas[1], {name: scale * change for name, change in expected.items()}, within=2e-3)
@@ -83,7 +84,9 @@ def test_momentum_gathers_gradients(reciting, preparation):
     """The step is linear in the gradient, so momentum of gradients is momentum of steps."""
     attach(reciting, {weight.name: None for weight in eligible_weights(reciting)})
     deltas = delta_parameters(reciting)
-    optimizer = make_optimizer(Kfac(momentum=0.6, damping=0.1), deltas, context_of(reciting, preparation))
+    optimizer = make_optimizer(
+        Kfac(max_kl=3e-5, momentum=0.6, damping=0.1, probe_rows=0), deltas, context_of(reciting, preparation)
+    )
     curvature = curvature_of(reciting, preparation)
     generator = torch.Generator().manual_seed(0)
     gathered = {name: torch.zeros_like(delta) for name, delta in deltas.items()}
@@ -97,6 +100,43 @@ def test_momentum_gathers_gradients(reciting, preparation):
         scale = (3e-5 / float(curvature.predicted_kl(expected))) ** 0.5
         change = {name: (delta - before[name]).detach() for name, delta in deltas.items()}
         alike(change, {name: scale * step for name, step in expected.items()}, within=2e-3)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_step_is_as_long_as_it_changes_what_the_model_says(reciting, preparation, masked):
+    """The predicted step, made shorter or longer by the root of what it was measured to cost; twice as long at most."""
+    base, mask = copy.deepcopy(reciting), some_mask(reciting) if masked else None
+    settings = {"max_kl": 1e-3, "damping": 1e-2}
+    probe = preparation.baselines["retain_train"].paragraphs
+    drawn = torch.randperm(len(probe), generator=torch.Generator().manual_seed(0))[:4]
+    probe = probe.select(drawn)
+    predicted, measured = Recorder(), Recorder()
+    run(copy.deepcopy(base), preparation, Kfac(**settings, probe_rows=0), steps=1, extra=[predicted], mask=mask)
+    run(reciting, preparation, Kfac(**settings, probe_rows=4), steps=1, extra=[measured], mask=mask)
+
+    def said_with(deltas):
+        model = copy.deepcopy(base)
+        attach(model, (mask or select_all(eligible_weights(model))).indices)
+        write_deltas(model, deltas)
+        with torch.no_grad():
+            return model(input_ids=probe.ids[:, :-1]).logits[:, probe.prefix_length - 1 :]
+
+    before = said_with({name: torch.zeros_like(delta) for name, delta in predicted.deltas[1].items()})
+    cost = float(kl(before, said_with(predicted.deltas[1])))
+    factor = min((1e-3 / cost) ** 0.5, 2.0)
+    assert abs(factor - 1) > 0.05, "nothing would be seen"
+    alike(measured.deltas[1], {name: factor * delta for name, delta in predicted.deltas[1].items()}, within=1e-3)
+    if factor < 2:
+        assert float(kl(before, said_with(measured.deltas[1]))) == pytest.approx(1e-3, rel=0.2)
+
+
+def test_a_step_without_effect_is_lengthened_twice_at_most(reciting, preparation, monkeypatch):
+    base = copy.deepcopy(reciting)
+    predicted, measured = Recorder(), Recorder()
+    run(base, preparation, Kfac(probe_rows=0), steps=1, extra=[predicted])
+    monkeypatch.setattr(Probe, "logits", lambda self: torch.zeros(1, 1, 3))
+    run(reciting, preparation, Kfac(), steps=1, extra=[measured])
+    alike(measured.deltas[1], {name: 2 * delta for name, delta in predicted.deltas[1].items()}, within=1e-5)
 
 
 def test_relative_norm_is_the_length_of_a_step(reciting, preparation):
@@ -114,7 +154,7 @@ def test_of_a_mask_the_step_lies_within_it(reciting, preparation, sparse, eigenv
     base, mask, recorder = copy.deepcopy(reciting), some_mask(reciting), Recorder()
     curvature = curvature_of(base, preparation, eigenvalues=eigenvalues == "corrected")
     gradients = gradients_of_first_step(copy.deepcopy(base), preparation, mask)
-    optimizer = Kfac(max_kl=1e-3, damping=0.05, sparse=sparse, eigenvalues=eigenvalues, iterations=200)
+    optimizer = Kfac(max_kl=1e-3, damping=0.05, probe_rows=0, sparse=sparse, eigenvalues=eigenvalues, iterations=200)
     run(reciting, preparation, optimizer, steps=1, extra=[recorder], mask=mask)
     expected, spread = {}, {}
     damped = damp(curvature.factors, 0.05)
@@ -262,6 +302,7 @@ def test_a_fused_and_a_split_copy_of_a_model_take_the_same_step(eigenvalues):
         ({"damping": 0.0}, "optimizer.damping=0.0 must be above 0"),
         ({"momentum": 1.0}, "optimizer.momentum=1.0 must be from 0 to below 1"),
         ({"rows": 0}, "optimizer.rows=0 must be 1 or more"),
+        ({"probe_rows": -1}, "optimizer.probe_rows=-1 must be 0 or more"),
         ({"iterations": 0}, "optimizer.iterations=0"),
         ({"eigenvalues": "best"}, "optimizer.eigenvalues=best is not known: use kronecker or corrected"),
         ({"positions": "first"}, "optimizer.positions=first"),
