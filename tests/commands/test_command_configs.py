@@ -127,8 +127,9 @@ def test_defaults_of_the_configs_are_defaults_of_the_code():
     from memunlearn.unlearning.stopping import StopRule
 
     cfg = composed()
-    assert instantiate(cfg.demo) == Demo() and instantiate(cfg.stop) == StopRule() and instantiate(cfg.objective) == Demote()
-    assert instantiate(cfg.optimizer) == Kfac() and instantiate(composed("objective=unlearn").objective) == Unlearn()
+    assert instantiate(cfg.demo) == Demo() and instantiate(cfg.stop) == StopRule() and instantiate(cfg.objective) == Unlearn()
+    precise = composed("experiment=precise")
+    assert instantiate(precise.objective) == Demote() and instantiate(precise.optimizer) == Kfac()
     assert instantiate(composed("objective=edit").objective) == Edit()
     assert instantiate(composed("protocol=per_paragraph").protocol) == PerParagraph()
 

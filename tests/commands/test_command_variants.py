@@ -181,7 +181,7 @@ def test_bystanders_of_few_clusters_are_only_reported_and_that_is_said_once(tmp_
 
 
 def test_a_mean_over_a_part_of_a_set_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("memunlearn.unlearning.joint.TEXTS_AT_MOST", 2)
+    monkeypatch.setattr("memunlearn.unlearning.reported.TEXTS_AT_MOST", 2)
     ended = command_runs.train(*FEW, directory=tmp_path)
     assert ended.code == 0, ended.err
     rows, after = command_runs.read_rows(tmp_path), ended.result["after"]

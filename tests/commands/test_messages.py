@@ -20,8 +20,12 @@ FULL = {
     "evaluate": ["paragraphs=hub", "model=local"],
     "localize": ["analysis=all", "paragraphs=files"],
 }
-OBJECTIVES = [("train", [f"objective={file.stem}"]) for file in sorted((command_runs.CONF / "objective").glob("*.yaml"))]
-VARIANTS = [("train", []), ("train", ["mask=random", "attribution=fisher"]), *OBJECTIVES, *FULL.items()]
+ALONE = [
+    ("train", [f"{group}={file.stem}"])
+    for group in ("objective", "optimizer", "attribution", "protocol")
+    for file in sorted((command_runs.CONF / group).glob("*.yaml"))
+]
+VARIANTS = [("train", []), ("train", ["mask=random"]), ("train", ["experiment=frontier"]), *ALONE, *FULL.items()]
 # Names of other libraries that messages give, and words that only look like a call or a setting.
 FOREIGN = {
     "isValid",
