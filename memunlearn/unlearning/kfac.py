@@ -50,10 +50,10 @@ class Kfac:
     dtype, device: in which and where what is solved with is kept; device None: with the model. EK-FAC stays in float32.
     """
 
-    max_kl: float | None = 3e-5
+    max_kl: float | None = 2e-3
     relative_norm: float | None = None
     probe_rows: int = 16
-    damping: float = 1e-4
+    damping: float = 1e-2
     momentum: float = 0.8
     eigenvalues: str = "kronecker"
     positions: Positions = "all"
