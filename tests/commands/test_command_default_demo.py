@@ -52,3 +52,14 @@ def test_evaluate_gives_the_same_numbers(default_run, tmp_path):
             assert evaluation["sets"][name][key] == after[name][key]
         for key in ("nll", "kl"):
             assert evaluation["sets"][name][key] == pytest.approx(after[name][key], abs=1e-5)
+
+
+def test_the_precise_experiment_forgets_at_less_of_a_price(tmp_path):
+    """On a seed that it was not tuned on; means over ten are in docs/curvature.md."""
+    ended = command_runs.run("train", "experiment=precise", "seed=10", "trainer.accelerator=cpu", directory=tmp_path)
+    assert ended.code == 0, ended.err
+    result = ended.result
+    forget, after = result["after"]["forget"], result["after"]
+    assert result["stopped_because"] == "forget_em" and result["steps"] <= 120
+    assert forget["em"] <= 3 and forget["em_p95"] <= 10 and forget["longest_run"] <= 10
+    assert after["retain"]["kl"] <= 0.1 and after["bystander"]["em"] >= 44

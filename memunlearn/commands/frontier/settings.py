@@ -65,7 +65,7 @@ def checked(given: Mapping[str, Any]) -> FrontierSettings:
         raise UserError(
             "hydra.sweeper.best_of is empty: name the folder of a finished frontier, whose best methods are to be run"
         )
-    for method in settings.methods:
+    for method in settings.only or settings.methods:
         own = settings.strengths_of(method)
         if own is not None and len(own) != len(settings.factors):
             raise UserError(

@@ -168,7 +168,8 @@ def test_a_dry_run_shows_the_jobs_and_leaves_nothing(tmp_path):
     ],
 )
 def test_a_mistake_is_one_line_before_any_job(tmp_path, override, said):
-    task, few = Pretended(), FEW if "methods" not in override else [one for one in FEW if "only" not in one]
+    task = Pretended()
+    few = [one.replace("unlearn_adam,undial_adam", "mine") if "methods" in override else one for one in FEW]
     ended = start(task, tmp_path / "sweep", *few, override)
     assert said in ended.the_error() and task.done == []
 
