@@ -107,8 +107,8 @@ def check_budget(budget: Budget, memory: int, device: torch.device) -> None:
     if budget.peak > memory:
         raise UserError(
             f"optimizer=kfac needs {_gb(budget.peak)} on {device}, which has {_gb(memory)}: set optimizer.dtype=bfloat16 (half "
-            f"of what is kept while training, {_gb(budget.kept)}) or optimizer.device=cpu (all of it), or choose fewer weights "
-            "with mask.components=[...] or mask.layers=[...]"
+            f"of what is kept while training, {_gb(budget.kept)}; for all weights with optimizer.damping=.1 or more) "
+            "or optimizer.device=cpu (all of it), or choose fewer weights with mask.components=[...] or mask.layers=[...]"
         )
 
 
