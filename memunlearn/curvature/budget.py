@@ -23,7 +23,7 @@ class Budget:
 
     factors: while they are measured, fp32. largest: two copies of the largest one, while it is inverted. kept: what is solved
     with; elsewhere: on another device than the model's. model: every parameter. training: change, gradient and momentum of
-    what is trained, and the largest changed weight.
+    what is trained, and the largest changed weight. staying: factors that are kept with the model beside what is solved with.
     """
 
     weights: int
@@ -32,15 +32,16 @@ class Budget:
     kept: int
     model: int
     training: int
-
+    staying: int
     elsewhere: bool
 
     @property
     def peak(self) -> int:
         """At most on the model's device, while the curvature is measured and inverted or while training; activations come on
         top."""
-        measuring = self.model + max(self.factors, 0 if self.elsewhere else self.kept) + self.largest
-        return max(measuring, self.model + self.training + (0 if self.elsewhere else self.kept))
+        solved_with = self.staying + (0 if self.elsewhere else self.kept)
+        measuring = self.model + max(self.factors, solved_with) + self.largest
+        return max(measuring, self.model + self.training + solved_with)
 
     def __str__(self) -> str:
         where = " elsewhere" if self.elsewhere else ""
@@ -59,10 +60,12 @@ def budget_of(
     projection: bool = False,
     dtype: torch.dtype = torch.float32,
     elsewhere: bool = False,
+    again: bool = False,
     all_weights: Sequence[WeightTensor] | None = None,
 ) -> Budget:
     """weights: those that are measured. share: how much of them is trained; below 1 the masked system is solved, through the
-    factors themselves, or with `projection` through inverses, too. eigenvalues: EK-FAC, fp32 always.
+    factors themselves, or with `projection` through inverses, too. eigenvalues: EK-FAC, fp32 always. again: factors
+    are kept, to be inverted more than once.
     """
     inputs: dict[tuple[int, str, int], int] = {}
     outputs, values, largest = 0, 0, 0
@@ -84,6 +87,7 @@ def budget_of(
         kept = factors * (dtype.itemsize + projection * dtype.itemsize)
     else:
         kept = factors * dtype.itemsize
+    apart = elsewhere or not (eigenvalues or (share < 1 and dtype == torch.float32 and not projection))
     return Budget(
         weights=len(weights),
         factors=FP32 * factors,
@@ -91,6 +95,7 @@ def budget_of(
         kept=kept,
         model=sum(parameter.numel() * parameter.element_size() for parameter in base_parameters(model).values()),
         training=FP32 * (3 * trained + max((weight.size for weight in weights), default=0)),
+        staying=(FP32 * (factors + eigenvalues * values)) if again and apart else 0,
         elsewhere=elsewhere,
     )
 

@@ -41,8 +41,9 @@ class Kfac:
     McKinney et al. 2026 (arXiv 2602.10568).
 
     max_kl: nats a token by which a step may change what the model says of that text: every step is that long. First as it is
-        predicted, 1/2 tr(D' G D A) summed over weights; then as it is measured, KL(before, after the step) on `probe_rows` of
-        the retain rows, since the prediction leaves out what positions have in common (0: the prediction alone).
+        predicted, 1/2 tr(D' G D A) summed over weights; then as it is measured, KL(before, after the step) on the
+        continuations of `probe_rows` of the retain rows, since the prediction leaves out what positions have in common (0: the
+        prediction alone).
     relative_norm: instead of max_kl, the length of a step as a share of the eligible weights' norm, which has to be found for
         each model. One of the two is null.
     damping: of either factor times its mean diagonal (of EK-FAC times a block's mean eigenvalue).
@@ -130,9 +131,11 @@ class Kfac:
         chosen: Sequence[WeightTensor],
         share: float,
         device: torch.device,
+        *,
+        again: bool = False,
     ) -> Budget:
         """weights: all eligible ones. chosen: those that the mask may choose from. share: how much of them it does. device:
-        the model's. Raises UserError where what is solved with would be rounded too much."""
+        the model's. again: every trial solves anew. Raises UserError where what is solved with would be rounded too much."""
         if share == 1 or self.sparse == "project":
             self._check_rounding()
         return budget_of(
@@ -143,6 +146,7 @@ class Kfac:
             projection=self.sparse == "project",
             dtype=DTYPES[self.dtype],
             elsewhere=self.device is not None and torch.device(self.device).type != device.type,
+            again=again,
             all_weights=weights,
         )
 

@@ -97,3 +97,16 @@ def test_it_is_said_in_words():
     model = tiny.tiny_model("gpt_neo")
     budget = budget_of(model, eligible_weights(model))
     assert str(budget).startswith(f"curvature of {6 * tiny.LAYERS} weight matrices: 0.00 GB of factors, 0.00 GB kept while")
+
+
+def test_factors_that_are_inverted_again_for_every_trial_stay():
+    model = tiny.tiny_model("gpt_neo")
+    weights = eligible_weights(model)
+    once, again = (budget_of(model, weights, again=again) for again in (False, True))
+    assert again.peak == once.model + once.training + 2 * once.factors > once.peak
+    for same in ({"share": 0.1}, {"eigenvalues": True}):  # solved with the factors themselves
+        assert budget_of(model, weights, again=True, **same).peak == budget_of(model, weights, **same).peak
+    assert (
+        budget_of(model, weights, again=True, elsewhere=True, eigenvalues=True).staying
+        == budget_of(model, weights, eigenvalues=True).kept
+    )
