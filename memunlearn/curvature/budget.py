@@ -21,13 +21,15 @@ FP32 = 4
 class Budget:
     """Bytes, of `weights` weights.
 
-    factors: while they are measured, fp32. largest: two copies of the largest one, while it is inverted. kept: what is solved
+    factors: of the measured weights, fp32. measured: all that is there while they are measured, for EK-FAC their eigenvectors
+    and the eigenvalues, too. largest: two copies of the largest one, while it is inverted. kept: what is solved
     with; elsewhere: on another device than the model's. model: every parameter. training: change, gradient and momentum of
     what is trained, and the largest changed weight. staying: factors that are kept with the model beside what is solved with.
     """
 
     weights: int
     factors: int
+    measured: int
     largest: int
     kept: int
     model: int
@@ -40,7 +42,7 @@ class Budget:
         """At most on the model's device, while the curvature is measured and inverted or while training; activations come on
         top."""
         solved_with = self.staying + (0 if self.elsewhere else self.kept)
-        measuring = self.model + max(self.factors, solved_with) + self.largest
+        measuring = self.model + max(self.measured, solved_with) + self.largest
         return max(measuring, self.model + self.training + solved_with)
 
     def __str__(self) -> str:
@@ -91,6 +93,7 @@ def budget_of(
     return Budget(
         weights=len(weights),
         factors=FP32 * factors,
+        measured=FP32 * (2 * factors + values if eigenvalues else factors),
         largest=2 * FP32 * largest,
         kept=kept,
         model=sum(parameter.numel() * parameter.element_size() for parameter in base_parameters(model).values()),
