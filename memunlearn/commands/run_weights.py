@@ -32,7 +32,10 @@ def weights_of_run(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -
     optimizer = instantiate(cfg.optimizer)
     if isinstance(optimizer, Kfac) and isinstance(protocol, Joint | PerParagraph | TaskVector):
         chosen = [weight for weight in weights if weight.name in passing]
-        share = 1.0 if isinstance(strategy, AllWeights) else getattr(strategy, "fraction", 1.0)
+        partly = any(flat is not None for flat in passing.values())
+        of_all = sum(weight.size if (flat := passing[weight.name]) is None else len(flat) for weight in chosen)
+        whole = of_all / sum(weight.size for weight in chosen) if partly else 1.0
+        share = whole if isinstance(strategy, AllWeights) else getattr(strategy, "fraction", whole)
         again = isinstance(protocol, PerParagraph)
         budget = optimizer.budget(loaded.model, weights, chosen, share, device, again=again)
         check_budget(budget, memory_of(device), device)

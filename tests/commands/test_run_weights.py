@@ -49,3 +49,15 @@ def test_nothing_is_said_where_no_curvature_is_measured(loaded, capsys):
     weights_of_run(config("zeroing"), loaded, CPU)
     weights_of_run(config("joint", optimizer="torch.optim.Adam"), loaded, CPU)
     assert capsys.readouterr().out == ""
+
+
+def test_of_parts_of_matrices_the_masked_system_is_solved(loaded, capsys):
+    """Which bfloat16 does no harm, and inverses are not needed for."""
+    half = {**config("joint").optimizer, "dtype": "bfloat16"}
+    cfg = config("joint", components=["q", "v"])
+    cfg.optimizer = half
+    with pytest.raises(UserError, match="rounds inverses"):
+        weights_of_run(cfg, loaded, CPU)
+    cfg.mask.heads = [1]
+    weights_of_run(cfg, loaded, CPU)
+    assert capsys.readouterr().out.startswith(f"curvature of {2 * tiny.LAYERS} weight matrices: ")
