@@ -166,8 +166,7 @@ class Fisher:
 class Preconditioned:
     """|(F + damping)^-1 g|: how far a weight moves in the step that forgets most for its KL on retain_train.
 
-    F: the curvature there, as Kronecker factors (`memunlearn.curvature`). damping: as in `unlearning.kfac.Kfac`, whose
-    default is smaller.
+    F: the curvature there, as Kronecker factors (`memunlearn.curvature`). damping: as in `unlearning.kfac.Kfac`.
     """
 
     version: ClassVar[int] = 1
