@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from memunlearn.caching.keys import Key, tensor_digest
 from memunlearn.caching.store import Store, cached
 from memunlearn.curvature.factors import Curvature
-from memunlearn.curvature.measure import measure_curvature
+from memunlearn.curvature.measure import measure_curvature, output_blocks
 from memunlearn.curvature.packing import packed, unpacked
 from memunlearn.curvature.passes import Reading
 from memunlearn.evaluation.suite import Baseline, measure_base
@@ -37,7 +37,7 @@ from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import ParagraphScores, score
 
 # Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
-VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "hidden": 1, "alternatives": 2, "curvature": 1}
+VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "hidden": 1, "alternatives": 2, "curvature": 2}
 LIBRARIES = ("torch", "transformers")
 
 
@@ -188,11 +188,11 @@ class BaseMeasurements:
         self._check(model)
         how = how or Reading()
         options = {"positions": how.positions, "labels": how.labels, "seed": how.seed, "eigenvalues": eigenvalues}
-        names = sorted(weight.name for weight in weights)
+        blocks = _blocks(weights, all_weights or weights)
         return cached(
             self.store,
             "curvature",
-            self._key("curvature", VERSIONS["curvature"], {"rows": _rows(paragraphs)}, weights=names, **options),
+            self._key("curvature", VERSIONS["curvature"], {"rows": _rows(paragraphs)}, weights=blocks, **options),
             make=lambda _: measure_curvature(model, weights, paragraphs, how, eigenvalues=eigenvalues, all_weights=all_weights),
             pack=packed,
             unpack=lambda tensors: unpacked(tensors, model.device),
@@ -248,6 +248,7 @@ class _StoredAttribution:
             settings=dataclasses.asdict(self.method),
             names=sorted(asked.names),
             seed=asked.seed if "seed" in uses else None,
+            **({"weights": _blocks(asked.weights, asked.weights)} if "weights" in uses else {}),
         )
         device = asked.model.device
         return cached(
@@ -258,6 +259,14 @@ class _StoredAttribution:
             pack=lambda scores: scores,
             unpack=lambda tensors: {name: tensors[name].to(device) for name in asked.names},
         )
+
+
+def _blocks(weights: Sequence[WeightTensor], all_weights: Sequence[WeightTensor]) -> dict[str, list[str]]:
+    """By the weight's name, which of its outputs share a factor: model.patterns says so, and is no part of the model."""
+    return {
+        weight.name: [tensor_digest(features) for features in output_blocks(weight, all_weights)]
+        for weight in sorted(weights, key=lambda weight: weight.name)
+    }
 
 
 def _metrics() -> list[str]:

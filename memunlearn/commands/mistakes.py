@@ -22,11 +22,7 @@ OUT_OF_MEMORY = (
 
 def mistake(error: BaseException) -> str | None:
     """The line to show if the user can mend this error, else None."""
-    causes = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
+    causes = causes_of(error)
     for cause in causes:
         if isinstance(cause, UserError):
             return str(cause)
@@ -43,6 +39,16 @@ def mistake(error: BaseException) -> str | None:
             where = cause.filename or "the output folder"
             return f"{where}: {os.strerror(cause.errno)}: check the path, its permissions and the room on its disk"
     return None
+
+
+def causes_of(error: BaseException) -> list[BaseException]:
+    """The error, what it was raised from, and so on."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return causes
 
 
 def _how_to_quote(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from memunlearn.commands.call import Call
 from memunlearn.commands.inputs import caps_of
+from memunlearn.commands.mistakes import causes_of
 from memunlearn.commands.search import check_search
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
@@ -60,6 +61,9 @@ def check_run(cfg: DictConfig, call: Call) -> None:
         try:
             build(cfg)
         except Exception as error:  # PyTorch's and Lightning's checks raise ValueError, TypeError and errors of their own
+            for cause in causes_of(error):
+                if isinstance(cause, UserError):  # says which setting it is
+                    raise cause from None
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
     _check_protocol(cfg)
 

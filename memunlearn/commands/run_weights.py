@@ -12,6 +12,7 @@ from memunlearn.masks.strategies import AllWeights
 from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.loading import LoadedModel
+from memunlearn.unlearning.edits.task_vector import TaskVector
 from memunlearn.unlearning.joint import Joint
 from memunlearn.unlearning.kfac import Kfac
 from memunlearn.unlearning.per_paragraph import PerParagraph
@@ -29,10 +30,14 @@ def weights_of_run(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -
     if (check_weights := getattr(protocol, "check_weights", None)) is not None:
         check_weights(strategy, weights)
     optimizer = instantiate(cfg.optimizer)
-    if isinstance(optimizer, Kfac) and isinstance(protocol, Joint | PerParagraph):
+    if isinstance(optimizer, Kfac) and isinstance(protocol, Joint | PerParagraph | TaskVector):
         chosen = [weight for weight in weights if weight.name in passing]
-        share = 1.0 if isinstance(strategy, AllWeights) else getattr(strategy, "fraction", 1.0)
-        budget = optimizer.budget(loaded.model, weights, chosen, share, device)
+        partly = any(flat is not None for flat in passing.values())
+        of_all = sum(weight.size if (flat := passing[weight.name]) is None else len(flat) for weight in chosen)
+        whole = of_all / sum(weight.size for weight in chosen) if partly else 1.0
+        share = whole if isinstance(strategy, AllWeights) else getattr(strategy, "fraction", whole)
+        again = isinstance(protocol, PerParagraph)
+        budget = optimizer.budget(loaded.model, weights, chosen, share, device, again=again)
         check_budget(budget, memory_of(device), device)
         print(budget, flush=True)
     return weights

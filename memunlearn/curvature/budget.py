@@ -21,26 +21,29 @@ FP32 = 4
 class Budget:
     """Bytes, of `weights` weights.
 
-    factors: while they are measured, fp32. largest: two copies of the largest one, while it is inverted. kept: what is solved
+    factors: of the measured weights, fp32. measured: all that is there while they are measured, for EK-FAC their eigenvectors
+    and the eigenvalues, too. largest: two copies of the largest one, while it is inverted. kept: what is solved
     with; elsewhere: on another device than the model's. model: every parameter. training: change, gradient and momentum of
-    what is trained, and the largest changed weight.
+    what is trained, and the largest changed weight. staying: factors that are kept with the model beside what is solved with.
     """
 
     weights: int
     factors: int
+    measured: int
     largest: int
     kept: int
     model: int
     training: int
-
+    staying: int
     elsewhere: bool
 
     @property
     def peak(self) -> int:
         """At most on the model's device, while the curvature is measured and inverted or while training; activations come on
         top."""
-        measuring = self.model + max(self.factors, 0 if self.elsewhere else self.kept) + self.largest
-        return max(measuring, self.model + self.training + (0 if self.elsewhere else self.kept))
+        solved_with = self.staying + (0 if self.elsewhere else self.kept)
+        measuring = self.model + max(self.measured, solved_with) + self.largest
+        return max(measuring, self.model + self.training + solved_with)
 
     def __str__(self) -> str:
         where = " elsewhere" if self.elsewhere else ""
@@ -59,10 +62,12 @@ def budget_of(
     projection: bool = False,
     dtype: torch.dtype = torch.float32,
     elsewhere: bool = False,
+    again: bool = False,
     all_weights: Sequence[WeightTensor] | None = None,
 ) -> Budget:
     """weights: those that are measured. share: how much of them is trained; below 1 the masked system is solved, through the
-    factors themselves, or with `projection` through inverses, too. eigenvalues: EK-FAC, fp32 always.
+    factors themselves, or with `projection` through inverses, too. eigenvalues: EK-FAC, fp32 always. again: factors
+    are kept, to be inverted more than once.
     """
     inputs: dict[tuple[int, str, int], int] = {}
     outputs, values, largest = 0, 0, 0
@@ -84,13 +89,16 @@ def budget_of(
         kept = factors * (dtype.itemsize + projection * dtype.itemsize)
     else:
         kept = factors * dtype.itemsize
+    apart = elsewhere or not (eigenvalues or (share < 1 and dtype == torch.float32 and not projection))
     return Budget(
         weights=len(weights),
         factors=FP32 * factors,
+        measured=FP32 * (2 * factors + values if eigenvalues else factors),
         largest=2 * FP32 * largest,
         kept=kept,
         model=sum(parameter.numel() * parameter.element_size() for parameter in base_parameters(model).values()),
         training=FP32 * (3 * trained + max((weight.size for weight in weights), default=0)),
+        staying=(FP32 * (factors + eigenvalues * values)) if again and apart else 0,
         elsewhere=elsewhere,
     )
 
@@ -107,8 +115,8 @@ def check_budget(budget: Budget, memory: int, device: torch.device) -> None:
     if budget.peak > memory:
         raise UserError(
             f"optimizer=kfac needs {_gb(budget.peak)} on {device}, which has {_gb(memory)}: set optimizer.dtype=bfloat16 (half "
-            f"of what is kept while training, {_gb(budget.kept)}) or optimizer.device=cpu (all of it), or choose fewer weights "
-            "with mask.components=[...] or mask.layers=[...]"
+            f"of what is kept while training, {_gb(budget.kept)}; for all weights with optimizer.damping=.1 or more) "
+            "or optimizer.device=cpu (all of it), or choose fewer weights with mask.components=[...] or mask.layers=[...]"
         )
 
 

@@ -140,24 +140,33 @@ class Curvature:
 
 
 def moved(
-    factors: Mapping[str, Factors | EigenFactors], device: torch.device | None, dtype: torch.dtype = torch.float32
+    factors: dict[str, Factors | EigenFactors], device: torch.device | None, dtype: torch.dtype = torch.float32
 ) -> dict[str, Factors | EigenFactors]:
-    """The same on a device (None: where they are), K-FAC's in this type; tensors that weights share stay shared."""
-    seen: dict[int, Tensor] = {}
+    """The same on a device (None: where they are), K-FAC's in this type; tensors that weights share stay shared.
+
+    factors: is emptied meanwhile, so that what nobody else holds makes room.
+    """
+    # Numbers, since the id of what is gone can come again.
+    numbers: dict[int, int] = {}
+    shared = {name: numbers.setdefault(id(known.inputs), len(numbers)) for name, known in factors.items()}
+    inputs: dict[int, Tensor] = {}
 
     def move(values: Tensor, kept: torch.dtype) -> Tensor:
-        return seen.setdefault(id(values), values.to(device or values.device, kept))
+        return values.to(device or values.device, kept)
 
     found: dict[str, Factors | EigenFactors] = {}
-    for name, known in factors.items():
+    for name, number in shared.items():
+        known = factors.pop(name)
+        if number not in inputs:
+            inputs[number] = move(known.inputs, dtype if isinstance(known, Factors) else torch.float32)
         if isinstance(known, Factors):
             blocks = tuple(Block(move(b.features, torch.int64), move(b.gradients, dtype)) for b in known.blocks)
-            found[name] = Factors(move(known.inputs, dtype), blocks, known.output_axis)
+            found[name] = Factors(inputs[number], blocks, known.output_axis)
         else:
             parts = [
                 (move(b.features, torch.int64), move(b.outputs, torch.float32), move(b.values, torch.float32))
                 for b in known.blocks
             ]
             eigen = tuple(EigenBlock(*part) for part in parts)
-            found[name] = EigenFactors(move(known.inputs, torch.float32), eigen, known.output_axis)
+            found[name] = EigenFactors(inputs[number], eigen, known.output_axis)
     return found

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memunlearn.curvature.factors import Block, Curvature, EigenBlock, EigenFactors, Factors, in_eigenbasis
+from memunlearn.curvature.factors import Block, Curvature, EigenFactors, Factors, in_eigenbasis
 from memunlearn.curvature.passes import Reading, full_precision, passes
 from memunlearn.errors import UserError
 from memunlearn.models.architectures import KINDS
@@ -112,24 +112,21 @@ def _corrected(
 ) -> dict[str, EigenFactors]:
     """The eigenvalues in the factors' eigenbasis: the mean square of a row's gradient there, a scored token's share."""
     bases = in_eigenbasis(factors)
-    values = {name: [torch.zeros_like(block.values) for block in basis.blocks] for name, basis in bases.items()}
+    for basis in bases.values():
+        for block in basis.blocks:
+            block.values.zero_()  # the products are not needed, and their place is
     for read in passes(model, list(bases), paragraphs, how, "correcting eigenvalues"):
         with full_precision(model.device):
             for name, basis in bases.items():
                 rotated = read.inputs[name].float() @ basis.inputs
-                for block, total in zip(basis.blocks, values[name], strict=True):
+                for block in basis.blocks:
                     outputs = read.gradients[name][:, :, block.features] @ block.outputs
                     for output, given in zip(outputs, rotated, strict=True):  # a row at a time: [o, in] each
-                        total += (output.T @ given).square()
-    share = len(paragraphs) * how.scored(paragraphs)
-    return {
-        name: EigenFactors(
-            basis.inputs,
-            tuple(EigenBlock(b.features, b.outputs, v / share) for b, v in zip(basis.blocks, values[name], strict=True)),
-            basis.output_axis,
-        )
-        for name, basis in bases.items()
-    }
+                        block.values.add_((output.T @ given).square())
+    for basis in bases.values():
+        for block in basis.blocks:
+            block.values.div_(len(paragraphs) * how.scored(paragraphs))
+    return bases
 
 
 def _shared(inputs: Mapping[str, Tensor]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from memunlearn.curvature.damping import Damped, DampedEigenFactors
+from memunlearn.errors import UserError
 
 
 class Solver(Protocol):
@@ -76,28 +77,29 @@ class Division:
 def whole_solvers(
     damped: dict[str, Damped], dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> dict[str, Solver]:
-    """By the weight's name. damped: is emptied meanwhile, so that factors make room for their inverses.
+    """By the weight's name. damped: is emptied meanwhile, so that factors that nobody else holds make room for their inverses.
 
-    dtype: in which inverses are kept. device: where; None for where the factors are.
+    dtype: in which inverses are kept. device: where; None for where the factors are. Raises UserError where damping is too
+    little for a factor to be inverted.
     """
     solvers: dict[str, Solver] = {}
-    inputs: dict[
-        int, tuple[Tensor, Tensor]
-    ] = {}  # of factors that weights share; with the factor, so that it stays the same one
-    for name in list(damped):
+    # Numbers, since to hold a factor that weights share would be to keep it, and the id of what is gone can come again.
+    numbers: dict[int, int] = {}
+    shared = {name: numbers.setdefault(id(known.factors.inputs), len(numbers)) for name, known in damped.items()}
+    inputs: dict[int, Tensor] = {}
+    for name, number in shared.items():
         known = damped.pop(name)
         if isinstance(known, DampedEigenFactors):
             solvers[name] = Division(known)
             continue
         factors = known.factors
         place = device or factors.inputs.device
-        if id(factors.inputs) not in inputs:
-            inverted = inverse(factors.inputs, known.input_damping).to(place, dtype)
-            inputs[id(factors.inputs)] = (factors.inputs, inverted)
+        if number not in inputs:
+            inputs[number] = _inverse_of(name, factors.inputs, known.input_damping).to(place, dtype)
         solvers[name] = Inverses(
-            inputs=inputs[id(factors.inputs)][1],
+            inputs=inputs[number],
             blocks=tuple(
-                inverse(block.gradients, added).to(place, dtype)
+                _inverse_of(name, block.gradients, added).to(place, dtype)
                 for block, added in zip(factors.blocks, known.block_damping, strict=True)
             ),
             features=tuple(block.features.to(place) for block in factors.blocks),
@@ -106,6 +108,16 @@ def whole_solvers(
             output_axis=factors.output_axis,
         )
     return solvers
+
+
+def _inverse_of(name: str, factor: Tensor, added: Tensor) -> Tensor:
+    try:
+        return inverse(factor, added)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise UserError(
+            f"the curvature of {name} cannot be inverted: the largest of its values are so far above the others that these, "
+            "with damping, drown in rounding: raise optimizer.damping (of attribution=kfac attribution.damping) ten times"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)

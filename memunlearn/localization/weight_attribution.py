@@ -50,7 +50,7 @@ class Asked:
 
 class Attribution(Protocol):
     """For its scores to be kept between runs a method is a dataclass with a `version`, raised whenever they would come out
-    differently, and `depends_on`: which of "retain" and "seed" it makes use of.
+    differently, and `depends_on`: which of "retain", "seed" and "weights" it makes use of.
     """
 
     def __call__(self, asked: Asked) -> Scores: ...
@@ -170,7 +170,7 @@ class Preconditioned:
     """
 
     version: ClassVar[int] = 1
-    depends_on: ClassVar[tuple[str, ...]] = ("retain", "seed")
+    depends_on: ClassVar[tuple[str, ...]] = ("retain", "seed", "weights")
     damping: float = 1e-2
 
     def __post_init__(self) -> None:
@@ -181,10 +181,12 @@ class Preconditioned:
         known = {weight.name: weight for weight in asked.weights or eligible_weights(asked.model)}
         weights = [known[name] for name in asked.names]
         how = Reading(batch_size=asked.batch_size, seed=asked.seed)
-        curvature = measure_curvature(asked.model, weights, asked.retain, how, all_weights=list(known.values()))
+        factors = measure_curvature(asked.model, weights, asked.retain, how, all_weights=list(known.values())).factors
         gradient = _gradient(asked, asked.forget)
         with full_precision(asked.model.device):
-            solvers = whole_solvers(damp(curvature.factors, self.damping))
+            damped = damp(factors, self.damping)
+            del factors  # which make room for their inverses
+            solvers = whole_solvers(damped)
             return {name: solvers[name](g.float())[0].abs() for name, g in gradient.items()}
 
 

@@ -16,8 +16,8 @@ class SimNPO:
     """loss = retain_weight * KL(retain) + forget_weight * (2 / beta) softplus(beta (log p(row) / C + margin)).
 
     log p(row) / C: a mean over the continuation's tokens, in nats, where NPO takes the sum; a mean over rows. Where a row's NLL
-    is more than margin + some 1 / beta nats per token, its pull fades. beta: 2.5 to 4.5; margin: 0 to 1 nats (delta, or gamma,
-    in the paper).
+    is more than margin + some 1 / beta nats per token, its pull fades. beta: 2.5 to 4.5; margin: 0 to 1 nats; the paper's
+    gamma is beta times it.
     """
 
     forget_weight: float = 0.1

@@ -17,15 +17,19 @@ from memunlearn.curvature.factors import EigenFactors, Factors, moved
 from memunlearn.curvature.passes import Positions, Reading
 from memunlearn.curvature.solving import ConjugateGradients, Projection, Solver, whole_solvers
 from memunlearn.errors import UserError
-from memunlearn.models.components import WeightTensor
+from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.sparse_delta import base_parameters, delta_positions
 from memunlearn.objectives.losses import kl
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.scoring.forward import continuation_logits
 from memunlearn.unlearning.optimizers import Deltas, RunContext
+from memunlearn.unlearning.setting_checks import check_device, is_number, is_whole
 
 LONGER_AT_MOST = 2.0
 """Times the predicted length: what is measured of a step that changes next to nothing is rounding."""
+
+LEAST_BF16_DAMPING = 0.1
+"""With less, steps along rounded inverses have been seen to cost ten thousand times what is predicted, or to go uphill."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -37,8 +41,9 @@ class Kfac:
     McKinney et al. 2026 (arXiv 2602.10568).
 
     max_kl: nats a token by which a step may change what the model says of that text: every step is that long. First as it is
-        predicted, 1/2 tr(D' G D A) summed over weights; then as it is measured, KL(before, after the step) on `probe_rows` of
-        the retain rows, since the prediction leaves out what positions have in common (0: the prediction alone).
+        predicted, 1/2 tr(D' G D A) summed over weights; then as it is measured, KL(before, after the step) on the
+        continuations of `probe_rows` of the retain rows, since the prediction leaves out what positions have in common (0: the
+        prediction alone).
     relative_norm: instead of max_kl, the length of a step as a share of the eligible weights' norm, which has to be found for
         each model. One of the two is null.
     damping: of either factor times its mean diagonal (of EK-FAC times a block's mean eigenvalue).
@@ -47,7 +52,8 @@ class Kfac:
         at most, drawn with the run's seed; None for all.
     sparse: how a step of some of a weight is found: "solve" (the masked system, by conjugate gradients, at most `iterations`)
         or "project" (the step of all of it, cut down: cheap, and not the best there is).
-    dtype, device: in which and where what is solved with is kept; device None: with the model. EK-FAC stays in float32.
+    dtype, device: in which and where what is solved with is kept; device None: with the model. EK-FAC stays in float32;
+        inverses in bfloat16 (all of a weight, or "project") need a damping of .1 or more, "solve" does not.
     """
 
     max_kl: float | None = 2e-3
@@ -66,23 +72,20 @@ class Kfac:
     def __post_init__(self) -> None:
         lengths = {"max_kl": self.max_kl, "relative_norm": self.relative_norm}
         given = {name: value for name, value in lengths.items() if value is not None}
-        if len(given) != 1 or not all(value > 0 for value in given.values()):
+        if len(given) != 1 or not all(is_number(value) and value > 0 for value in given.values()):
             raise UserError(
-                f"optimizer.max_kl={self.max_kl} and optimizer.relative_norm={self.relative_norm}: set one of them, above 0, "
-                "and the other to null"
+                f"optimizer.max_kl={self.max_kl} and optimizer.relative_norm={self.relative_norm}: set one of them, "
+                "above 0, and the other to null"
             )
-        for name, value, fits in (
-            ("damping", self.damping, self.damping > 0),
-            ("momentum", self.momentum, 0 <= self.momentum < 1),
-            ("rows", self.rows, self.rows is None or self.rows >= 1),
-            ("probe_rows", self.probe_rows, self.probe_rows >= 0),
-            ("iterations", self.iterations, self.iterations >= 1),
+        for name, fits, wanted in (
+            ("damping", is_number(self.damping) and self.damping > 0, "above 0"),
+            ("momentum", is_number(self.momentum) and 0 <= self.momentum < 1, "from 0 to below 1"),
+            ("rows", self.rows is None or is_whole(self.rows, 1), "1 or more, and a whole number"),
+            ("probe_rows", is_whole(self.probe_rows, 0), "0 or more, and a whole number"),
+            ("iterations", is_whole(self.iterations, 1), "1 or more, and a whole number"),
         ):
             if not fits:
-                wanted = {"damping": "above 0", "momentum": "from 0 to below 1", "probe_rows": "0 or more"}.get(
-                    name, "1 or more"
-                )
-                raise UserError(f"optimizer.{name}={value} must be {wanted}")
+                raise UserError(f"optimizer.{name}={getattr(self, name)} must be {wanted}")
         for name, word, words in (
             ("eigenvalues", self.eigenvalues, ("kronecker", "corrected")),
             ("positions", self.positions, ("continuation", "all")),
@@ -92,20 +95,16 @@ class Kfac:
             if word not in words:
                 raise UserError(f"optimizer.{name}={word} is not known: use {' or '.join(words)}")
         if self.device is not None:
-            try:
-                torch.device(self.device)
-            except RuntimeError as error:
-                raise UserError(
-                    f"optimizer.device={self.device} is not a device: use cpu, cuda, cuda:1, ... or null"
-                ) from error
+            check_device("optimizer.device", self.device)
 
     def __call__(self, *, deltas: Deltas, context: RunContext) -> Optimizer:
         """Measures the curvature of the weights that have deltas; the model must be the base model."""
-        weights = [weight for weight in context.weights if weight.name in deltas]
+        eligible = context.weights or eligible_weights(context.model)
+        weights = [weight for weight in eligible if weight.name in deltas]
         rows = self._rows(context)
         how = Reading(self.positions, batch_size=2 * context.batch_size, seed=context.seed)
         curvature = context.measure_curvature(
-            context.model, weights, rows, how, eigenvalues=self.eigenvalues == "corrected", all_weights=context.weights
+            context.model, weights, rows, how, eigenvalues=self.eigenvalues == "corrected", all_weights=eligible
         )
         factors = {name: curvature.factors[name] for name in deltas}
         del curvature  # factors make room for their inverses
@@ -113,7 +112,7 @@ class Kfac:
         length = None
         if self.relative_norm is not None:
             base = base_parameters(context.model)
-            norms = [base[weight.name].detach().norm() for weight in context.weights]
+            norms = [base[weight.name].detach().norm() for weight in eligible]
             length = self.relative_norm * float(torch.stack(norms).norm())
         return KfacSteps(
             deltas,
@@ -132,9 +131,13 @@ class Kfac:
         chosen: Sequence[WeightTensor],
         share: float,
         device: torch.device,
+        *,
+        again: bool = False,
     ) -> Budget:
         """weights: all eligible ones. chosen: those that the mask may choose from. share: how much of them it does. device:
-        the model's."""
+        the model's. again: every trial solves anew. Raises UserError where what is solved with would be rounded too much."""
+        if share == 1 or self.sparse == "project":
+            self._check_rounding()
         return budget_of(
             model,
             chosen,
@@ -143,6 +146,7 @@ class Kfac:
             projection=self.sparse == "project",
             dtype=DTYPES[self.dtype],
             elsewhere=self.device is not None and torch.device(self.device).type != device.type,
+            again=again,
             all_weights=weights,
         )
 
@@ -161,6 +165,15 @@ class Kfac:
             rows = rows.select(drawn[: self.rows].sort().values)
         return concatenate([rows, baselines["protected"].paragraphs]) if "protected" in baselines else rows
 
+    def _check_rounding(self) -> None:
+        # Of an inverse, large where curvature is small, rounding leaves nothing of what it says where curvature is large.
+        if self.dtype == "bfloat16" and self.eigenvalues == "kronecker" and self.damping < LEAST_BF16_DAMPING:
+            raise UserError(
+                f"optimizer.dtype=bfloat16 rounds inverses too much for optimizer.damping={self.damping}: set "
+                f"optimizer.damping={LEAST_BF16_DAMPING} or more, or, where memory is short, "
+                "optimizer.dtype=float32 with optimizer.device=cpu"
+            )
+
     @property
     def _device(self) -> torch.device | None:
         return None if self.device is None else torch.device(self.device)
@@ -173,11 +186,15 @@ class Kfac:
     ) -> dict[str, Solver]:
         """By the weight's name; factors is emptied."""
         chosen = {name: flat.to(self._device or flat.device) for name, flat in positions.items() if flat is not None}
-        dtype = DTYPES[self.dtype]
-        some = damp(moved({name: factors[name] for name in chosen}, self._device, dtype), self.damping)
-        inverted = {name: factors.pop(name) for name in list(factors) if name not in chosen or self.sparse == "project"}
-        factors.clear()
-        solvers = whole_solvers(damp(inverted, self.damping), dtype, self._device)
+        dtype, masked = DTYPES[self.dtype], {name: factors[name] for name in chosen}
+        whole = {name: factors[name] for name in factors if name not in chosen or self.sparse == "project"}
+        if whole:
+            self._check_rounding()
+        factors.clear()  # what is moved or inverted is held by nothing else from here on, and makes room
+        some = damp(moved(masked, self._device, dtype), self.damping)
+        damped = damp(whole, self.damping)
+        whole.clear()
+        solvers = whole_solvers(damped, dtype, self._device)
         for name, flat in chosen.items():
             if self.sparse == "project":
                 solvers[name] = Projection(some[name], solvers[name], flat, shapes[name])

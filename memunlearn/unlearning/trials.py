@@ -17,6 +17,7 @@ from memunlearn.curvature.passes import Reading
 from memunlearn.evaluation.suite import Baseline
 from memunlearn.masks.selection import Mask
 from memunlearn.models.components import WeightTensor
+from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.patches import Patch, capture_change
 from memunlearn.models.sparse_delta import attach, detach, write_deltas, zero_deltas
 from memunlearn.paragraphs.batches import Trials
@@ -68,7 +69,7 @@ class TrialRunner(lightning.Callback):
             objective=given.objective,
             batch_size=1,
             seed=given.seed,
-            measure_curvature=_once(given.measure_curvature),
+            measure_curvature=_once(given.measure_curvature, _may_change(given)),
         )
         self.module = Unlearning(context, given.optimizer, StepRows.of(seen, given.objective.needs).choose(self.chosen))
         self.begin(0)
@@ -141,8 +142,15 @@ class TrialRunner(lightning.Callback):
             self.alternatives.append(AlternativeOutcome(before, after, row))
 
 
-def _once(measure: MeasureCurvature) -> MeasureCurvature:
-    """Of all weights at the first trial, for every trial: masks differ, the base model and its retain rows do not."""
+def _may_change(given: Ingredients) -> list[WeightTensor]:
+    """The weights of which a trial's mask may choose."""
+    strategy = given.strategy
+    passing = passing_positions(given.weights, Filter(strategy.layers, strategy.components, strategy.heads))
+    return [weight for weight in given.weights if weight.name in passing]
+
+
+def _once(measure: MeasureCurvature, of: Sequence[WeightTensor]) -> MeasureCurvature:
+    """Of these weights at the first trial, for every trial: masks differ, the base model and its retain rows do not."""
     found: dict[bool, Curvature] = {}
 
     def measured(
@@ -155,7 +163,7 @@ def _once(measure: MeasureCurvature) -> MeasureCurvature:
         all_weights: Sequence[WeightTensor] | None = None,
     ) -> Curvature:
         if eigenvalues not in found:
-            found[eigenvalues] = measure(model, all_weights or weights, paragraphs, how, eigenvalues=eigenvalues)
+            found[eigenvalues] = measure(model, of, paragraphs, how, eigenvalues=eigenvalues, all_weights=all_weights)
         return found[eigenvalues]
 
     return measured

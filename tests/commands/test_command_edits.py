@@ -66,6 +66,8 @@ def test_an_edit_leaves_what_any_run_leaves(tmp_path, tiny_folder, name):
         (("protocol=lora", "mask.fraction=0.001"), "and factors of rank 1 have 1728 numbers: set mask.fraction to"),
         (("protocol=balanced_subnet", "protocol.share=1e-6"), "is not even one: give at least"),
         (("protocol=kfac_edit", "mask.components=[q]", "mask.heads=[1]"), "leave only a part of"),
+        (("optimizer=kfac", "optimizer.rows=2.5"), "error: optimizer.rows=2.5 must be 1 or more"),
+        (("optimizer=kfac", "optimizer.device=cuda:99"), "error: optimizer.device=cuda:99 is not on this machine"),
         (("protocol=lora", "optimizer=kfac"), "needs one of PyTorch's optimizers: optimizer=adam"),
     ],
     ids=str,

@@ -1,11 +1,14 @@
 """The budget from shapes alone is what is really held; the 2.7B size fits an 80 GB card."""
 
+import gc
+
 import pytest
 import tiny_architectures as tiny
 import torch
 from naive_curvature import rows_of
 from transformers import AutoModelForCausalLM, GPTNeoConfig
 
+from memunlearn.curvature import measure
 from memunlearn.curvature.budget import budget_of, check_budget, memory_of
 from memunlearn.curvature.damping import damp
 from memunlearn.curvature.factors import EigenFactors, moved
@@ -74,7 +77,9 @@ def large():
 
 def test_the_largest_size_fits_one_card_in_bfloat16(large):
     weights, card = eligible_weights(large), torch.device("cuda")
-    plain, half = (Kfac(dtype=dtype).budget(large, weights, weights, 1.0, card) for dtype in ("float32", "bfloat16"))
+    plain, half = (
+        Kfac(dtype=dtype, damping=0.1).budget(large, weights, weights, 1.0, card) for dtype in ("float32", "bfloat16")
+    )
     assert half.model == pytest.approx(10.6e9, rel=0.01)
     # A of q, k, v once, of out and of MLP in: three [2560, 2560]; of MLP out [10240, 10240]; G of q, k, v, out, MLP out, MLP in
     assert plain.factors == 4 * 32 * (8 * 2560**2 + 2 * 10240**2)
@@ -95,3 +100,41 @@ def test_it_is_said_in_words():
     model = tiny.tiny_model("gpt_neo")
     budget = budget_of(model, eligible_weights(model))
     assert str(budget).startswith(f"curvature of {6 * tiny.LAYERS} weight matrices: 0.00 GB of factors, 0.00 GB kept while")
+
+
+def test_factors_that_are_inverted_again_for_every_trial_stay():
+    model = tiny.tiny_model("gpt_neo")
+    weights = eligible_weights(model)
+    once, again = (budget_of(model, weights, again=again) for again in (False, True))
+    assert again.peak == once.model + once.training + 2 * once.factors > once.peak
+    for same in ({"share": 0.1}, {"eigenvalues": True}):  # solved with the factors themselves
+        assert budget_of(model, weights, again=True, **same).peak == budget_of(model, weights, **same).peak
+    assert (
+        budget_of(model, weights, again=True, elsewhere=True, eigenvalues=True).staying
+        == budget_of(model, weights, eigenvalues=True).kept
+    )
+
+
+@pytest.mark.parametrize("eigenvalues", [False, True])
+def test_it_is_what_is_there_while_it_is_measured(eigenvalues, monkeypatch):
+    model = tiny.tiny_model("gpt_neo")
+    weights = eligible_weights(model)
+    sizes = {(n, n) for weight in weights for n in weight.shape}
+    shapes = sizes | {weight.shape for weight in weights} | {weight.shape[::-1] for weight in weights}
+    there, passes = [], measure.passes
+
+    def of_these_shapes():
+        found = [t for t in gc.get_objects() if isinstance(t, torch.Tensor) and tuple(t.shape) in shapes]
+        return {t.untyped_storage().data_ptr(): t for t in found if t.dtype == torch.float32 and not t.requires_grad}
+
+    model.requires_grad_(False)
+    before = of_these_shapes()
+
+    def watched(*asked):
+        for read in passes(*asked):
+            yield read
+            there.append(held(t for place, t in of_these_shapes().items() if place not in before))
+
+    monkeypatch.setattr(measure, "passes", watched)
+    measure.measure_curvature(model, weights, rows_of(), eigenvalues=eigenvalues)
+    assert max(there) == budget_of(model, weights, eigenvalues=eigenvalues).measured

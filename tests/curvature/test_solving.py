@@ -186,7 +186,9 @@ def test_inverses_in_bfloat16_are_near():
 def test_factors_move_with_what_they_share():
     first, shared = factors_of((3,), 4, 0), factors_of((3,), 4, 0)
     shared = Factors(first.inputs, shared.blocks, 0)
-    kept = moved({"a": first, "b": shared, "c": eigen_of((2,), 3, 1)}, torch.device("cpu"), torch.bfloat16)
+    given = {"a": first, "b": shared, "c": eigen_of((2,), 3, 1)}
+    kept = moved(given, torch.device("cpu"), torch.bfloat16)
+    assert not given, "what is moved is to make room"
     assert kept["a"].inputs is kept["b"].inputs and kept["a"].inputs.dtype == torch.bfloat16
     assert kept["c"].inputs.dtype == torch.float32
     torch.testing.assert_close(kept["a"].times(torch.eye(3, 4)), first.times(torch.eye(3, 4)), rtol=0.05, atol=0.05)

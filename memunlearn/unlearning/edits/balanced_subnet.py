@@ -18,7 +18,7 @@ from memunlearn.models.filters import Filter
 from memunlearn.models.subnet_delta import dropped_of, subnet
 from memunlearn.objectives.losses import kl, nll
 from memunlearn.objectives.material import Losses, Needs, Objective, StepMaterial
-from memunlearn.unlearning.edits.refusals import refuse_alternatives, refuse_stop_rule, whole_matrices
+from memunlearn.unlearning.edits.refusals import refuse_alternatives, refuse_stop_rule, rounded_up, whole_matrices
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.optimizers import MakeOptimizer
 from memunlearn.unlearning.outcome import Outcome
@@ -125,6 +125,6 @@ class BalancedSubnet:
             largest = max(mask.counts.values())
             raise UserError(
                 f"protocol.share={self.share} of the largest matrix, {largest} weights, is not even one: give at least "
-                f"{1 / largest:.2g}"
+                f"{rounded_up(1 / largest)}"
             )
         return Mask(dict.fromkeys(names), {name: mask.counts[name] for name in names}, mask.eligible)

@@ -13,7 +13,7 @@ from memunlearn.models.components import WeightTensor
 from memunlearn.models.filters import Filter
 from memunlearn.models.low_rank_delta import low_rank, parameters_a_rank
 from memunlearn.objectives.material import Objective
-from memunlearn.unlearning.edits.refusals import whole_matrices
+from memunlearn.unlearning.edits.refusals import rounded_up, whole_matrices
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.optimizers import MakeOptimizer, takes_context
 from memunlearn.unlearning.outcome import Outcome
@@ -98,6 +98,6 @@ def _largest_rank(strategy: MaskStrategy, eligible: int, shapes: Sequence[tuple[
     if k < a_rank:
         raise UserError(
             f"mask.fraction={fraction} is {k} weights, and factors of rank 1 have {a_rank} numbers: set mask.fraction to "
-            f"{a_rank / eligible:.2g} or more, or protocol.rank=1"
+            f"{rounded_up(a_rank / eligible)} or more, or protocol.rank=1"
         )
     return min(k // a_rank, *(min(shape) for shape in shapes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from memunlearn.errors import UserError
@@ -31,6 +32,12 @@ def check_scale(scale: float, largest: float) -> None:
     """Raises UserError for anything outside (0, largest]."""
     if not 0 < scale <= largest:
         raise UserError(f"protocol.scale={scale} must be above 0 and at most {largest:g}")
+
+
+def rounded_up(value: float) -> str:
+    """Two digits, never less than the value (> 0): what is advised must not be refused again."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return f"{math.ceil(value / step) * step:.2g}"
 
 
 def whole_matrices(protocol: str, weights: Sequence[WeightTensor], filter: Filter) -> Mask:

@@ -1,0 +1,41 @@
+"""optimizer=kfac, one paragraph at a time: curvature is measured once, of what the masks may choose from."""
+
+import pytest
+from tiny_runs import quiet_trainer
+
+from memunlearn.curvature.measure import measure_curvature
+from memunlearn.localization.weight_attribution import Gradient
+from memunlearn.masks import TopAttribution
+from memunlearn.models import eligible_weights
+from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.unlearning.ingredients import Ingredients
+from memunlearn.unlearning.kfac import Kfac
+from memunlearn.unlearning.per_paragraph import PerParagraph
+
+
+@pytest.mark.parametrize("components", [None, ["mlp_in", "v"]])
+def test_it_is_measured_once_of_what_masks_may_choose_from(reciting, preparation, components):
+    weights, measured = eligible_weights(reciting), []
+
+    def watched(model, weights, paragraphs, how=None, **settings):
+        measured.append([weight.name for weight in weights])
+        return measure_curvature(model, weights, paragraphs, how, **settings)
+
+    given = Ingredients(
+        model=reciting,
+        weights=weights,
+        preparation=preparation,
+        strategy=TopAttribution(0.01, components=components),
+        attribution=Gradient(),
+        objective=Unlearn(),
+        optimizer=Kfac(max_kl=1e-3),
+        stop=None,
+        make_trainer=quiet_trainer(99),
+        batch_size=4,
+        seed=1,
+        mask_seed=1,
+        measure_curvature=watched,
+    )
+    outcome = PerParagraph(trials=3, steps=2, retain_batch=2).run(given)
+    assert all(any(delta.any() for delta in patch.deltas.values()) for patch in outcome.patches)
+    assert measured == [[w.name for w in weights if components is None or set(w.kind_names) <= set(components)]]
