@@ -65,7 +65,8 @@ class FrontierSweeper(Sweeper):
             found = self._found_elsewhere(settings)
             first, seeds = [*_best(found, settings.best_confirmed), *references(settings)], settings.confirmation_seeds
             self.left = {CONFIRMATION: len(first) * len(seeds)}
-        self._check_later(settings, first)
+        self._check_heard(first)
+        self._check_jobs(settings, first)
         print(f"frontier: {self._jobs_in_words()}", flush=True)
         if settings.dry_run:
             return self._show(first, seeds)
@@ -88,6 +89,10 @@ class FrontierSweeper(Sweeper):
             print(f"wrote {path}")
 
     def _checked(self, arguments: Sequence[str]) -> tuple[str, ...]:
+        if self.config.get("overwrite"):
+            raise UserError(
+                "overwrite=true: a frontier goes on with what is finished: leave it out, or give another hydra.sweep.dir"
+            )
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         for override in parser.parse_overrides(list(arguments)):
             if override.is_sweep_override():
@@ -118,6 +123,10 @@ class FrontierSweeper(Sweeper):
         folder = Path(str(settings.best_of)).expanduser()
         plan = read_plan(folder)
         found = summaries(plan, [read_job(folder, job) for job in plan.jobs if job.round != CONFIRMATION])
+        if not found and not plan.later:
+            raise UserError(
+                f"hydra.sweeper.best_of={settings.best_of} has tuned no method: name the folder of a frontier that has"
+            )
         if not found or MASKS in plan.later or not all(summary.has_ended for summary in found):
             raise UserError(
                 f"hydra.sweeper.best_of={settings.best_of}: its methods are not all tuned yet: go on there first, with "
@@ -125,13 +134,34 @@ class FrontierSweeper(Sweeper):
             )
         return found
 
-    def _check_later(self, settings: FrontierSettings, first: Sequence[Candidate]) -> None:
-        """Composes what comes in later rounds, so that a mistake in it is told now."""
-        from memunlearn.commands.frontier.rounds import references, with_masks
+    def _check_heard(self, first: Sequence[Candidate]) -> None:
+        """Refuses a setting of the command line in whose place every candidate has its own."""
+        from memunlearn.commands.frontier.rounds import WEIGHT
 
+        for given in self.arguments:
+            key = given.partition("=")[0]
+            own = [{one for one in candidate.overrides if one.partition("=")[0] == key} for candidate in first]
+            if key != WEIGHT and first and all(found and found != {given} for found in own):
+                raise UserError(
+                    f"{given}: every method of this frontier has a {key} of its own ({min(own[0])}): leave it out, or change "
+                    "hydra.sweeper.weights or methods"
+                )
+
+    def _check_jobs(self, settings: FrontierSettings, first: Sequence[Candidate]) -> None:
+        """Whatever a job would refuse before its work, those of later rounds too."""
+        from memunlearn.commands.call import Call
+        from memunlearn.commands.frontier.rounds import references, with_masks
+        from memunlearn.commands.inputs import quiet_libraries
+        from memunlearn.commands.run_checks import check_run
+
+        quiet_libraries()
         masked = [one for one in first if one.method not in settings.own_weights][:1]
         for candidate in [*first, *with_masks(settings, masked), *references(settings)]:
-            self._composed(candidate.overrides)
+            config = self._composed(candidate.overrides)
+            try:
+                check_run(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), Call(command="train"))
+            except UserError as error:
+                raise UserError(f"{candidate.label} of this frontier: {error}") from error
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         from memunlearn.commands.frontier.rounds import merged

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import command_runs
@@ -9,7 +10,7 @@ import fake_frontiers
 import pytest
 
 from memunlearn.sweeps.frontier.content import content_of
-from memunlearn.sweeps.frontier.plan import read_plan
+from memunlearn.sweeps.frontier.plan import read_plan, write_plan
 
 FEW = (
     "hydra.sweeper.tuning_seeds=[0]",
@@ -165,12 +166,48 @@ def test_a_dry_run_shows_the_jobs_and_leaves_nothing(tmp_path):
         ('+hydra.sweeper.masks.mine=["mask=nothing"]', "nothing"),
         ('+hydra.sweeper.references.mine=["mask.size=3"]', "size"),
         ('+hydra.sweeper.strengths.unlearn_adam=["x.y=1","x.y=2"]', "x"),
+        ("mask=gradient", "mask=gradient: every method of this frontier has a mask of its own (mask=all)"),
+        ("objective=npo", "every method of this frontier has a objective of its own"),
+        ("overwrite=true", "overwrite=true: a frontier goes on with what is finished"),
+        ('+hydra.sweeper.masks.mine=["mask=random","mask.fraction=2"]', "mask.fraction"),
+        ('+hydra.sweeper.references.mine=["protocol=zeroing"]', "mine of this frontier: protocol=zeroing ends by itself"),
     ],
 )
 def test_a_mistake_is_one_line_before_any_job(tmp_path, override, said):
     task, few = Pretended(), FEW if "methods" not in override else [one for one in FEW if "only" not in one]
     ended = start(task, tmp_path / "sweep", *few, override)
     assert said in ended.the_error() and task.done == []
+
+
+def test_what_stands_for_some_methods_may_be_given_for_the_others(tmp_path):
+    task = Pretended()
+    own = '+hydra.sweeper.strengths.unlearn_adam=["objective.forget_weight=0.2","optimizer.lr=0.001"]'
+    settings = ("optimizer.lr=0.002", "mask=all", "objective.forget_weight=0.3", "hydra.sweeper.dry_run=true")
+    ended = start(task, tmp_path / "sweep", *FEW, own, *settings)
+    assert ended.code == 0, ended.err
+    assert "objective.forget_weight=0.15" in ended.out and "objective.forget_weight=0.3" in ended.out
+
+
+def test_a_method_without_a_stop_rule_says_so_and_is_run(tmp_path):
+    few = [one for one in FEW if "only" not in one]
+    zeroing = (
+        '+hydra.sweeper.methods.zeroing=["protocol=zeroing","stop=none"]',
+        '+hydra.sweeper.strengths.zeroing=["protocol.scale=0.5","protocol.scale=1"]',
+        "hydra.sweeper.own_weights=[zeroing]",
+        "hydra.sweeper.only=[zeroing]",
+        "hydra.sweeper.dry_run=true",
+    )
+    ended = start(Pretended(), tmp_path / "sweep", *few, *zeroing)
+    assert ended.code == 0 and "protocol=zeroing stop=none protocol.scale=0.5 seed=0" in ended.out, ended.err
+
+
+def test_a_frontier_that_tuned_nothing_has_no_best(tmp_path):
+    sweep = fake_frontiers.write_frontier(tmp_path / "whole")
+    plan = read_plan(sweep)
+    write_plan(sweep, replace(plan, jobs=tuple(job for job in plan.jobs if job.round == "confirmation")))
+    settings = ("experiment=frontier_elsewhere", f"hydra.sweeper.best_of={sweep}")
+    ended = command_runs.run_task(Pretended(), "train", *settings, directory=tmp_path / "new", where="sweep")
+    assert "has tuned no method" in ended.the_error()
 
 
 @pytest.mark.slow
