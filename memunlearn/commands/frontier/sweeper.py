@@ -56,7 +56,7 @@ class FrontierSweeper(Sweeper):
 
         settings = checked(self.given)
         self.arguments = self._checked(arguments)
-        self.launched = 0
+        self.launched, self.estimated = 0, False
         found: list[Summary] = []
         if settings.best_of is None:
             first, seeds = self._tuned(settings), settings.tuning_seeds
@@ -198,12 +198,14 @@ class FrontierSweeper(Sweeper):
         self.left = {later: count for later, count in self.left.items() if ROUNDS.index(later) > ROUNDS.index(name)}
         self.plan = replace(self.plan, jobs=(*self.plan.jobs, *jobs), later=self.left)
         write_plan(self.sweep_dir, self.plan)
-        to_run = [overrides[reading.job.folder] for reading in self._read(jobs) if _is_to_run(reading)]
+        readings = sorted(filter(_is_to_run, self._read(jobs)), key=_only_says_so)
+        to_run = [overrides[reading.job.folder] for reading in readings]
         print(f"{name}: {counted(len(jobs), 'job')}, {len(jobs) - len(to_run)} of them done already", flush=True)
-        if to_run and not self.launched:
+        if to_run and not self.estimated and not _only_says_so(readings[0]):
             started = time.perf_counter()
             self._launch(to_run[:1])
             self._estimate(time.perf_counter() - started, len(to_run) - 1)
+            self.estimated = True
             to_run = to_run[1:]
         if to_run:
             self._launch(to_run)
@@ -241,5 +243,9 @@ def _best(found: Sequence[Summary], count: int) -> list[Candidate]:
 
 
 def _is_to_run(reading: JobReading) -> bool:
-    """A run that diverged is finished, and has failed: it says so again."""
-    return reading.state != "finished" or reading.stopped_because == "nan"
+    return reading.state != "finished" or _only_says_so(reading)
+
+
+def _only_says_so(reading: JobReading) -> bool:
+    """A run that diverged is finished, and has failed: it says so again, in no time."""
+    return reading.state == "finished" and reading.stopped_because == "nan"

@@ -95,6 +95,15 @@ def test_run_again_with_another_seed_only_that_one_is_done(finished):
     assert "4 jobs, 4 of them done already" in ended.out and "4 jobs, 2 of them done already" in ended.out
 
 
+def test_time_is_estimated_by_a_job_that_takes_some(finished):
+    path = finished / "0" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"stopped_because": "nan"}))
+    more = Pretended()
+    ended = start(more, finished, *FEW, "hydra.sweeper.confirmation_seeds=[5,6]")
+    assert ended.code == 0 and [job[-1] for job in more.done] == [0, 6, 6]  # one that diverged says so again
+    assert ended.out.count("the first job took") == 1 and "for the other 1," in ended.out
+
+
 def test_interrupted_and_run_again_it_is_the_same_page(tmp_path, finished):
     class Stopped(Pretended):
         def __call__(self, cfg):
