@@ -121,6 +121,10 @@ class FrontierSweeper(Sweeper):
         from memunlearn.sweeps.frontier.summary import summaries
 
         folder = Path(str(settings.best_of)).expanduser()
+        if folder.resolve() == self.sweep_dir.resolve():
+            raise UserError(
+                f"hydra.sweeper.best_of={settings.best_of} is hydra.sweep.dir, too: give this frontier another folder"
+            )
         plan = read_plan(folder)
         found = summaries(plan, [read_job(folder, job) for job in plan.jobs if job.round != CONFIRMATION])
         if not found and not plan.later:

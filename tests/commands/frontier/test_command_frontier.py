@@ -146,6 +146,13 @@ def test_the_best_of_a_finished_frontier_are_run_elsewhere(tmp_path, finished):
     assert "tuning budget" not in (tmp_path / "new" / "frontier.md").read_text()
 
 
+def test_elsewhere_is_another_folder(finished):
+    plan = (finished / "frontier.json").read_text()
+    settings = ("experiment=frontier_elsewhere", f"hydra.sweeper.best_of={finished}", f"hydra.sweep.dir={finished}")
+    ended = command_runs.run_task(Pretended(), "train", *settings, directory=finished.parent / "unused")
+    assert "is hydra.sweep.dir, too" in ended.the_error() and (finished / "frontier.json").read_text() == plan
+
+
 def test_elsewhere_needs_a_frontier_that_is_tuned(tmp_path):
     fake_frontiers.write_frontier(tmp_path / "half", later=("masks", "confirmation"))
     for folder, said in (
