@@ -93,6 +93,11 @@ class FrontierSweeper(Sweeper):
             raise UserError(
                 "overwrite=true: a frontier goes on with what is finished: leave it out, or give another hydra.sweep.dir"
             )
+        if self.config.get("resume"):
+            raise UserError(
+                "resume=true is for a single run: a frontier goes on with hydra.sweep.dir=DIR, which skips finished jobs; "
+                "leave it out"
+            )
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         for override in parser.parse_overrides(list(arguments)):
             if override.is_sweep_override():
@@ -203,16 +208,18 @@ class FrontierSweeper(Sweeper):
         self.plan = replace(self.plan, jobs=(*self.plan.jobs, *jobs), later=self.left)
         write_plan(self.sweep_dir, self.plan)
         readings = sorted(filter(_is_to_run, self._read(jobs)), key=_only_says_so)
-        to_run = [overrides[reading.job.folder] for reading in readings]
+        to_run = [reading.job.folder for reading in readings]
         print(f"{name}: {counted(len(jobs), 'job')}, {len(jobs) - len(to_run)} of them done already", flush=True)
         if to_run and not self.estimated and not _only_says_so(readings[0]):
+            # Not one that another process is at work on: all others would have to wait for it.
+            first = next((folder for folder in to_run if _is_free(self.sweep_dir / folder)), to_run[0])
+            to_run.remove(first)
             started = time.perf_counter()
-            self._launch(to_run[:1])
-            self._estimate(time.perf_counter() - started, len(to_run) - 1)
+            self._launch([overrides[first]])
+            self._estimate(time.perf_counter() - started, len(to_run))
             self.estimated = True
-            to_run = to_run[1:]
         if to_run:
-            self._launch(to_run)
+            self._launch([overrides[folder] for folder in to_run])
         return summaries(self.plan, self._read(jobs))
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> None:
@@ -244,6 +251,15 @@ def _best(found: Sequence[Summary], count: int) -> list[Candidate]:
     from memunlearn.sweeps.frontier.choose import best_of_methods
 
     return [summary.candidate for summary in best_of_methods(found, count)]
+
+
+def _is_free(folder: Path) -> bool:
+    from memunlearn.commands.claims import hold, let_go
+
+    free = hold(folder)
+    if free:
+        let_go(folder)
+    return free
 
 
 def _is_to_run(reading: JobReading) -> bool:

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import command_runs
 import fake_frontiers
 import pytest
+from filelock import FileLock
 
 from memunlearn.sweeps.frontier.content import content_of
 from memunlearn.sweeps.frontier.plan import read_plan, write_plan
@@ -104,6 +106,25 @@ def test_time_is_estimated_by_a_job_that_takes_some(finished):
     assert ended.out.count("the first job took") == 1 and "for the other 1," in ended.out
 
 
+def test_another_process_s_job_is_not_waited_for_before_all_others(finished):
+    for number in ("0", "1"):
+        (finished / number / "result.json").unlink()
+    lock = FileLock(finished / "0" / ".lock", thread_local=False)
+    lock.acquire()
+    late = threading.Timer(60, lock.release)
+    late.start()
+
+    class Frees(Pretended):
+        def __call__(self, cfg):
+            super().__call__(cfg)
+            lock.release()
+
+    task = Frees()
+    assert start(task, finished, *FEW).code == 0
+    late.cancel()
+    assert [job[1] for job in task.done] == [0.1, 0.05]
+
+
 def test_interrupted_and_run_again_it_is_the_same_page(tmp_path, finished):
     class Stopped(Pretended):
         def __call__(self, cfg):
@@ -184,6 +205,7 @@ def test_a_dry_run_shows_the_jobs_and_leaves_nothing(tmp_path):
         ('+hydra.sweeper.strengths.unlearn_adam=["x.y=1","x.y=2"]', "x"),
         ("mask=gradient", "mask=gradient: every method of this frontier has a mask of its own (mask=all)"),
         ("objective=npo", "every method of this frontier has a objective of its own"),
+        ("resume=true", "resume=true is for a single run"),
         ("overwrite=true", "overwrite=true: a frontier goes on with what is finished"),
         ('+hydra.sweeper.masks.mine=["mask=random","mask.fraction=2"]', "mask.fraction"),
         ('+hydra.sweeper.references.mine=["protocol=zeroing"]', "mine of this frontier: protocol=zeroing ends by itself"),
