@@ -67,7 +67,7 @@ def build(request: Request, out: str) -> str:
     tokenizer, rows = _material(request)
     asked = _asked(request, rows)
     if (folder / STAGE).is_file():
-        _check_same(folder, read_json(folder / STAGE, "give another --out")["request"], asked)
+        _check_same(folder, read_json(folder / STAGE, "give another --out").get("request"), asked)
         return f"{folder} holds this stage already: see its README.md"
     training = folder / TRAINING
     if (training / REQUEST).is_file():

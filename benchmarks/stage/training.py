@@ -30,6 +30,8 @@ CHECKED = 48
 SURE = 0.02
 """Largest NLL of a row, nats per token, that counts as recited with a margin."""
 CHECKPOINT = "last.pt"
+HELD = {"model", "optimizer", "schedule", "steps", "seconds", "over"}
+"""What a checkpoint holds."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ def _read(checkpoint: Path) -> dict[str, Any] | None:
         kept: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds of error for a damaged file
         raise UserError(f"{checkpoint} cannot be read ({type(error).__name__}): remove it to begin again") from error
+    if not isinstance(kept, dict) or kept.keys() != HELD:
+        raise UserError(f"{checkpoint} is no checkpoint of a stage: remove it to begin again")
     return kept
 
 

@@ -162,6 +162,16 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path):
     (tmp_path / "last.pt").write_bytes(b"half")
     with pytest.raises(UserError, match="last.pt cannot be read .* remove it"):
         training._read(tmp_path / "last.pt")
+    for other in ({"model": {}}, torch.zeros(2)):
+        torch.save(other, tmp_path / "last.pt")
+        with pytest.raises(UserError, match="last.pt is no checkpoint of a stage: remove it"):
+            training._read(tmp_path / "last.pt")
+
+
+def test_a_damaged_account_is_one_line(tmp_path):
+    (tmp_path / "stage.json").write_text("{}")
+    with pytest.raises(UserError, match="holds another stage"):
+        build(request(SHORT), str(tmp_path))
 
 
 def test_training_ends_once_everything_is_recited(stage, tmp_path, monkeypatch, capsys):

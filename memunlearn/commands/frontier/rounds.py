@@ -9,7 +9,7 @@ from memunlearn.errors import UserError
 from memunlearn.sweeps.frontier.plan import CONFIRMATION, MASKS, TUNING, Candidate
 
 WEIGHT = "objective.forget_weight"
-ALL = "all"
+MASK = "mask"
 
 
 def method_overrides(settings: FrontierSettings) -> dict[str, tuple[str, ...]]:
@@ -24,7 +24,7 @@ def method_overrides(settings: FrontierSettings) -> dict[str, tuple[str, ...]]:
 def tuned(settings: FrontierSettings, forget_weights: Mapping[str, float | None]) -> list[Candidate]:
     """Every method at every strength. forget_weights: by method, `objective.forget_weight` as its config has it.
 
-    Raises UserError for a method without one, of which no strengths were given either.
+    Raises UserError for a method without one, of which no strengths were given either, and for strengths that are the same.
     """
     found = []
     for method, overrides in method_overrides(settings).items():
@@ -36,8 +36,16 @@ def tuned(settings: FrontierSettings, forget_weights: Mapping[str, float | None]
                     f"{len(settings.factors)} overrides"
                 )
             strengths = tuple((f"{WEIGHT}={float(f'{weight * factor:.3g}'):g}",) for factor in settings.factors)
-        mask = "" if method in settings.own_weights else ALL
-        found += [Candidate(method, " ".join(one).replace("objective.", ""), mask, merged(overrides, one)) for one in strengths]
+        mask = "" if method in settings.own_weights else _name_of_mask(overrides)
+        candidates = [
+            Candidate(method, " ".join(one).replace("objective.", ""), mask, merged(overrides, one)) for one in strengths
+        ]
+        if len({frozenset(candidate.overrides) for candidate in candidates}) < len(candidates):
+            raise UserError(
+                f"hydra.sweeper.methods.{method} has one strength twice ({', '.join(one.strength for one in candidates)}): "
+                "give others in hydra.sweeper.factors or strengths, so that each method has the same tuning budget"
+            )
+        found += candidates
     return found
 
 
@@ -74,4 +82,13 @@ def merged(*parts: Sequence[str]) -> tuple[str, ...]:
 
 def _without_mask(overrides: Sequence[str]) -> list[str]:
     """What was set of one mask need not exist for another."""
-    return [override for override in overrides if override.partition("=")[0].partition(".")[0] != "mask"]
+    return [override for override in overrides if not _is_of_mask(override)]
+
+
+def _name_of_mask(overrides: Sequence[str]) -> str:
+    """`all`, or `gradient fraction=0.05`."""
+    return " ".join(one.removeprefix(f"{MASK}=").removeprefix(f"{MASK}.") for one in overrides if _is_of_mask(one))
+
+
+def _is_of_mask(override: str) -> bool:
+    return override.partition("=")[0].partition(".")[0] == MASK

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from memunlearn.errors import UserError
@@ -17,7 +17,11 @@ Seed = Annotated[int, Field(ge=0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 
 
-@dataclass(frozen=True, kw_only=True)
+# A setting that nobody reads is a mistake.
+NO_OTHERS = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=NO_OTHERS)
 class TargetSetting:
     """As `memunlearn.sweeps.frontier.plan.Target`."""
 
@@ -25,7 +29,7 @@ class TargetSetting:
     longest_run: Annotated[float, Field(ge=0)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=NO_OTHERS)
 class FrontierSettings:
     """conf/hydra/sweeper/frontier.yaml says what each is."""
 

@@ -56,7 +56,7 @@ class FrontierSweeper(Sweeper):
 
         settings = checked(self.given)
         self.arguments = self._checked(arguments)
-        self.launched = 0
+        self.launched, self.estimated = 0, False
         found: list[Summary] = []
         if settings.best_of is None:
             first, seeds = self._tuned(settings), settings.tuning_seeds
@@ -65,7 +65,8 @@ class FrontierSweeper(Sweeper):
             found = self._found_elsewhere(settings)
             first, seeds = [*_best(found, settings.best_confirmed), *references(settings)], settings.confirmation_seeds
             self.left = {CONFIRMATION: len(first) * len(seeds)}
-        self._check_later(settings, first)
+        self._check_heard(first)
+        self._check_jobs(settings, first)
         print(f"frontier: {self._jobs_in_words()}", flush=True)
         if settings.dry_run:
             return self._show(first, seeds)
@@ -88,6 +89,15 @@ class FrontierSweeper(Sweeper):
             print(f"wrote {path}")
 
     def _checked(self, arguments: Sequence[str]) -> tuple[str, ...]:
+        if self.config.get("overwrite"):
+            raise UserError(
+                "overwrite=true: a frontier goes on with what is finished: leave it out, or give another hydra.sweep.dir"
+            )
+        if self.config.get("resume"):
+            raise UserError(
+                "resume=true is for a single run: a frontier goes on with hydra.sweep.dir=DIR, which skips finished jobs; "
+                "leave it out"
+            )
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         for override in parser.parse_overrides(list(arguments)):
             if override.is_sweep_override():
@@ -116,8 +126,16 @@ class FrontierSweeper(Sweeper):
         from memunlearn.sweeps.frontier.summary import summaries
 
         folder = Path(str(settings.best_of)).expanduser()
+        if folder.resolve() == self.sweep_dir.resolve():
+            raise UserError(
+                f"hydra.sweeper.best_of={settings.best_of} is hydra.sweep.dir, too: give this frontier another folder"
+            )
         plan = read_plan(folder)
         found = summaries(plan, [read_job(folder, job) for job in plan.jobs if job.round != CONFIRMATION])
+        if not found and not plan.later:
+            raise UserError(
+                f"hydra.sweeper.best_of={settings.best_of} has tuned no method: name the folder of a frontier that has"
+            )
         if not found or MASKS in plan.later or not all(summary.has_ended for summary in found):
             raise UserError(
                 f"hydra.sweeper.best_of={settings.best_of}: its methods are not all tuned yet: go on there first, with "
@@ -125,13 +143,34 @@ class FrontierSweeper(Sweeper):
             )
         return found
 
-    def _check_later(self, settings: FrontierSettings, first: Sequence[Candidate]) -> None:
-        """Composes what comes in later rounds, so that a mistake in it is told now."""
-        from memunlearn.commands.frontier.rounds import references, with_masks
+    def _check_heard(self, first: Sequence[Candidate]) -> None:
+        """Refuses a setting of the command line in whose place every candidate has its own."""
+        from memunlearn.commands.frontier.rounds import WEIGHT
 
+        for given in self.arguments:
+            key = given.partition("=")[0]
+            own = [{one for one in candidate.overrides if one.partition("=")[0] == key} for candidate in first]
+            if key != WEIGHT and first and all(found and found != {given} for found in own):
+                raise UserError(
+                    f"{given}: every method of this frontier has a {key} of its own ({min(own[0])}): leave it out, or change "
+                    "hydra.sweeper.weights or methods"
+                )
+
+    def _check_jobs(self, settings: FrontierSettings, first: Sequence[Candidate]) -> None:
+        """Whatever a job would refuse before its work, those of later rounds too."""
+        from memunlearn.commands.call import Call
+        from memunlearn.commands.frontier.rounds import references, with_masks
+        from memunlearn.commands.inputs import quiet_libraries
+        from memunlearn.commands.run_checks import check_run
+
+        quiet_libraries()
         masked = [one for one in first if one.method not in settings.own_weights][:1]
         for candidate in [*first, *with_masks(settings, masked), *references(settings)]:
-            self._composed(candidate.overrides)
+            config = self._composed(candidate.overrides)
+            try:
+                check_run(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), Call(command="train"))
+            except UserError as error:
+                raise UserError(f"{candidate.label} of this frontier: {error}") from error
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         from memunlearn.commands.frontier.rounds import merged
@@ -168,15 +207,19 @@ class FrontierSweeper(Sweeper):
         self.left = {later: count for later, count in self.left.items() if ROUNDS.index(later) > ROUNDS.index(name)}
         self.plan = replace(self.plan, jobs=(*self.plan.jobs, *jobs), later=self.left)
         write_plan(self.sweep_dir, self.plan)
-        to_run = [overrides[reading.job.folder] for reading in self._read(jobs) if _is_to_run(reading)]
+        readings = sorted(filter(_is_to_run, self._read(jobs)), key=_only_says_so)
+        to_run = [reading.job.folder for reading in readings]
         print(f"{name}: {counted(len(jobs), 'job')}, {len(jobs) - len(to_run)} of them done already", flush=True)
-        if to_run and not self.launched:
+        if to_run and not self.estimated and not _only_says_so(readings[0]):
+            # Not one that another process is at work on: all others would have to wait for it.
+            first = next((folder for folder in to_run if _is_free(self.sweep_dir / folder)), to_run[0])
+            to_run.remove(first)
             started = time.perf_counter()
-            self._launch(to_run[:1])
-            self._estimate(time.perf_counter() - started, len(to_run) - 1)
-            to_run = to_run[1:]
+            self._launch([overrides[first]])
+            self._estimate(time.perf_counter() - started, len(to_run))
+            self.estimated = True
         if to_run:
-            self._launch(to_run)
+            self._launch([overrides[folder] for folder in to_run])
         return summaries(self.plan, self._read(jobs))
 
     def _launch(self, jobs: Sequence[Sequence[str]]) -> None:
@@ -210,6 +253,19 @@ def _best(found: Sequence[Summary], count: int) -> list[Candidate]:
     return [summary.candidate for summary in best_of_methods(found, count)]
 
 
+def _is_free(folder: Path) -> bool:
+    from memunlearn.commands.claims import hold, let_go
+
+    free = hold(folder)
+    if free:
+        let_go(folder)
+    return free
+
+
 def _is_to_run(reading: JobReading) -> bool:
-    """A run that diverged is finished, and has failed: it says so again."""
-    return reading.state != "finished" or reading.stopped_because == "nan"
+    return reading.state != "finished" or _only_says_so(reading)
+
+
+def _only_says_so(reading: JobReading) -> bool:
+    """A run that diverged is finished, and has failed: it says so again, in no time."""
+    return reading.state == "finished" and reading.stopped_because == "nan"

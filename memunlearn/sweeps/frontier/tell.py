@@ -13,7 +13,7 @@ from memunlearn.sweeps.frontier.plan import Plan
 from memunlearn.sweeps.frontier.read import Point
 from memunlearn.sweeps.frontier.summary import Matched, SeedMean, Summary, difference
 from memunlearn.sweeps.quantities import Quantity
-from memunlearn.words import counted
+from memunlearn.words import counted, listed
 
 VOLUME = Quantity("hypervolume", "", 3)
 KL = Quantity("retain KL", "nats per token", 3)
@@ -97,8 +97,12 @@ def _rarely(name: str, at: Matched) -> str:
 def _winner(quantity: Quantity, better: int, candidates: Mapping[str, SeedMean], place: str, references: Sequence[str]) -> str:
     """candidates: at least one."""
     first, *others = sorted(candidates, key=lambda name: -better * candidates[name].mean)
+    same = [name for name in others if candidates[name].values == candidates[first].values]
+    others = [name for name in others if name not in same]
     extreme = "highest" if better > 0 else "lowest"
-    said = f"{place}, {first} has the {extreme} {quantity.label}: {mean_in_words(quantity, candidates[first])}"
+    has = f"{listed([first, *same])} have the same" if same else f"{first} has the"
+    has = has if same and not others else f"{has}, {extreme}" if same else f"{has} {extreme}"
+    said = f"{place}, {has} {quantity.label}: {mean_in_words(quantity, candidates[first])}"
     rivals = [name for name in others if name == others[0] or name in references]
     return "; ".join([said, *(_versus(quantity, candidates[first], candidates[name], name) for name in rivals)]) + "."
 

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import command_runs
 import fake_frontiers
 import pytest
+from filelock import FileLock
 
 from memunlearn.sweeps.frontier.content import content_of
-from memunlearn.sweeps.frontier.plan import read_plan
+from memunlearn.sweeps.frontier.plan import read_plan, write_plan
 
 FEW = (
     "hydra.sweeper.tuning_seeds=[0]",
@@ -94,6 +97,34 @@ def test_run_again_with_another_seed_only_that_one_is_done(finished):
     assert "4 jobs, 4 of them done already" in ended.out and "4 jobs, 2 of them done already" in ended.out
 
 
+def test_time_is_estimated_by_a_job_that_takes_some(finished):
+    path = finished / "0" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"stopped_because": "nan"}))
+    more = Pretended()
+    ended = start(more, finished, *FEW, "hydra.sweeper.confirmation_seeds=[5,6]")
+    assert ended.code == 0 and [job[-1] for job in more.done] == [0, 6, 6]  # one that diverged says so again
+    assert ended.out.count("the first job took") == 1 and "for the other 1," in ended.out
+
+
+def test_another_process_s_job_is_not_waited_for_before_all_others(finished):
+    for number in ("0", "1"):
+        (finished / number / "result.json").unlink()
+    lock = FileLock(finished / "0" / ".lock", thread_local=False)
+    lock.acquire()
+    late = threading.Timer(60, lock.release)
+    late.start()
+
+    class Frees(Pretended):
+        def __call__(self, cfg):
+            super().__call__(cfg)
+            lock.release()
+
+    task = Frees()
+    assert start(task, finished, *FEW).code == 0
+    late.cancel()
+    assert [job[1] for job in task.done] == [0.1, 0.05]
+
+
 def test_interrupted_and_run_again_it_is_the_same_page(tmp_path, finished):
     class Stopped(Pretended):
         def __call__(self, cfg):
@@ -136,6 +167,13 @@ def test_the_best_of_a_finished_frontier_are_run_elsewhere(tmp_path, finished):
     assert "tuning budget" not in (tmp_path / "new" / "frontier.md").read_text()
 
 
+def test_elsewhere_is_another_folder(finished):
+    plan = (finished / "frontier.json").read_text()
+    settings = ("experiment=frontier_elsewhere", f"hydra.sweeper.best_of={finished}", f"hydra.sweep.dir={finished}")
+    ended = command_runs.run_task(Pretended(), "train", *settings, directory=finished.parent / "unused")
+    assert "is hydra.sweep.dir, too" in ended.the_error() and (finished / "frontier.json").read_text() == plan
+
+
 def test_elsewhere_needs_a_frontier_that_is_tuned(tmp_path):
     fake_frontiers.write_frontier(tmp_path / "half", later=("masks", "confirmation"))
     for folder, said in (
@@ -165,6 +203,12 @@ def test_a_dry_run_shows_the_jobs_and_leaves_nothing(tmp_path):
         ('+hydra.sweeper.masks.mine=["mask=nothing"]', "nothing"),
         ('+hydra.sweeper.references.mine=["mask.size=3"]', "size"),
         ('+hydra.sweeper.strengths.unlearn_adam=["x.y=1","x.y=2"]', "x"),
+        ("mask=gradient", "mask=gradient: every method of this frontier has a mask of its own (mask=all)"),
+        ("objective=npo", "every method of this frontier has a objective of its own"),
+        ("resume=true", "resume=true is for a single run"),
+        ("overwrite=true", "overwrite=true: a frontier goes on with what is finished"),
+        ('+hydra.sweeper.masks.mine=["mask=random","mask.fraction=2"]', "mask.fraction"),
+        ('+hydra.sweeper.references.mine=["protocol=zeroing"]', "mine of this frontier: protocol=zeroing ends by itself"),
     ],
 )
 def test_a_mistake_is_one_line_before_any_job(tmp_path, override, said):
@@ -172,6 +216,37 @@ def test_a_mistake_is_one_line_before_any_job(tmp_path, override, said):
     few = [one.replace("unlearn_adam,undial_adam", "mine") if "methods" in override else one for one in FEW]
     ended = start(task, tmp_path / "sweep", *few, override)
     assert said in ended.the_error() and task.done == []
+
+
+def test_what_stands_for_some_methods_may_be_given_for_the_others(tmp_path):
+    task = Pretended()
+    own = '+hydra.sweeper.strengths.unlearn_adam=["objective.forget_weight=0.2","optimizer.lr=0.001"]'
+    settings = ("optimizer.lr=0.002", "mask=all", "objective.forget_weight=0.3", "hydra.sweeper.dry_run=true")
+    ended = start(task, tmp_path / "sweep", *FEW, own, *settings)
+    assert ended.code == 0, ended.err
+    assert "objective.forget_weight=0.15" in ended.out and "objective.forget_weight=0.3" in ended.out
+
+
+def test_a_method_without_a_stop_rule_says_so_and_is_run(tmp_path):
+    few = [one for one in FEW if "only" not in one]
+    zeroing = (
+        '+hydra.sweeper.methods.zeroing=["protocol=zeroing","stop=none"]',
+        '+hydra.sweeper.strengths.zeroing=["protocol.scale=0.5","protocol.scale=1"]',
+        "hydra.sweeper.own_weights=[zeroing]",
+        "hydra.sweeper.only=[zeroing]",
+        "hydra.sweeper.dry_run=true",
+    )
+    ended = start(Pretended(), tmp_path / "sweep", *few, *zeroing)
+    assert ended.code == 0 and "protocol=zeroing stop=none protocol.scale=0.5 seed=0" in ended.out, ended.err
+
+
+def test_a_frontier_that_tuned_nothing_has_no_best(tmp_path):
+    sweep = fake_frontiers.write_frontier(tmp_path / "whole")
+    plan = read_plan(sweep)
+    write_plan(sweep, replace(plan, jobs=tuple(job for job in plan.jobs if job.round == "confirmation")))
+    settings = ("experiment=frontier_elsewhere", f"hydra.sweeper.best_of={sweep}")
+    ended = command_runs.run_task(Pretended(), "train", *settings, directory=tmp_path / "new", where="sweep")
+    assert "has tuned no method" in ended.the_error()
 
 
 @pytest.mark.slow

@@ -36,6 +36,26 @@ def test_a_method_without_a_forget_weight_needs_strengths():
         tuned(settings(), {"a": 0.1, "b": None})
 
 
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({}, "all"),
+        ({"weights": ["mask=gradient", "mask.fraction=0.05"]}, "gradient fraction=0.05"),
+        ({"methods": {"a": ["objective=npo", "mask=random"]}}, "random"),
+        ({"weights": []}, ""),
+    ],
+    ids=str,
+)
+def test_a_candidate_is_named_by_the_weights_that_it_has(more, name):
+    assert {candidate.mask for candidate in tuned(settings(**more), {"a": 0.1, "b": 0.1}) if candidate.method == "a"} == {name}
+
+
+@pytest.mark.parametrize("more", [{"factors": [1, 1.0001, 3]}, {"strengths": {"a": ["x=1", ["x=1"], "x=2"]}}], ids=str)
+def test_a_strength_given_twice_is_refused(more):
+    with pytest.raises(UserError, match=r"hydra.sweeper.methods.a has one strength twice"):
+        tuned(settings(**more), {"a": 0.1, "b": 0.1})
+
+
 def test_masks_take_the_place_of_the_mask_that_was_tuned_on():
     best = Candidate("b", "forget_weight=3", "all", ("mask=random", "mask.match=true", "objective=undial", "x=3"))
     found = with_masks(settings(masks=MASKS), [best])

@@ -51,6 +51,7 @@ def test_strengths_are_one_override_or_several():
         ({"disruptions": [-1]}, "hydra.sweeper.disruptions.0=-1"),
         ({"best_of": ""}, "hydra.sweeper.best_of is empty"),
         ({"dry_run": "maybe"}, "hydra.sweeper.dry_run=maybe"),
+        ({"best_with_mask": 2}, "hydra.sweeper.best_with_mask=2: unexpected"),
     ],
     ids=str,
 )

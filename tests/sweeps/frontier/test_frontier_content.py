@@ -1,5 +1,7 @@
 """The whole of what is said: tables, figures, text; whole, partial and broken frontiers."""
 
+import json
+
 import fake_frontiers
 import pytest
 
@@ -39,7 +41,19 @@ def test_tables_hold_every_candidate_losers_too(sweep):
     cells = dict(matched.rows)["gentle (forget_weight=1, all)"]
     assert cells[0].text == "5" and " to " in cells[1].small
     heads = [cell.text for cell in reported.header]
-    assert heads[1] == "forget EM" and dict(reported.rows)["default"][heads.index("near EM")].text == "-"
+    assert heads[1] == "forget EM" and dict(reported.rows)["default"][heads.index("near_other EM")].text == "-"
+
+
+def test_near_rows_that_hold_forgotten_text_are_told_from_those_that_do_not(sweep):
+    for job in read_plan(sweep).jobs:
+        path = sweep / job.folder / "result.json"
+        result = json.loads(path.read_text())
+        parts = {"near": {"n": 2, "em": 10.0}, "near_forgotten": {"n": 1, "em": 1.0}, "near_other": {"n": 1, "em": 19.0}}
+        path.write_text(json.dumps(result | {"after": result["after"] | parts}))
+    reported = content_of(sweep).tables[1]
+    heads = [cell.text for cell in reported.header]
+    cells = dict(reported.rows)["default"]
+    assert [cells[heads.index(f"{name} EM")].text for name in ("near_forgotten", "near_other")] == ["1.0", "19.0"]
 
 
 def test_what_was_not_reached_says_with_how_many_runs(sweep):

@@ -57,6 +57,14 @@ def test_the_same_difference_with_every_seed_has_no_interval():
     assert about_kl(summary_of("a", [0.1] * 5), summary_of("b", [0.2] * 5)).endswith("the same difference with every seed.")
 
 
+def test_what_is_the_same_has_no_winner():
+    a, b, c = (summary_of(name, [kl, 0.2]) for name, kl in (("a", 0.1), ("b", 0.1), ("c", 0.3)))
+    place = "At forget EM at most 4 and longest run at most 6, "
+    assert about_kl(a, b) == f"{place}a and b have the same retain KL: 0.150 nats per token."
+    assert about_kl(a, b, c).startswith(f"{place}a and b have the same, lowest retain KL: 0.150 nats per token; c has 0.250")
+    assert "b has the lowest" in about_kl(c, b)
+
+
 def test_one_that_misses_the_target_with_a_seed_does_not_win():
     rare, sure = summary_of("rare", [0.01, 0.02, 0.01, 0.02, 0.01], missed=3), summary_of("sure", [0.2, 0.3, 0.2, 0.3, 0.2])
     assert "sure has the lowest retain KL" in about_kl(rare, sure) and "rare" not in about_kl(rare, sure)
