@@ -26,9 +26,6 @@ from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 
 SET_NAMES = ("forget", "bystander", "near", "bystander_val", "retain_train", "retain_val", "retain")
-NEAR_FORGOTTEN, NEAR_OTHER = "near_forgotten", "near_other"
-"""The two parts of `near`, reported beside it: rows whose continuation holds forgotten text (20 tokens in a row of a forget
-continuation), which are rightly forgotten too, and the others, where forgetting is damage."""
 PROTECTED = "protected"
 ROLE_NAMES = (*SET_NAMES, PROTECTED)
 """Protected rows are there only where they were asked for."""

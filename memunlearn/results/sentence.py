@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from memunlearn.paragraphs.splits import NEAR_FORGOTTEN, NEAR_OTHER
+from memunlearn.paragraphs.near_parts import NEAR_FORGOTTEN, NEAR_OTHER
 from memunlearn.results.tables import Sets, SetStats, change_text, interval_text, is_known, rows_and_clusters, value_text
 from memunlearn.scoring.metric import Metric
 from memunlearn.scoring.metrics import ALTERNATIVE_EM, EM, KL, LONGEST_COMMON_RUN, LONGEST_RUN

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from memunlearn.paragraphs.splits import NEAR_FORGOTTEN, NEAR_OTHER
+from memunlearn.paragraphs.near_parts import NEAR_FORGOTTEN, NEAR_OTHER
 from memunlearn.scoring.metric import Metric
 from memunlearn.words import counted, fixed, plural, signed, to
 

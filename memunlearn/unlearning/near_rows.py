@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from memunlearn.paragraphs.clusters import repeats
-from memunlearn.paragraphs.splits import NEAR_FORGOTTEN, NEAR_OTHER
+from memunlearn.paragraphs.near_parts import NEAR_FORGOTTEN, NEAR_OTHER
 from memunlearn.unlearning.outcome import SetOutcome
 
 

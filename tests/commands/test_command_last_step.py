@@ -80,7 +80,7 @@ def test_versions_and_commit_are_asked_for_before_the_model_is_loaded(tmp_path, 
 @pytest.mark.parametrize(
     "what",
     [
-        "memunlearn.unlearning.joint.measure_set",
+        "memunlearn.unlearning.reported.measure_set",
         "lightning.pytorch.callbacks.ModelCheckpoint.on_train_end",
         pytest.param("memunlearn.commands.run_folder.paragraph_rows", marks=pytest.mark.slow),
         pytest.param("memunlearn.commands.run_folder.write_parquet", marks=pytest.mark.slow),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memunlearn.paragraphs.splits import NEAR_FORGOTTEN, NEAR_OTHER
+from memunlearn.paragraphs.near_parts import NEAR_FORGOTTEN, NEAR_OTHER
 from memunlearn.scoring.metrics import EM, EM_P95, LONGEST_RUN
 from memunlearn.scoring.metrics import KL as KL_METRIC
 from memunlearn.sweeps.frontier.choose import best_of_methods, ranked
