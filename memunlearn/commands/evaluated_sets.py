@@ -11,12 +11,11 @@ from torch import Tensor
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.clusters import repeats
+from memunlearn.paragraphs.near_parts import NEAR_FORGOTTEN, NEAR_OTHER
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.roles import UNKNOWN
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import (
-    NEAR_FORGOTTEN,
-    NEAR_OTHER,
     ROLE_NAMES,
     sets_as_given,
     split_by_em,
