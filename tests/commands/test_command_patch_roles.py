@@ -6,6 +6,7 @@ import shutil
 import command_runs
 import pytest
 import torch
+from filelock import FileLock
 from judged_patches import assert_judged, assert_same, judge, rewritten, save, sets_of
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -41,10 +42,11 @@ def corpus(rows):
 
 @pytest.fixture
 def edited(finished_run, rows, tiny_folder, shared_folder):
-    """An edit of all weights on sets by name; (its folder, that of its input files)."""
+    """An edit of all weights on sets by name; (its folder, that of its input files); for one test at a time, as some move files."""
     files = shared_folder / "files of the edit"
     model = ("model=local", f"model.name_or_path={tiny_folder}", "paragraphs=files")
-    return finished_run("edited by name", *model, *named_files(files, rows), *EDIT, "seed=2"), files
+    with FileLock(shared_folder / "files of the edit.lock"):
+        yield finished_run("edited by name", *model, *named_files(files, rows), *EDIT, "seed=2"), files
 
 
 def moved(run, tmp_path):
