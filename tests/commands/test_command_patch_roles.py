@@ -42,7 +42,7 @@ def corpus(rows):
 
 @pytest.fixture
 def edited(finished_run, rows, tiny_folder, shared_folder):
-    """An edit of all weights on sets by name; (its folder, that of its input files); for one test at a time, as some move files."""
+    """An edit of all weights on sets by name: (its folder, that of its input files). One test at a time: some move files."""
     files = shared_folder / "files of the edit"
     model = ("model=local", f"model.name_or_path={tiny_folder}", "paragraphs=files")
     with FileLock(shared_folder / "files of the edit.lock"):
