@@ -133,7 +133,7 @@ TRAIN = {
     "objective.replacements": Keyed(2, EDIT),
     "objective.beta": Unkeyed(0.3, TRAINING, ("objective=npo",)),
     "objective.strength": Unkeyed(3.0, TRAINING, ("objective=undial",)),
-    "objective.margin": Unkeyed(0.5, TRAINING),
+    "objective.margin": Unkeyed(0.5, TRAINING, ("objective=demote",)),
     "objective.beta1": Unkeyed(3.0, TRAINING, ("objective=satimp",)),
     "objective.beta2": Unkeyed(0.5, TRAINING, ("objective=satimp",)),
     "objective.tolerance": Unkeyed(0.1, TRAINING, ("objective=pdu",)),
