@@ -160,6 +160,7 @@ TRAIN = {
     "optimizer.eps": Unkeyed(1e-3, TRAINING, ("optimizer=adam",)),
     "optimizer.weight_decay": Unkeyed(0.5, TRAINING, ("optimizer=adamw",)),
     "optimizer.momentum": Unkeyed(0.5, TRAINING, ("optimizer=sgd",)),
+    "optimizer.relative_norm": Unkeyed(0.1, TRAINING, (*KFAC, "optimizer.max_kl=null", "optimizer.relative_norm=0.2")),
     **{
         f"optimizer.{name}": Unkeyed(value, CURVATURE, KFAC)
         for name, value in (("eigenvalues", "corrected"), ("positions", "continuation"), ("rows", 3))
@@ -168,7 +169,6 @@ TRAIN = {
         f"optimizer.{name}": Unkeyed(value, TRAINING, KFAC)
         for name, value in (
             ("max_kl", 1e-4),
-            ("relative_norm", 0.1),
             ("probe_rows", 3),
             ("damping", 0.1),
             ("sparse", "project"),
