@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memunlearn.curvature.factors import EigenFactors, Factors
+from memunlearn.curvature.factors import EigenFactors, Factors, blockwise, room_for
 
 LEAST = 1e-12
 """Of the largest mean curvature of any weight: what is added at least, so that a weight without curvature can be solved for."""
@@ -24,22 +24,22 @@ class DampedFactors:
 
     def times(self, change: Tensor) -> Tensor:
         """As `Factors.times`."""
-        factors, matrix = self.factors, self.factors.as_matrix(change)
-        product = torch.empty_like(matrix)
-        for block, added in zip(factors.blocks, self.block_damping, strict=True):
-            part = matrix[block.features]
-            left = block.gradients.to(part.dtype) @ part + added * part
-            product[block.features] = left @ factors.inputs.to(part.dtype) + self.input_damping * left
-        return factors.as_matrix(product)
+
+        def of_block(number: int, part: Tensor) -> Tensor:
+            left = self.factors.blocks[number].gradients.to(part.dtype) @ part + self.block_damping[number] * part
+            return left @ self.factors.inputs.to(part.dtype) + self.input_damping * left
+
+        return blockwise(self.factors, change, of_block)
 
     def diagonal(self) -> Tensor:
         """As `Factors.diagonal`."""
-        factors = self.factors
-        matrix = factors.as_matrix(factors.diagonal())
-        for block, added in zip(factors.blocks, self.block_damping, strict=True):
-            outputs = block.gradients.diagonal().float() + added
-            matrix[block.features] = torch.outer(outputs, factors.inputs.diagonal().float() + self.input_damping)
-        return factors.as_matrix(matrix)
+        inputs = self.factors.inputs.diagonal().float() + self.input_damping
+
+        def of_block(number: int, _: Tensor) -> Tensor:
+            outputs = self.factors.blocks[number].gradients.diagonal().float()
+            return torch.outer(outputs + self.block_damping[number], inputs)
+
+        return blockwise(self.factors, room_for(self.factors), of_block)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,19 +51,15 @@ class DampedEigenFactors:
 
     def times(self, change: Tensor) -> Tensor:
         """As `EigenFactors.times`."""
-        return self.factors.times(change) + self._added(change) * change
+        return self.factors.times(change) + self._added() * change
 
     def diagonal(self) -> Tensor:
         """As `EigenFactors.diagonal`."""
-        diagonal = self.factors.diagonal()
-        return diagonal + self._added(diagonal)
+        return self.factors.diagonal() + self._added()
 
-    def _added(self, like: Tensor) -> Tensor:
-        """By output feature, to be broadcast to the weight's shape."""
-        matrix = torch.empty_like(self.factors.as_matrix(like)[:, :1])
-        for block, added in zip(self.factors.blocks, self.block_damping, strict=True):
-            matrix[block.features] = added
-        return self.factors.as_matrix(matrix)
+    def _added(self) -> Tensor:
+        """What each weight's diagonal has more, of the weight's shape."""
+        return blockwise(self.factors, room_for(self.factors), lambda number, part: self.block_damping[number].expand_as(part))
 
 
 Damped = DampedFactors | DampedEigenFactors

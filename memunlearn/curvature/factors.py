@@ -8,7 +8,7 @@ the matrix's inputs, G that of the gradients of its outputs, with labels drawn f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -41,19 +41,17 @@ class Factors:
 
     def times(self, change: Tensor) -> Tensor:
         """F vec(D) = G D A, block by block; D and the product have the weight's shape."""
-        matrix = self.as_matrix(change)
-        product = torch.empty_like(matrix)
-        for block in self.blocks:
-            part = block.gradients.to(matrix.dtype) @ matrix[block.features]
-            product[block.features] = part @ self.inputs.to(matrix.dtype)
-        return self.as_matrix(product)
+
+        def of_block(number: int, part: Tensor) -> Tensor:
+            return self.blocks[number].gradients.to(part.dtype) @ part @ self.inputs.to(part.dtype)
+
+        return blockwise(self, change, of_block)
 
     def diagonal(self) -> Tensor:
         """Of F, of the weight's shape."""
-        matrix = torch.empty(sum(len(b.features) for b in self.blocks), len(self.inputs), device=self.inputs.device)
-        for block in self.blocks:
-            matrix[block.features] = torch.outer(block.gradients.diagonal().float(), self.inputs.diagonal().float())
-        return self.as_matrix(matrix)
+        inputs = self.inputs.diagonal().float()
+        outputs = [block.gradients.diagonal().float() for block in self.blocks]
+        return blockwise(self, room_for(self), lambda number, _: torch.outer(outputs[number], inputs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,19 +77,34 @@ class EigenFactors:
 
     def times(self, change: Tensor) -> Tensor:
         """F vec(D), block by block; D and the product have the weight's shape."""
-        matrix = self.as_matrix(change)
-        product = torch.empty_like(matrix)
-        for block in self.blocks:
-            rotated = block.outputs.T @ matrix[block.features] @ self.inputs
-            product[block.features] = block.outputs @ (block.values * rotated) @ self.inputs.T
-        return self.as_matrix(product)
+
+        def of_block(number: int, part: Tensor) -> Tensor:
+            block = self.blocks[number]
+            return block.outputs @ (block.values * (block.outputs.T @ part @ self.inputs)) @ self.inputs.T
+
+        return blockwise(self, change, of_block)
 
     def diagonal(self) -> Tensor:
         """Of F, of the weight's shape."""
-        matrix = torch.empty(sum(len(b.features) for b in self.blocks), len(self.inputs), device=self.inputs.device)
-        for block in self.blocks:
-            matrix[block.features] = block.outputs.square() @ block.values @ self.inputs.square().T
-        return self.as_matrix(matrix)
+        inputs = self.inputs.square().T
+        outputs = [block.outputs.square() @ block.values for block in self.blocks]
+        return blockwise(self, room_for(self), lambda number, _: outputs[number] @ inputs)
+
+
+def blockwise(factors: Factors | EigenFactors, values: Tensor, of_block: Callable[[int, Tensor], Tensor]) -> Tensor:
+    """What `of_block` gives for each block, by number, and its part [o, in] of the values; both have the weight's shape."""
+    matrix = factors.as_matrix(values)
+    found = torch.empty_like(matrix)
+    blocks: tuple[Block | EigenBlock, ...] = factors.blocks
+    for number, block in enumerate(blocks):
+        found[block.features] = of_block(number, matrix[block.features])
+    return factors.as_matrix(found)
+
+
+def room_for(factors: Factors | EigenFactors) -> Tensor:
+    """fp32 of the weight's shape, to be filled."""
+    outputs = sum(len(block.features) for block in factors.blocks)
+    return factors.as_matrix(torch.empty(outputs, len(factors.inputs), device=factors.inputs.device))
 
 
 def in_eigenbasis(factors: Mapping[str, Factors | EigenFactors]) -> dict[str, EigenFactors]:

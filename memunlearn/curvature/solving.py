@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from memunlearn.curvature.damping import Damped, DampedEigenFactors
+from memunlearn.curvature.factors import blockwise
 from memunlearn.errors import UserError
 
 
@@ -64,14 +65,16 @@ class Division:
     damped: DampedEigenFactors
 
     def __call__(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        factors = self.damped.factors
-        matrix = factors.as_matrix(gradient)
-        change, kl = torch.empty_like(matrix), torch.zeros((), device=gradient.device)
-        for block, added in zip(factors.blocks, self.damped.block_damping, strict=True):
-            rotated = (block.outputs.T @ matrix[block.features] @ factors.inputs) / (block.values + added)
-            kl += (block.values * rotated.square()).sum() / 2
-            change[block.features] = block.outputs @ rotated @ factors.inputs.T
-        return factors.as_matrix(change), kl
+        factors, damping = self.damped.factors, self.damped.block_damping
+        kl = torch.zeros((), device=gradient.device)
+
+        def of_block(number: int, part: Tensor) -> Tensor:
+            block = factors.blocks[number]
+            rotated = (block.outputs.T @ part @ factors.inputs) / (block.values + damping[number])
+            kl.add_((block.values * rotated.square()).sum() / 2)
+            return block.outputs @ rotated @ factors.inputs.T
+
+        return blockwise(factors, gradient, of_block), kl
 
 
 def whole_solvers(

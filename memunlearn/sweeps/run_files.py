@@ -14,7 +14,7 @@ from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json
 from memunlearn.passwords import hide_passwords
 from memunlearn.results.curve import read_curve
-from memunlearn.results.shape import LARGEST, OTHERS, ROW_COLUMNS, check_curve, check_rows, number_columns
+from memunlearn.results.shape import LARGEST, OTHERS, ROW_COLUMNS, check_curve, check_result, check_rows, number_columns
 
 TRAJECTORY_COLUMNS = {"step": int, "set": str, "index": int, "cluster": int, "em": float, "kl": float}
 
@@ -44,6 +44,18 @@ def read_mapping(path: Path, problems: list[str]) -> dict[str, Any] | None:
     except (OSError, UserError) as error:
         problems.append(str(error).replace(str(path), path.name))
         return None
+
+
+def read_outcome(folder: Path, problems: list[str]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """(result.json where it is there and whole, else None; error.json where there is no such result, else None)."""
+    result = read_mapping(folder / "result.json", problems)
+    if result is not None:
+        try:
+            check_result(result)
+            return result, None
+        except ValueError as error:
+            problems.append(f"result.json is damaged: {error}")
+    return None, read_mapping(folder / "error.json", problems)
 
 
 def overrides_of(failure: Mapping[str, Any] | None) -> tuple[str, ...]:

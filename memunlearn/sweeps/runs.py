@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from memunlearn.errors import UserError
 from memunlearn.results.old_names import config_today
-from memunlearn.results.shape import check_config, check_result
+from memunlearn.results.shape import check_config
 from memunlearn.sweeps.run_files import (
     Trajectory,
     overrides_of,
     read_checks,
-    read_mapping,
+    read_outcome,
     read_paragraphs,
     read_trajectory,
 )
@@ -84,14 +84,7 @@ def read_sweep(sweep: Path) -> list[Run]:
 def read_run(folder: Path, name: str) -> Run:
     """One run's folder, whatever is left of it."""
     problems: list[str] = []
-    result = read_mapping(folder / "result.json", problems)
-    if result is not None:
-        try:
-            check_result(result)
-        except ValueError as error:
-            problems.append(f"result.json is damaged: {error}")
-            result = None
-    failure = None if result is not None else read_mapping(folder / "error.json", problems)
+    result, failure = read_outcome(folder, problems)
     config = (result or failure or {}).get("config")
     try:
         check_config(config)

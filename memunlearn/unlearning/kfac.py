@@ -153,16 +153,11 @@ class Kfac:
     def _probe(self, context: RunContext) -> Probe | None:
         if self.max_kl is None or self.probe_rows == 0:
             return None
-        rows = context.preparation.baselines["retain_train"].paragraphs
-        drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(context.seed))
-        return Probe(context.model, rows.select(drawn[: self.probe_rows]))
+        return Probe(context.model, _drawn(context, self.probe_rows))
 
     def _rows(self, context: RunContext) -> ParagraphSet:
         baselines = context.preparation.baselines
-        rows = baselines["retain_train"].paragraphs
-        if self.rows is not None and self.rows < len(rows):
-            drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(context.seed))
-            rows = rows.select(drawn[: self.rows].sort().values)
+        rows = baselines["retain_train"].paragraphs if self.rows is None else _drawn(context, self.rows)
         return concatenate([rows, baselines["protected"].paragraphs]) if "protected" in baselines else rows
 
     def _check_rounding(self) -> None:
@@ -201,6 +196,13 @@ class Kfac:
             else:
                 solvers[name] = ConjugateGradients.of(some[name], flat, shapes[name], self.iterations)
         return solvers
+
+
+def _drawn(context: RunContext, count: int) -> ParagraphSet:
+    """So many rows of retain_train, or all that are there, drawn with the run's seed; in their order."""
+    rows = context.preparation.baselines["retain_train"].paragraphs
+    drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(context.seed))
+    return rows.select(drawn[:count].sort().values)
 
 
 @dataclass(frozen=True, eq=False)

@@ -151,20 +151,18 @@ def _may_change(given: Ingredients) -> list[WeightTensor]:
 
 def _once(measure: MeasureCurvature, of: Sequence[WeightTensor]) -> MeasureCurvature:
     """Of these weights at the first trial, for every trial: masks differ, the base model and its retain rows do not."""
-    found: dict[bool, Curvature] = {}
+    found: list[Curvature] = []
 
     def measured(
         model: PreTrainedModel,
         weights: Sequence[WeightTensor],
         paragraphs: ParagraphSet,
         how: Reading | None = None,
-        *,
-        eigenvalues: bool = False,
-        all_weights: Sequence[WeightTensor] | None = None,
+        **settings: Any,
     ) -> Curvature:
-        if eigenvalues not in found:
-            found[eigenvalues] = measure(model, of, paragraphs, how, eigenvalues=eigenvalues, all_weights=all_weights)
-        return found[eigenvalues]
+        if not found:
+            found.append(measure(model, of, paragraphs, how, **settings))
+        return found[0]
 
     return measured
 

@@ -10,6 +10,7 @@ from test_losses import mean_of, naive_log_p, naive_token_kl, naive_token_nll, s
 
 from memunlearn.errors import UserError
 from memunlearn.objectives.ce_u import CEU
+from memunlearn.objectives.demote import Demote
 from memunlearn.objectives.entropy import Entropy
 from memunlearn.objectives.material import Needs
 from memunlearn.objectives.npo import NPO
@@ -92,7 +93,25 @@ def satimp(beta1, beta2):
     return make, lambda z, _, y: naive_ascent(z, y, lambda p: p**beta1 * (1 - p) ** beta2)
 
 
+def naive_demote(logits, base, labels, margin):
+    """sum_v q(v) (log q(v) - log p(v)), q the base model's with the true token lowered by a number of the row's own."""
+    values = []
+    for row, base_row, row_labels in zip(logits, base, labels, strict=True):
+        leads = []
+        for b, y in zip(base_row, row_labels, strict=True):
+            leads.append(float(b[y]) - max(float(value) for token, value in enumerate(b) if token != int(y)))
+        strength = max(0.0, sorted(leads)[(len(leads) - 1) // 2]) + margin
+        for z, b, y in zip(row, base_row, row_labels, strict=True):
+            wanted = [float(value) - strength * (token == int(y)) for token, value in enumerate(b)]
+            total = math.log(sum(math.exp(value) for value in wanted))
+            log_p = naive_log_p(z)
+            values.append(sum(math.exp(value - total) * (value - total - log_p[v]) for v, value in enumerate(wanted)))
+    return sum(values) / len(values)
+
+
 CASES = {
+    "demote": (lambda f, r: Demote(f, r, margin=2.5), lambda *given: naive_demote(*given, 2.5)),
+    "demote, small margin": (lambda f, r: Demote(f, r, margin=0.5), lambda *given: naive_demote(*given, 0.5)),
     "simnpo": (SimNPO, lambda *given: naive_simnpo(*given, 2.5, 1.0)),
     "simnpo, no margin": (lambda f, r: SimNPO(f, r, 4.5, 0.0), lambda *given: naive_simnpo(*given, 4.5, 0.0)),
     "ce_u": (CEU, naive_ce_u),

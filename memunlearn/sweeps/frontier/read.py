@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from memunlearn.results.shape import check_result
 from memunlearn.sweeps.frontier.plan import PlannedJob
-from memunlearn.sweeps.run_files import read_checks, read_mapping
+from memunlearn.sweeps.run_files import read_checks, read_outcome
 
 NO_CHECKS = "it has no checks of forget, retain_val and bystander_val: it is read once, at its end, on the reported sets"
 COLUMNS = ("check/forget_em", "check/forget_longest_run", "check/retain_val_kl", "check/bystander_val_em")
@@ -50,14 +49,7 @@ class JobReading:
 def read_job(sweep: Path, job: PlannedJob) -> JobReading:
     """Whatever is left of its folder: what is missing or damaged is said, not raised."""
     folder, problems = sweep / job.folder, list[str]()
-    result = read_mapping(folder / "result.json", problems)
-    if result is not None:
-        try:
-            check_result(result)
-        except ValueError as error:
-            problems.append(f"result.json is damaged: {error}")
-            result = None
-    failure = None if result is not None else read_mapping(folder / "error.json", problems)
+    result, failure = read_outcome(folder, problems)
     if result is None:
         return JobReading(
             job=job,

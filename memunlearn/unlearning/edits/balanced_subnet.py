@@ -4,7 +4,7 @@ found by training scores, and set to zero."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import lightning
@@ -18,13 +18,14 @@ from memunlearn.models.filters import Filter
 from memunlearn.models.subnet_delta import dropped_of, subnet
 from memunlearn.objectives.losses import kl, nll
 from memunlearn.objectives.material import Losses, Needs, Objective, StepMaterial
+from memunlearn.unlearning.all_rows import train_all_rows
 from memunlearn.unlearning.edits.refusals import refuse_alternatives, refuse_stop_rule, rounded_up, whole_matrices
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.optimizers import MakeOptimizer
 from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.reported import outcome_of
 from memunlearn.unlearning.stopping import StopRule
-from memunlearn.unlearning.training import epochs_of, unlearn
+from memunlearn.unlearning.training import epochs_of
 
 MLP = ("mlp_in", "mlp_out")
 
@@ -94,22 +95,14 @@ class BalancedSubnet:
                 raise UserError("protocol=balanced_subnet takes one step a batch: set accumulate=1 (and a smaller batch_size)")
             return trainer
 
-        ended = unlearn(
-            given.model,
-            scored,
-            given.preparation,
-            Balance(self.clean_weight, given.preparation.needs),
-            partial(torch.optim.SGD, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay),
+        scoring = replace(
+            given,
+            objective=Balance(self.clean_weight, given.preparation.needs),
+            optimizer=partial(torch.optim.SGD, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay),
             stop=None,
             make_trainer=make_trainer,
-            batch_size=given.batch_size,
-            protected_share=given.protected_share,
-            seed=given.seed,
-            weights=given.weights,
-            make_delta=subnet(self.share, given.mask_seed),
-            resume_from=given.resume_from,
-            keep_change=partial(given.patch_of, None),
         )
+        ended = train_all_rows(scoring, scored, subnet(self.share, given.mask_seed))
         done = (
             f"{ended.patch.k:,} weights were set to 0: in each of {len(scored.indices)} matrices the {self.share:.3g} of the "
             f"weights whose scores were lowest after {ended.steps} steps"

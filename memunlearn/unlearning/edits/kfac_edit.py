@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from memunlearn.curvature.factors import EigenFactors, in_eigenbasis
+from memunlearn.curvature.factors import EigenFactors, blockwise, in_eigenbasis
 from memunlearn.curvature.passes import Positions, Reading
 from memunlearn.errors import UserError
 from memunlearn.masks.selection import Mask
@@ -41,14 +41,13 @@ def kept_entries(values: Tensor, mass: float) -> Tensor:
 
 def edited(weight: Tensor, basis: EigenFactors, mass: float) -> tuple[Tensor, int]:
     """W' = U_G (M * U_G' W U_A) U_A' block by block, M the `kept_entries` of the eigenvalues; and how many were kept."""
-    matrix = basis.as_matrix(weight.detach())
-    after, kept = torch.empty_like(matrix), 0
-    for block in basis.blocks:
-        keep = kept_entries(block.values, mass)
-        entries = block.outputs.T @ matrix[block.features] @ basis.inputs
-        after[block.features] = block.outputs @ (keep * entries) @ basis.inputs.T
-        kept += int(keep.sum())
-    return basis.as_matrix(after), kept
+    keeps = [kept_entries(block.values, mass) for block in basis.blocks]
+
+    def of_block(number: int, part: Tensor) -> Tensor:
+        outputs = basis.blocks[number].outputs
+        return outputs @ (keeps[number] * (outputs.T @ part @ basis.inputs)) @ basis.inputs.T
+
+    return blockwise(basis, weight.detach(), of_block), sum(int(keep.sum()) for keep in keeps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from memunlearn.errors import UserError
 from memunlearn.masks.selection import Mask
@@ -13,13 +12,13 @@ from memunlearn.models.components import WeightTensor
 from memunlearn.models.filters import Filter
 from memunlearn.models.low_rank_delta import low_rank, parameters_a_rank
 from memunlearn.objectives.material import Objective
+from memunlearn.unlearning.all_rows import train_all_rows
 from memunlearn.unlearning.edits.refusals import rounded_up, whole_matrices
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.optimizers import MakeOptimizer, takes_context
 from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.reported import outcome_of
 from memunlearn.unlearning.stopping import StopRule
-from memunlearn.unlearning.training import unlearn
 
 
 @dataclass(frozen=True)
@@ -55,22 +54,7 @@ class LoRA:
         self.check(objective=given.objective, stop=given.stop, optimizer=given.optimizer)
         mask, shapes, rank = self._matrices(given.strategy, given.weights)
         alpha = float(rank) if self.alpha is None else float(self.alpha)
-        trained = unlearn(
-            given.model,
-            mask,
-            given.preparation,
-            given.objective,
-            given.optimizer,
-            stop=given.stop,
-            make_trainer=given.make_trainer,
-            batch_size=given.batch_size,
-            protected_share=given.protected_share,
-            seed=given.seed,
-            weights=given.weights,
-            make_delta=low_rank(rank, alpha, given.mask_seed),
-            resume_from=given.resume_from,
-            keep_change=partial(given.patch_of, None),
-        )
+        trained = train_all_rows(given, mask, low_rank(rank, alpha, given.mask_seed))
         count = rank * parameters_a_rank(shapes)
         done = (
             f"Factors of rank {rank} were trained for {len(shapes)} weight matrices, {count:,} numbers in all "

@@ -11,6 +11,7 @@ from memunlearn.errors import UserError
 from memunlearn.models.patches import Change, Patch
 from memunlearn.objectives.losses import kl, nll
 from memunlearn.objectives.material import Losses, Needs, Objective, StepMaterial
+from memunlearn.unlearning.all_rows import train_all_rows
 from memunlearn.unlearning.chosen_mask import chosen_mask
 from memunlearn.unlearning.edits.refusals import check_scale, refuse_alternatives, refuse_stop_rule
 from memunlearn.unlearning.ingredients import Ingredients
@@ -18,7 +19,6 @@ from memunlearn.unlearning.optimizers import MakeOptimizer
 from memunlearn.unlearning.outcome import Outcome
 from memunlearn.unlearning.reported import outcome_of
 from memunlearn.unlearning.stopping import StopRule
-from memunlearn.unlearning.training import unlearn
 from memunlearn.words import plural
 
 
@@ -67,22 +67,8 @@ class TaskVector:
         def make_trainer(callbacks: Sequence[lightning.Callback], steps: int | None) -> lightning.Trainer:
             return given.make_trainer(callbacks, self.steps)
 
-        ended = unlearn(
-            given.model,
-            mask,
-            given.preparation,
-            LearnForgetRows(given.preparation.needs),
-            given.optimizer,
-            stop=None,
-            make_trainer=make_trainer,
-            batch_size=given.batch_size,
-            protected_share=given.protected_share,
-            seed=given.seed,
-            weights=given.weights,
-            measure_curvature=given.measure_curvature,
-            resume_from=given.resume_from,
-            keep_change=keep,
-        )
+        learning = replace(given, objective=LearnForgetRows(given.preparation.needs), stop=None, make_trainer=make_trainer)
+        ended = train_all_rows(learning, mask, keep_change=keep)
         done = (
             f"The model was trained on the forget set for {ended.steps} {plural('step', ended.steps)}, and {self.scale:g} "
             f"times what that changed in {mask.k:,} chosen weights was taken from the base model"
