@@ -35,6 +35,15 @@ def test_bystanders_become_protected_and_every_other_row_keeps_its_role(gradient
     assert "protected: 2 rows in 2 clusters" in protected_run.with_name("protected.terminal.txt").read_text()
 
 
+def test_the_share_of_a_batch_is_that_of_the_loss(protected_run, tmp_path):
+    """The same protected rows, one of four to keep in each batch instead of two."""
+    ended = command_runs.train("paragraphs.protect=0.5", "paragraphs.protected_share=0.25", directory=tmp_path)
+    assert ended.code == 0, ended.err
+    assert torch.equal(*(load_file(run / "rows.safetensors")["protected"] for run in (tmp_path, protected_run)))
+    one, other = (load_file(run / "patch.safetensors") for run in (tmp_path, protected_run))
+    assert not all(torch.equal(one[name], other[name]) for name in one if name.endswith(".delta"))
+
+
 def test_its_patch_is_judged_with_protected_rows_apart(protected_run, tmp_path):
     out = assert_judged(protected_run / "patch.safetensors", protected_run, directory=tmp_path / "whole")
     assert "protected 2 of 2" in out and sets_of(tmp_path / "whole")["protected"]["n"] == 2
