@@ -2,6 +2,7 @@
 
 import command_runs
 import pytest
+from measurement_requests import asked, store  # noqa: F401  pytest finds fixtures by their import
 from tiny_demo import once, shared_folder, tiny_cache, tiny_folder  # noqa: F401  pytest finds fixtures by their import
 
 from memunlearn.charts import files

@@ -43,7 +43,7 @@ KEPT = "where downloads are kept, not what they are"
 CALLED = "whether an earlier result stays, not what it is"
 NOT_SPLIT = "localize.py reads all rows and makes no sets of them"
 TRAINING = "of training: it is not asked for before the base model is measured"
-CURVATURE = "of the curvature, measured after that, with a key of its own (test_base_measurements.py)"
+CURVATURE = "of the curvature, measured after that, with a key of its own (test_measurement_keys.py)"
 CHANGE = "of how weights are changed, after the base model was measured"
 CHOICE = "of the choice of weights: made from the attribution of all eligible ones, which is keyed"
 
