@@ -12,6 +12,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from memunlearn.commands.arguments import quoted
+from memunlearn.commands.unknown_settings import where_it_is
 from memunlearn.errors import UserError, is_out_of_memory
 
 OUT_OF_MEMORY = (
@@ -30,6 +31,8 @@ def mistake(error: BaseException) -> str | None:
             return OUT_OF_MEMORY
     if isinstance(error, HydraException) and _without_optuna(error):
         return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
+    if (line := where_it_is(error)) is not None:
+        return line
     if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
         return " ".join(str(error).split()) + _how_to_quote(error)
     if isinstance(error, BrokenPipeError):

@@ -11,7 +11,7 @@ from memunlearn.commands.mistakes import causes_of
 from memunlearn.commands.search import check_search
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
-from memunlearn.masks.strategies import MaskStrategy
+from memunlearn.masks.strategies import AllWeights, MaskStrategy
 from memunlearn.objectives.material import check_objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import protected_rows_a_batch
@@ -22,6 +22,7 @@ from memunlearn.unlearning.per_paragraph import NOT_PROTECTED, PerParagraph
 def check_run(cfg: DictConfig, call: Call) -> None:
     """Raises UserError for what is not tested or cannot be built, before any work."""
     check_search(cfg, call)
+    _check_mask_is_chosen(cfg, call)
     trainer = cfg.trainer
     nodes = trainer.get("num_nodes", 1)
     if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device") or nodes not in (1, "1"):
@@ -66,6 +67,18 @@ def check_run(cfg: DictConfig, call: Call) -> None:
                     raise cause from None
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
     _check_protocol(cfg)
+
+
+def _check_mask_is_chosen(cfg: DictConfig, call: Call) -> None:
+    """What only other masks heed, where none was chosen; with mask=all said, a sweep over masks may set it for the others."""
+    given = {override.partition("=")[0].lstrip("+"): override for override in call.given}
+    if "mask" in given or not isinstance(mask_strategy(cfg), AllWeights):
+        return
+    for key, override in given.items():
+        if key == "attribution" or key.startswith("attribution."):
+            raise UserError(f"{override} has no effect on mask=all, the default: add mask=gradient, whose scores it gives")
+    if cfg.mask.get("fraction") is not None and "mask.fraction" in given:
+        raise UserError(f"{given['mask.fraction']} has no effect on mask=all, the default: add mask=gradient or mask=random")
 
 
 def _check_protocol(cfg: DictConfig) -> None:

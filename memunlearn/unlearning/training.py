@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from transformers import PreTrainedModel
 
@@ -19,7 +17,7 @@ from memunlearn.models.components import WeightTensor
 from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.patches import Patch
 from memunlearn.models.sparse_delta import MakeDelta, attach, detach, sparse_delta, write_deltas
-from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.objectives.demote import Demote
 from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import PairedEpochs, protected_rows_a_batch
@@ -27,6 +25,7 @@ from memunlearn.paragraphs.data_module import UnlearningData
 from memunlearn.unlearning.checkpoints import Restored, not_readable
 from memunlearn.unlearning.checks import Check, CheckedScores
 from memunlearn.unlearning.hand_over import HandOver, KeepChange
+from memunlearn.unlearning.kfac import Kfac
 from memunlearn.unlearning.module import Unlearning
 from memunlearn.unlearning.optimizers import MakeOptimizer, RunContext
 from memunlearn.unlearning.precision import measured_in
@@ -91,10 +90,11 @@ def unlearn(
 ) -> Training:
     """Trains deltas on the masked weights until `stop` says enough (without a rule: until the trainer's max_steps).
 
-    objective, optimizer: by default Unlearn() and Adam with lr 2e-3, right for some percent of the weights.
+    objective, optimizer: by default Demote() and Kfac(), as `train` does it; right for a mask of all weights.
     batch_size: forget rows a batch, and as many rows to keep, of which `protected_share` are protected where such rows are
         given; the trainer's accumulate_grad_batches make a step of them.
-    weights: the eligible ones, for an optimizer that wants to know them (kfac does). measure_curvature: what it measures with.
+    weights: the eligible ones, for an optimizer that wants to know them (Kfac finds them itself where they are not given).
+        measure_curvature: what it measures with.
     make_delta: the kind of delta that is trained on the masked weights. The patch, and what the model carries afterwards, are
         always plain deltas.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
@@ -102,7 +102,7 @@ def unlearn(
     keep_change: is given what was trained after the last step, before the last checkpoint is written, loggers end or anything
         is scored: where one of these fails, what was trained is not lost.
     """
-    device, objective = model.device, objective or Unlearn()
+    device, objective = model.device, objective or Demote()
     StepRows.of(preparation, objective.needs)  # refuses what cannot be trained before anything is attached
     epochs_of(preparation, batch_size=batch_size, protected_share=protected_share, seed=seed)  # refuses a share early
     keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
@@ -124,7 +124,7 @@ def unlearn(
         seed=seed,
         measure_curvature=measure_curvature,
     )
-    module = Unlearning(context, optimizer or partial(torch.optim.Adam, lr=2e-3), StepRows.of(seen, objective.needs))
+    module = Unlearning(context, optimizer or Kfac(), StepRows.of(seen, objective.needs))
     plan = epochs_of(
         preparation,
         batch_size=batch_size,

@@ -1,0 +1,49 @@
+"""A setting that the chosen option of a group does not have, while another option of the group does: which one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from memunlearn.commands.configs import CONF
+
+
+def where_it_is(error: BaseException) -> str | None:
+    """The line for Hydra's complaint about such a setting; None for any other error."""
+    cause = error.__cause__
+    if not isinstance(error, ConfigCompositionException) or not isinstance(cause, OmegaConfBaseException):
+        return None
+    found = re.match(r"Could not override '([\w.]+)'", str(error))
+    # Without the whole name, what is missing is the group itself, and not a setting of the option.
+    if found is None or cause.full_key != found[1] or "." not in found[1]:
+        return None
+    group, key = found[1].split(".", 1)
+    options = [f"{group}={name}" for name in options_with(group, key)]
+    if not options:
+        return None
+    known = options[0] if len(options) == 1 else f"{', '.join(options[:-1])} or {options[-1]}"
+    return f"{found[1]}: the {group} that is chosen has no {key}: leave it out, or choose {known}, which {_have(options)} it"
+
+
+def options_with(group: str, key: str) -> list[str]:
+    """The group's options whose own file has this setting."""
+    return [file.stem for file in sorted((CONF / group).glob("*.yaml")) if _has(file, group, key)]
+
+
+def _have(options: list[str]) -> str:
+    return "has" if len(options) == 1 else "have"
+
+
+def _has(file: Path, group: str, key: str) -> bool:
+    content = OmegaConf.to_container(OmegaConf.load(file))
+    if "@package _global_" in file.read_text("utf-8"):
+        key = f"{group}.{key}"
+    for part in key.split("."):
+        if not isinstance(content, dict) or part not in content:
+            return False
+        content = content[part]
+    return True
