@@ -1,4 +1,4 @@
-"""The learning rate that suits a mask: what optimizer.lr is for Adam and AdamW unless it is set."""
+"""How far steps go: the learning rate that suits a mask, what optimizer.lr is for Adam and AdamW unless it is set."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def lr_for_mask(mask: Mapping[str, Any] | None) -> float:
     if mask.get("match") is True:
         return MATCHED
     return SUITING.get(name_today(str(mask.get("_target_"))), OWN)
+
+
+def length_of_steps(optimizer: Mapping[str, Any]) -> str:
+    """The setting of the config group `optimizer` to lower where steps are too long."""
+    known = ("lr", "max_kl", "relative_norm")
+    return f"optimizer.{next((name for name in known if optimizer.get(name) is not None), known[0])}"

@@ -25,6 +25,7 @@ from memunlearn.commands.inputs import choose_device, forgets_own_text, is_demo,
 from memunlearn.commands.kept_config import damage_named, shown
 from memunlearn.commands.kept_patches import KeptPatches
 from memunlearn.commands.kept_rows import keep_rows
+from memunlearn.commands.learning_rates import length_of_steps
 from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.paragraph_table import check_decodes
 from memunlearn.commands.prepared import prepare_run
@@ -190,7 +191,7 @@ def _diverged(result: dict[str, Any], directory: Path) -> str:
         where = f"in one trial or more; their last good states were kept in {directory}"
     else:
         where = f"after step {result['steps']}; the last good state (after step {result['kept_step']}) was kept in {directory}"
-    return f"the loss became NaN {where}: lower optimizer.lr or objective.forget_weight"
+    return f"the loss became NaN {where}: lower {length_of_steps(result['config']['optimizer'])} or objective.forget_weight"
 
 
 def _ingredients(

@@ -76,7 +76,9 @@ def nothing_left(directory):
 
 
 def plain_train(*overrides, directory):
-    return command_runs.run("train", *tiny_demo.OVERRIDES, "trainer.accelerator=cpu", *overrides, directory=directory)
+    """Of the method that has most of the settings."""
+    given = (*tiny_demo.OVERRIDES, "experiment=contrastive", "trainer.accelerator=cpu", *overrides)
+    return command_runs.run("train", *given, directory=directory)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -85,6 +87,39 @@ def test_a_setting_that_cannot_work_ends_with_one_line(tmp_path, mistake):
     ended = plain_train("batch_size=4", "stop.max_steps=1", *overrides, directory=tmp_path)
     line = ended.the_error()
     assert said in line and nothing_left(tmp_path), line
+
+
+# Of the default method, of which each is another method's setting.
+OF_ANOTHER = {
+    "optimizer.lr=0.01": ("the optimizer that is chosen has no lr", "optimizer=adam"),
+    "objective.max_token_nll=3": ("the objective that is chosen has no max_token_nll", "choose objective=unlearn or "),
+    "mask.selection=per_tensor": ("the mask that is chosen has no selection", "choose mask=gradient or "),
+    "protocol.steps=3": ("the protocol that is chosen has no steps", "choose protocol=per_paragraph or "),
+    "stop.every=0 stop=none": ("the stop that is chosen has no every", "choose stop=default, which has it"),
+    "mask.fraction=0.05": ("mask.fraction=0.05 has no effect on mask=all, the default", "add mask=gradient"),
+    "attribution=fisher": ("attribution=fisher has no effect on mask=all, the default", "add mask=gradient"),
+    "attribution=fisher attribution.quantile=0.5": ("attribution=fisher has no effect", "add mask=gradient"),
+}
+
+
+@pytest.mark.parametrize("given", OF_ANOTHER)
+def test_a_setting_of_another_method_ends_with_the_way_out(tmp_path, given):
+    ended = command_runs.run("train", *tiny_demo.OVERRIDES, "trainer.accelerator=cpu", *given.split(), directory=tmp_path)
+    line = ended.the_error()
+    assert all(said in line for said in OF_ANOTHER[given]) and nothing_left(tmp_path), line
+
+
+def test_a_group_that_a_command_does_not_have_is_not_advised(tmp_path):
+    line = command_runs.evaluate("mask.fraction=0.05", directory=tmp_path).the_error()
+    assert "mask.fraction" in line and "choose" not in line
+
+
+def test_a_mask_that_is_said_to_be_all_may_stand_beside_what_it_does_not_heed(tmp_path):
+    """As in a sweep over masks."""
+    settings = ("objective=unlearn", "optimizer=adam", "mask=all", "mask.fraction=0.05", "attribution=fisher")
+    given = (*tiny_demo.OVERRIDES, "trainer.accelerator=cpu", "stop.max_steps=1", *settings)
+    ended = command_runs.run("train", *given, directory=tmp_path)
+    assert ended.code == 0 and ended.result["mask"]["k"] == ended.result["mask"]["eligible"], ended.err
 
 
 @pytest.mark.parametrize("mistake", PER_PARAGRAPH)

@@ -120,6 +120,7 @@ def test_every_config_names_things_that_python_can_find():
 
 def test_defaults_of_the_configs_are_defaults_of_the_code():
     from memunlearn.demo.model import Demo
+    from memunlearn.masks import AllWeights
     from memunlearn.objectives.contrastive import Edit, Unlearn
     from memunlearn.objectives.demote import Demote
     from memunlearn.unlearning.kfac import Kfac
@@ -127,11 +128,35 @@ def test_defaults_of_the_configs_are_defaults_of_the_code():
     from memunlearn.unlearning.stopping import StopRule
 
     cfg = composed()
-    assert instantiate(cfg.demo) == Demo() and instantiate(cfg.stop) == StopRule() and instantiate(cfg.objective) == Unlearn()
-    precise = composed("experiment=precise")
-    assert instantiate(precise.objective) == Demote() and instantiate(precise.optimizer) == Kfac()
+    assert instantiate(cfg.demo) == Demo() and instantiate(cfg.stop) == StopRule()
+    assert instantiate(cfg.objective) == Demote() and instantiate(cfg.optimizer) == Kfac()
+    assert instantiate(cfg.mask) == AllWeights()
     assert instantiate(composed("objective=edit").objective) == Edit()
+    assert instantiate(composed("objective=unlearn").objective) == Unlearn()
     assert instantiate(composed("protocol=per_paragraph").protocol) == PerParagraph()
+
+
+METHOD = ("objective", "attribution", "mask", "optimizer")
+CONTRASTIVE = ("objective=unlearn", "attribution=gradient", "mask=gradient", "optimizer=adam")
+
+
+def test_the_default_method():
+    chosen = composed("objective=demote", "attribution=gradient", "mask=all", "optimizer=kfac")
+    assert composed() == chosen
+
+
+def test_the_contrastive_experiment_is_the_default_of_before():
+    cfg = composed("experiment=contrastive")
+    assert cfg == composed(*CONTRASTIVE)
+    assert (cfg.objective.forget_weight, cfg.objective.retain_weight, cfg.objective.max_token_nll) == (0.1, 1.0, 3.0)
+    assert (cfg.mask.fraction, cfg.mask.selection) == (0.05, "global")
+    assert (cfg.optimizer._target_, cfg.optimizer.lr) == ("torch.optim.Adam", 2e-3)
+
+
+@pytest.mark.parametrize("experiment", ["comparison", "frontier"])
+def test_what_an_experiment_does_not_say_is_the_contrastive_method(experiment):
+    cfg, contrastive = composed(f"experiment={experiment}"), composed(*CONTRASTIVE)
+    assert {group: cfg[group] for group in METHOD} == {group: contrastive[group] for group in METHOD}
 
 
 def test_the_paper_experiment_is_the_paper():

@@ -18,6 +18,7 @@ from memunlearn.sweeps.runs import read_sweep
 from memunlearn.sweeps.settings import settings_of
 
 FOLDERS = Path(__file__).parent / "folders"
+THEN = ("experiment=contrastive",)  # what was the default method
 # Every class that its conf/ named.
 CLASSES = """
 memunlearn.analyses.activation_gradients.ActivationGradients memunlearn.analyses.activation_patching.ActivationPatching
@@ -63,23 +64,23 @@ def test_every_class_that_a_config_named_is_found(name):
     ],
 )
 def test_a_config_of_then_is_what_the_same_command_composes_today(folder, overrides):
-    composed = OmegaConf.to_container(compose("train", *overrides), resolve=True)
+    composed = OmegaConf.to_container(compose("train", *THEN, *overrides), resolve=True)
     assert content(config_of(folder)) == content(composed)
     assert content(config_of(folder)) != content({**composed, "seed": 1})
 
 
 def test_a_finished_run_is_not_done_again(there):
     before = (there / "run" / "result.json").read_bytes()
-    ended = command_runs.run("train", *make_folders.RUN, directory="run")
+    ended = command_runs.run("train", *THEN, *make_folders.RUN, directory="run")
     assert ended.code == 0 and "complete already" in ended.out, ended.err
     assert (there / "run" / "result.json").read_bytes() == before
-    other = command_runs.run("train", *make_folders.RUN, "optimizer.lr=0.02", directory="run")
+    other = command_runs.run("train", *THEN, *make_folders.RUN, "optimizer.lr=0.02", directory="run")
     assert "(optimizer.lr)" in other.the_error()
 
 
 def test_the_jobs_of_a_finished_sweep_are_skipped_and_one_more_is_run(there):
     more = [one.replace("gradient,random", "gradient,random,all") for one in make_folders.SWEEP]
-    ended = command_runs.run("train", *more, directory="sweep", where="sweep")
+    ended = command_runs.run("train", *THEN, *more, directory="sweep", where="sweep")
     assert ended.code == 0 and ended.out.count("skipped: this job is complete") == 2, ended.err
     assert sorted(path.parent.name for path in (there / "sweep").glob("*/result.json")) == ["0", "1", "2"]
     runs = read_sweep(there / "sweep")
