@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Baseline, measure_base
 from memunlearn.models.components import WeightTensor, eligible_weights
+from memunlearn.objectives.demote import Demote
 from memunlearn.objectives.material import Needs, SideName
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.roles import Roles, roles_of
@@ -116,7 +117,8 @@ def prepare(
 ) -> Preparation:
     """Baselines of every set; with `alternatives`, the forget rows' alternatives (rows without one stay out of the loss).
 
-    needs: the objective's, where they are more than that. weights: the eligible ones, None for those of a known architecture.
+    needs: the objective's, where they are more than that or, without alternatives, than those of `unlearn`'s default. weights:
+        the eligible ones, None for those of a known architecture.
     measure, measure_hidden: `measure_base` and `hidden_states`, or the same with a memory.
 
     Raises UserError if the forget or retain sets are empty, if no forget paragraph has an alternative, or if the model lacks
@@ -125,7 +127,7 @@ def prepare(
     for name in ("forget", "retain_train", "retain_val", "retain"):
         if not len(getattr(sets, name)):
             raise UserError(f"the set {name} is empty: name forget and retain rows (paragraphs.forget=, paragraphs.retain=)")
-    needs = needs or Needs(alternatives=alternatives is not None)
+    needs = needs or (Demote.needs if alternatives is None else Needs(alternatives=True))
     if needs.alternatives and alternatives is None:
         raise UserError("this objective needs alternatives: prepare(model, sets, find_alternatives) with its needs")
     block = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -50,8 +50,9 @@ class StepRows:
 
     @staticmethod
     def of(preparation: Preparation, needs: Needs) -> StepRows:
-        """Raises UserError if the preparation was made for an objective of other needs."""
-        if needs != preparation.needs:
+        """Raises UserError if the preparation was made for an objective of other needs; more base logits will do."""
+        known_logits = preparation.needs.base_logits
+        if replace(needs, base_logits=known_logits) != preparation.needs or not set(needs.base_logits) <= set(known_logits):
             raise UserError(
                 "the preparation lacks what this objective needs, or was made for another: "
                 "prepare(model, sets) with the needs of this one"
