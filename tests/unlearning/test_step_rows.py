@@ -14,6 +14,7 @@ from memunlearn.masks.selection import select_all
 from memunlearn.models import attach, delta_parameters, eligible_weights
 from memunlearn.models.filters import Filter
 from memunlearn.objectives.contrastive import Edit, Unlearn
+from memunlearn.objectives.demote import Demote
 from memunlearn.objectives.losses import kl, nll, token_nll
 from memunlearn.objectives.material import Losses, Needs
 from memunlearn.objectives.npo import NPO
@@ -110,7 +111,7 @@ def test_protected_rows_follow_the_retain_rows(reciting, sets, moved):
 
 
 def test_nothing_is_kept_or_read_that_is_not_asked_for(reciting, sets, moved):
-    preparation = prepare(reciting, sets, batch_size=4)
+    preparation = prepare(reciting, sets, needs=Needs(), batch_size=4)
     assert preparation.hidden == {} and preparation.states == {} and preparation.block is None
     model, _ = moved()
     step = StepRows.of(preparation, Needs()).material(model, BATCH, {})
@@ -121,7 +122,16 @@ def test_nothing_is_kept_or_read_that_is_not_asked_for(reciting, sets, moved):
     assert asked.hidden.keys() == {"retain"} and asked.states == {}
 
 
-def test_a_preparation_for_another_objective_is_refused_before_anything_is_attached(reciting, sets, preparation):
+def test_a_preparation_that_says_no_needs_suits_the_default_and_what_needs_less(reciting, sets):
+    preparation = prepare(reciting, sets, batch_size=4)
+    for needs in (Demote.needs, NPO().needs, Needs()):
+        assert StepRows.of(preparation, needs).forget.states is not None
+    with pytest.raises(UserError, match="with the needs of this one"):
+        StepRows.of(preparation, RMU().needs)
+
+
+def test_a_preparation_for_another_objective_is_refused_before_anything_is_attached(reciting, sets):
+    preparation = prepare(reciting, sets, needs=Needs(), batch_size=4)
     for objective in (NPO(), RMU(), Edit()):
         with pytest.raises(UserError, match="with the needs of this one"):
             unlearn(reciting, some_mask(reciting), preparation, objective)
