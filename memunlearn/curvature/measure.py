@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.curvature.factors import Block, Curvature, EigenFactors, Factors, in_eigenbasis
-from memunlearn.curvature.passes import Reading, full_precision, passes
+from memunlearn.curvature.passes import Reading, full_precision, inputs_of, passes
 from memunlearn.errors import UserError
 from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import WeightTensor, output_axis
@@ -105,6 +105,32 @@ def measure_curvature(
     if eigenvalues:
         return Curvature(_corrected(model, factors, paragraphs, how), len(paragraphs), scored)
     return Curvature(factors, len(paragraphs), scored)
+
+
+def with_inputs_of(
+    model: PreTrainedModel, factors: dict[str, Factors], paragraphs: ParagraphSet, weight: float, batch_size: int = 16
+) -> dict[str, Factors]:
+    """The same G, and A + weight * mean over these rows and positions of a a': as if such inputs were what must be kept, too.
+
+    model: the base model. factors: by the weight's name, on its device; is emptied meanwhile, so that what nobody else holds
+    makes room. Tensors that weights share stay shared.
+    """
+    reader: dict[int, str] = {}  # by the shared tensor, the first weight that reads it
+    source = {name: reader.setdefault(id(known.inputs), name) for name, known in factors.items()}
+    inputs: dict[str, Tensor] = {}
+    found: dict[str, Factors] = {}
+    for name, first in source.items():
+        known = factors.pop(name)
+        if name == first:
+            inputs[name] = known.inputs.clone()
+        found[name] = Factors(inputs[first], known.blocks, known.output_axis)
+    share = weight / (len(paragraphs) * (paragraphs.ids.shape[1] - 1))
+    for given in inputs_of(model, list(inputs), paragraphs, batch_size, "reading what is to be forgotten"):
+        with full_precision(model.device):
+            for name, total in inputs.items():
+                rows = given[name].flatten(0, 1).float()
+                total.addmm_(rows.T, rows, alpha=share)
+    return found
 
 
 def _corrected(

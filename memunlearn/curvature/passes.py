@@ -83,6 +83,16 @@ def passes(
                 yield Pass(recorded.inputs, by_name, number == 0)
 
 
+def inputs_of(
+    model: PreTrainedModel, names: Sequence[str], paragraphs: ParagraphSet, batch_size: int, description: str
+) -> Iterator[Mapping[str, Tensor]]:
+    """What goes into the weights, [B, T, in] by the weight's name, every row once."""
+    with _recording(model, names) as recorded, torch.no_grad():
+        for rows in track(torch.arange(len(paragraphs)).split(batch_size), description):
+            continuation_logits(model, paragraphs.ids[rows], paragraphs.continuation_length)
+            yield recorded.inputs
+
+
 def _drawn(logits: Tensor, generator: torch.Generator) -> Tensor:
     """NLL of labels that the model draws, summed: a scalar."""
     probabilities = logits.detach().float().softmax(-1).cpu()

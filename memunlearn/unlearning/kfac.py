@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from memunlearn.curvature.budget import Budget, budget_of
 from memunlearn.curvature.damping import damp
 from memunlearn.curvature.factors import EigenFactors, Factors, moved
+from memunlearn.curvature.measure import with_inputs_of
 from memunlearn.curvature.passes import Positions, Reading
 from memunlearn.curvature.solving import ConjugateGradients, Projection, Solver, whole_solvers
 from memunlearn.errors import UserError
@@ -46,6 +47,9 @@ class Kfac:
         prediction alone).
     relative_norm: instead of max_kl, the length of a step as a share of the eligible weights' norm, which has to be found for
         each model. One of the two is null.
+    forget_inputs: how much the inputs of the rows to be forgotten count in A, beside 1 of the retain text's: with them a step
+        avoids what those rows have in common, which other memorized text has too, and goes along what sets them apart. What a
+        step is predicted to cost then counts them as well. 0: not at all, as EK-FAC has it.
     damping: of either factor times its mean diagonal (of EK-FAC times a block's mean eigenvalue).
     eigenvalues: "kronecker" (K-FAC) or "corrected" (EK-FAC).
     positions: whose KL is meant: "all" of a row, or those that predict the "continuation". rows: how many retain rows are read
@@ -56,9 +60,10 @@ class Kfac:
         inverses in bfloat16 (all of a weight, or "project") need a damping of .1 or more, "solve" does not.
     """
 
-    max_kl: float | None = 2e-3
+    max_kl: float | None = 1e-3
     relative_norm: float | None = None
     probe_rows: int = 16
+    forget_inputs: float = 3.0
     damping: float = 1e-2
     momentum: float = 0.8
     eigenvalues: str = "kronecker"
@@ -81,6 +86,7 @@ class Kfac:
             ("damping", is_number(self.damping) and self.damping > 0, "above 0"),
             ("momentum", is_number(self.momentum) and 0 <= self.momentum < 1, "from 0 to below 1"),
             ("rows", self.rows is None or is_whole(self.rows, 1), "1 or more, and a whole number"),
+            ("forget_inputs", is_number(self.forget_inputs) and self.forget_inputs >= 0, "0 or more"),
             ("probe_rows", is_whole(self.probe_rows, 0), "0 or more, and a whole number"),
             ("iterations", is_whole(self.iterations, 1), "1 or more, and a whole number"),
         ):
@@ -94,6 +100,11 @@ class Kfac:
         ):
             if word not in words:
                 raise UserError(f"optimizer.{name}={word} is not known: use {' or '.join(words)}")
+        if self.forget_inputs > 0 and self.eigenvalues == "corrected":
+            raise UserError(
+                f"optimizer.eigenvalues=corrected measures eigenvalues on the retain text alone, and optimizer.forget_inputs="
+                f"{self.forget_inputs} adds to them: set optimizer.forget_inputs=0"
+            )
         if self.device is not None:
             check_device("optimizer.device", self.device)
 
@@ -106,8 +117,13 @@ class Kfac:
         curvature = context.measure_curvature(
             context.model, weights, rows, how, eigenvalues=self.eigenvalues == "corrected", all_weights=eligible
         )
-        factors = {name: curvature.factors[name] for name in deltas}
+        factors: dict[str, Factors | EigenFactors] = {name: curvature.factors[name] for name in deltas}
         del curvature  # factors make room for their inverses
+        if self.forget_inputs > 0:
+            plain = {name: known for name, known in factors.items() if isinstance(known, Factors)}
+            factors.clear()
+            forget = context.preparation.baselines["forget"].paragraphs
+            factors.update(with_inputs_of(context.model, plain, forget, self.forget_inputs, how.batch_size))
         solvers = self._solvers(factors, delta_positions(context.model), {weight.name: weight.shape for weight in weights})
         length = None
         if self.relative_norm is not None:

@@ -8,7 +8,7 @@ import torch
 from naive_curvature import drawn_labels, every_label, exact_block, naive_factors, rows_of, with_labels
 
 from memunlearn.curvature.factors import Curvature, in_eigenbasis
-from memunlearn.curvature.measure import measure_curvature, output_blocks
+from memunlearn.curvature.measure import measure_curvature, output_blocks, with_inputs_of
 from memunlearn.curvature.passes import Reading
 from memunlearn.errors import UserError
 from memunlearn.models import attach, eligible_weights
@@ -44,6 +44,22 @@ def test_factors_equal_loops_with_the_same_labels(model, positions):
         close(factors.inputs, inputs)
         for block in factors.blocks:
             close(block.gradients, gradients[block.features][:, block.features])
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_inputs_of_other_rows_are_added(model, batch_size):
+    rows, others, weights = rows_of(), rows_of(seed=8, rows=3, prefix=2, continuation=6), eligible_weights(model)
+    plain = measure_curvature(model, weights, rows).factors
+    before = {name: known.inputs.clone() for name, known in plain.items()}
+    found = with_inputs_of(model, dict(plain), others, 2.5, batch_size)
+    passes = with_labels(others, "all", drawn_labels(model, others, "all", seed=0))
+    assert found.keys() == plain.keys()
+    for name, known in found.items():
+        more, _ = naive_factors(model, name, others, "all", passes)
+        close(known.inputs, before[name] + 2.5 * more)
+        assert torch.equal(plain[name].inputs, before[name]), "what was given is changed"
+        assert known.blocks is plain[name].blocks and known.output_axis == plain[name].output_axis
+    assert len({id(known.inputs) for known in found.values()}) == len({id(known.inputs) for known in plain.values()})
 
 
 def test_batches_do_not_matter(model):

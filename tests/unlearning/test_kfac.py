@@ -1,6 +1,7 @@
 """optimizer=kfac: steps against the formula, on plain gradients and curvature measured apart."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -19,6 +20,7 @@ from memunlearn.curvature.solving import whole_solvers
 from memunlearn.errors import UserError
 from memunlearn.masks import select_all
 from memunlearn.models import attach, base_parameters, delta_parameters, detach, eligible_weights, write_deltas
+from memunlearn.models.sparse_delta import owner_of
 from memunlearn.objectives.contrastive import Unlearn
 from memunlearn.objectives.losses import kl
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
@@ -69,11 +71,34 @@ def direction(factors, gradient, damping=1e-4):
     return factors.as_matrix(found).float()
 
 
-def test_a_step_goes_along_the_preconditioned_gradient_as_far_as_its_kl_allows(reciting, preparation):
+def inputs_of_rows(model, weights, rows):
+    """By the weight's name, the mean of a a' over rows and positions."""
+    seen, found = {}, {}
+    hooks = [
+        owner_of(model, weight.name)[0].register_forward_hook(lambda _, given, __, name=weight.name: seen.update({name: given[0]}))
+        for weight in weights
+    ]
+    with torch.no_grad():
+        for row in rows.ids:
+            model(input_ids=row[None, :-1])
+            for name, given in seen.items():
+                found[name] = found.get(name, 0) + sum(torch.outer(a, a) for a in given[0]) / given[0].shape[0] / len(rows)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+@pytest.mark.parametrize("forget_inputs", [0, 3.0])
+def test_a_step_goes_along_the_preconditioned_gradient_as_far_as_its_kl_allows(reciting, preparation, forget_inputs):
     base, recorder = copy.deepcopy(reciting), Recorder()
     curvature = curvature_of(base, preparation)
     gradients = gradients_of_first_step(copy.deepcopy(base), preparation)
-    run(reciting, preparation, Kfac(max_kl=1e-3, damping=1e-2, probe_rows=0), steps=1, extra=[recorder])
+    if forget_inputs:
+        more = inputs_of_rows(base, eligible_weights(base), preparation.baselines["forget"].paragraphs)
+        mixed = {n: replace(f, inputs=f.inputs + forget_inputs * more[n]) for n, f in curvature.factors.items()}
+        curvature = replace(curvature, factors=mixed)
+    optimizer = Kfac(max_kl=1e-3, damping=1e-2, probe_rows=0, forget_inputs=forget_inputs)
+    run(reciting, preparation, optimizer, steps=1, extra=[recorder])
     expected = {name: -direction(curvature.factors[name], g, 1e-2) for name, g in gradients.items()}
     scale = (1e-3 / float(curvature.predicted_kl(expected))) ** 0.5
     alike(recorder.deltas[1], {name: scale * change for name, change in expected.items()}, within=2e-3)
@@ -85,7 +110,7 @@ def test_momentum_gathers_gradients(reciting, preparation):
     attach(reciting, {weight.name: None for weight in eligible_weights(reciting)})
     deltas = delta_parameters(reciting)
     optimizer = make_optimizer(
-        Kfac(max_kl=3e-5, momentum=0.6, damping=0.1, probe_rows=0), deltas, context_of(reciting, preparation)
+        Kfac(max_kl=3e-5, momentum=0.6, damping=0.1, probe_rows=0, forget_inputs=0), deltas, context_of(reciting, preparation)
     )
     curvature = curvature_of(reciting, preparation)
     generator = torch.Generator().manual_seed(0)
@@ -154,7 +179,8 @@ def test_of_a_mask_the_step_lies_within_it(reciting, preparation, sparse, eigenv
     base, mask, recorder = copy.deepcopy(reciting), some_mask(reciting), Recorder()
     curvature = curvature_of(base, preparation, eigenvalues=eigenvalues == "corrected")
     gradients = gradients_of_first_step(copy.deepcopy(base), preparation, mask)
-    optimizer = Kfac(max_kl=1e-3, damping=0.05, probe_rows=0, sparse=sparse, eigenvalues=eigenvalues, iterations=200)
+    settings = {"max_kl": 1e-3, "damping": 0.05, "probe_rows": 0, "forget_inputs": 0, "iterations": 200}
+    optimizer = Kfac(**settings, sparse=sparse, eigenvalues=eigenvalues)
     run(reciting, preparation, optimizer, steps=1, extra=[recorder], mask=mask)
     expected, spread = {}, {}
     damped = damp(curvature.factors, 0.05)

@@ -103,7 +103,7 @@ def test_bfloat16_is_refused_before_work():
         with pytest.raises(UserError, match="rounds inverses"):
             Kfac(dtype="bfloat16", **settings).budget(model, weights, weights, share, cpu)
     Kfac(dtype="bfloat16").budget(model, weights, weights, 0.1, cpu)
-    Kfac(dtype="bfloat16", eigenvalues="corrected").budget(model, weights, weights, 1.0, cpu)
+    Kfac(dtype="bfloat16", eigenvalues="corrected", forget_inputs=0).budget(model, weights, weights, 1.0, cpu)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,8 @@ def test_bfloat16_is_refused_before_work():
         ({"probe_rows": 1.5}, "optimizer.probe_rows=1.5 must be 0 or more, and a whole number"),
         ({"iterations": "many"}, "optimizer.iterations=many must be 1 or more, and a whole number"),
         ({"momentum": "high"}, "optimizer.momentum=high must be from 0 to below 1"),
+        ({"forget_inputs": -1}, "optimizer.forget_inputs=-1 must be 0 or more"),
+        ({"eigenvalues": "corrected"}, "on the retain text alone.*set optimizer.forget_inputs=0"),
         ({"damping": "much"}, "optimizer.damping=much must be above 0"),
         ({"max_kl": "little"}, "optimizer.max_kl=little and .*: set one of them, above 0"),
     ],
