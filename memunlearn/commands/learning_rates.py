@@ -28,5 +28,5 @@ def lr_for_mask(mask: Mapping[str, Any] | None) -> float:
 
 def length_of_steps(optimizer: Mapping[str, Any]) -> str:
     """The setting of the config group `optimizer` to lower where steps are too long."""
-    known = ("lr", "max_kl", "relative_norm")
+    known = ("lr", "relative_norm", "max_kl")
     return f"optimizer.{next((name for name in known if optimizer.get(name) is not None), known[0])}"

@@ -41,12 +41,10 @@ class Kfac:
     retain_train and protected rows around the base model; after Martens & Grosse 2015 (arXiv 1503.05671) and, for forgetting,
     McKinney et al. 2026 (arXiv 2602.10568).
 
-    max_kl: nats a token by which a step may change what the model says of that text: every step is that long. First as it is
-        predicted, 1/2 tr(D' G D A) summed over weights; then as it is measured, KL(before, after the step) on the
-        continuations of `probe_rows` of the retain rows, since the prediction leaves out what positions have in common (0: the
-        prediction alone).
-    relative_norm: instead of max_kl, the length of a step as a share of the eligible weights' norm, which has to be found for
-        each model. One of the two is null.
+    relative_norm, max_kl: how long a step is: this share of the eligible weights' norm, but no longer than changes what the model
+        says of that text by max_kl nats a token. First as it is predicted, 1/2 tr(D' G D A) summed over weights; then as it is
+        measured, KL(before, after the step) on the continuations of `probe_rows` of the retain rows, since the prediction leaves
+        out what positions have in common (0: the prediction alone). Either may be None, for the other alone.
     forget_inputs: how much the inputs of the rows to be forgotten count in A, beside 1 of the retain text's: with them a step
         avoids what those rows have in common, which other memorized text has too, and goes along what sets them apart. What a
         step is predicted to cost then counts them as well. 0: not at all, as EK-FAC has it.
@@ -60,8 +58,8 @@ class Kfac:
         inverses in bfloat16 (all of a weight, or "project") need a damping of .1 or more, "solve" does not.
     """
 
-    max_kl: float | None = 1e-3
-    relative_norm: float | None = None
+    relative_norm: float | None = 0.015
+    max_kl: float | None = 5e-3
     probe_rows: int = 16
     forget_inputs: float = 3.0
     damping: float = 1e-2
@@ -77,9 +75,9 @@ class Kfac:
     def __post_init__(self) -> None:
         lengths = {"max_kl": self.max_kl, "relative_norm": self.relative_norm}
         given = {name: value for name, value in lengths.items() if value is not None}
-        if len(given) != 1 or not all(is_number(value) and value > 0 for value in given.values()):
+        if not given or not all(is_number(value) and value > 0 for value in given.values()):
             raise UserError(
-                f"optimizer.max_kl={self.max_kl} and optimizer.relative_norm={self.relative_norm}: set one of them, "
+                f"optimizer.max_kl={self.max_kl} and optimizer.relative_norm={self.relative_norm}: set one of them, or both, "
                 "above 0, and the other to null"
             )
         for name, fits, wanted in (
@@ -236,8 +234,8 @@ class Probe:
 class KfacSteps(Optimizer):
     """See `Kfac`.
 
-    deltas, solvers: by the weight's name. max_kl: nats a step, as predicted and then, where there is a probe, as measured on
-    it; or length: the norm of a step. device: of the solvers, None for that of the deltas.
+    deltas, solvers: by the weight's name. length: the norm of a step; max_kl: nats a step, as predicted and then, where there is
+    a probe, as measured on it. None: no bound of this kind. device: of the solvers, None for that of the deltas.
     """
 
     def __init__(
@@ -274,10 +272,10 @@ class KfacSteps(Optimizer):
                 changes.append((delta, change))
                 costs.append(cost)
         if changes:
-            self._move(changes, self._scale([change for _, change in changes], costs))
+            self._move(changes, *self._scales([change for _, change in changes], costs))
         return loss
 
-    def _move(self, changes: Sequence[tuple[Tensor, Tensor]], scale: Tensor) -> None:
+    def _move(self, changes: Sequence[tuple[Tensor, Tensor]], scale: Tensor, longest: Tensor) -> None:
         before = None if self.probe is None else self.probe.logits()
         for delta, change in changes:
             delta.sub_(scale * change)
@@ -286,18 +284,20 @@ class KfacSteps(Optimizer):
         # The KL grows with the square of a step, about; one that was far too short is lengthened step by step.
         measured = kl(before, self.probe.logits())
         factor = (self.max_kl / measured.clamp_min(torch.finfo(measured.dtype).tiny)).sqrt().clamp_max(LONGER_AT_MOST)
+        further = (factor * scale).minimum(longest) - scale
         for delta, change in changes:
-            delta.sub_((factor - 1) * scale * change)
+            delta.sub_(further * change)
 
     def _solved(self, name: str, gradient: Tensor) -> tuple[Tensor, Tensor]:
         change, cost = self.solvers[name](gradient.to(self.device or gradient.device))
         return change.to(gradient.device), cost.to(gradient.device)
 
-    def _scale(self, changes: Sequence[Tensor], costs: Sequence[Tensor]) -> Tensor:
-        """What the changes are multiplied with: a scalar; 0 where they are nothing."""
-        if self.length is not None:
-            norm = torch.stack([change.norm() for change in changes]).norm()
-            return torch.where(norm > 0, self.length / norm, torch.zeros_like(norm))
+    def _scales(self, changes: Sequence[Tensor], costs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """What the changes are multiplied with, and the most that their length allows: scalars; 0 where they are nothing."""
+        norm = torch.stack([change.norm() for change in changes]).norm()
         predicted = torch.stack(list(costs)).sum()
-        assert self.max_kl is not None
-        return torch.where(predicted > 0, (self.max_kl / predicted).sqrt(), torch.zeros_like(predicted))
+        nothing, endless = torch.zeros_like(norm), torch.full_like(norm, torch.inf)
+        longest = endless if self.length is None else self.length / norm
+        scale = longest if self.max_kl is None else (self.max_kl / predicted).sqrt().minimum(longest)
+        moves = (norm > 0) & (scale < torch.inf)
+        return torch.where(moves, scale, nothing), torch.where(moves, longest, nothing)

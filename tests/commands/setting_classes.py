@@ -160,7 +160,7 @@ TRAIN = {
     "optimizer.eps": Unkeyed(1e-3, TRAINING, ("optimizer=adam",)),
     "optimizer.weight_decay": Unkeyed(0.5, TRAINING, ("optimizer=adamw",)),
     "optimizer.momentum": Unkeyed(0.5, TRAINING, ("optimizer=sgd",)),
-    "optimizer.relative_norm": Unkeyed(0.1, TRAINING, (*KFAC, "optimizer.max_kl=null", "optimizer.relative_norm=0.2")),
+    "optimizer.relative_norm": Unkeyed(0.1, TRAINING, (*KFAC, "optimizer.relative_norm=0.2")),
     **{
         f"optimizer.{name}": Unkeyed(value, CURVATURE, KFAC)
         for name, value in (("eigenvalues", "corrected"), ("positions", "continuation"), ("rows", 3))

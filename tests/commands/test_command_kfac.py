@@ -46,7 +46,7 @@ def test_what_the_device_has_no_room_for_is_refused_in_one_line(tmp_path, monkey
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("optimizer.max_kl=0", "optimizer.max_kl=0 and optimizer.relative_norm=None"),
+        ("optimizer.max_kl=0", "optimizer.max_kl=0 and optimizer.relative_norm=0.015"),
         ("optimizer.sparse=drop", "optimizer.sparse=drop is not known"),
         ("optimizer.device=toaster", "optimizer.device=toaster is not a device"),
     ],

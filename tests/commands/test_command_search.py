@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from memunlearn.commands.search import objectives
 from memunlearn.errors import UserError
 
-SPACE = {"objective.forget_weight", "objective.retain_weight", "optimizer.max_kl", "optimizer.damping"}
+SPACE = {"objective.forget_weight", "objective.retain_weight", "optimizer.relative_norm", "optimizer.damping"}
 METHOD = ("objective=demote", "mask=all", "optimizer=kfac")
 
 
@@ -41,7 +41,7 @@ def searched(once):
     pytest.importorskip("optuna")
 
     def make(folder):
-        ended = search("optimizer.max_kl=interval(1e-4,1e-2)", "stop.max_steps=4", "hydra.sweeper.n_trials=2", directory=folder)
+        ended = search("optimizer.relative_norm=interval(1e-4,1e-2)", "stop.max_steps=4", "hydra.sweeper.n_trials=2", directory=folder)
         assert ended.code == 0, ended.err
 
     return once("search", make)
@@ -61,7 +61,7 @@ def test_the_search_space_reaches_the_runs(searched):
         for name, value in trial.params.items():
             group, key = name.split(".")
             assert config[group][key] == value
-    assert len({trial.params["optimizer.max_kl"] for trial in trials(searched)}) == 2
+    assert len({trial.params["optimizer.relative_norm"] for trial in trials(searched)}) == 2
 
 
 def test_another_method_is_searched_in_its_own_settings(tmp_path):
@@ -85,19 +85,19 @@ def test_the_best_compromises_are_written_down(searched):
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on_and_later_goes_on_again(tmp_path):
     pytest.importorskip("optuna")
     failing = ("stop.max_steps=1", "hydra/sweeper/sampler=random")
-    ended = search(*failing, "optimizer.max_kl=choice(-1,1e-3)", "hydra.sweeper.n_trials=5", directory=tmp_path)
-    assert "optimizer.max_kl=-1 and optimizer.relative_norm=None" in ended.err and "Traceback" not in ended.err
+    ended = search(*failing, "optimizer.relative_norm=choice(-1,1e-3)", "hydra.sweeper.n_trials=5", directory=tmp_path)
+    assert "optimizer.relative_norm=0.005 and optimizer.relative_norm=-1" in ended.err and "Traceback" not in ended.err
     first = trials(tmp_path)
-    states = {(float(trial.params["optimizer.max_kl"]), trial.state.name) for trial in first}
+    states = {(float(trial.params["optimizer.relative_norm"]), trial.state.name) for trial in first}
     assert states == {(-1.0, "FAIL"), (0.001, "COMPLETE")} and len(first) == 5
-    search(*failing, "optimizer.max_kl=choice(-1,1e-3)", "hydra.sweeper.n_trials=1", directory=tmp_path)
+    search(*failing, "optimizer.relative_norm=choice(-1,1e-3)", "hydra.sweeper.n_trials=1", directory=tmp_path)
     assert len(trials(tmp_path)) == 6
 
 
 def test_the_same_seed_begins_with_the_same_proposals(tmp_path, searched):
     first = trials(searched)[0].params
     for seed in (0, 1):
-        settings = ("optimizer.max_kl=interval(1e-4,1e-2)", "stop.max_steps=1", "hydra.sweeper.n_trials=1")
+        settings = ("optimizer.relative_norm=interval(1e-4,1e-2)", "stop.max_steps=1", "hydra.sweeper.n_trials=1")
         assert search(*settings, f"hydra.sweeper.sampler.seed={seed}", directory=tmp_path / str(seed)).code == 0
         assert (trials(tmp_path / str(seed))[0].params == first) == (seed == 0)
 
@@ -122,7 +122,7 @@ def test_processes_share_a_database_whose_url_is_in_no_folder(tmp_path, tiny_cac
 
     found = optuna.load_study(study_name="memunlearn", storage=url).trials
     assert [trial.state.name for trial in found] == ["COMPLETE"] * 4 and len(
-        {trial.params["optimizer.max_kl"] for trial in found}
+        {trial.params["optimizer.relative_norm"] for trial in found}
     ) == 4
     written = [path for seed in (1, 2) for path in (tmp_path / f"sweep{seed}").rglob("*") if path.is_file()]
     assert written and not any(b"shared.db" in path.read_bytes() for path in written)

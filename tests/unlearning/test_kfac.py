@@ -97,7 +97,7 @@ def test_a_step_goes_along_the_preconditioned_gradient_as_far_as_its_kl_allows(r
         more = inputs_of_rows(base, eligible_weights(base), preparation.baselines["forget"].paragraphs)
         mixed = {n: replace(f, inputs=f.inputs + forget_inputs * more[n]) for n, f in curvature.factors.items()}
         curvature = replace(curvature, factors=mixed)
-    optimizer = Kfac(max_kl=1e-3, damping=1e-2, probe_rows=0, forget_inputs=forget_inputs)
+    optimizer = Kfac(relative_norm=None, max_kl=1e-3, damping=1e-2, probe_rows=0, forget_inputs=forget_inputs)
     run(reciting, preparation, optimizer, steps=1, extra=[recorder])
     expected = {name: -direction(curvature.factors[name], g, 1e-2) for name, g in gradients.items()}
     scale = (1e-3 / float(curvature.predicted_kl(expected))) ** 0.5
@@ -110,7 +110,7 @@ def test_momentum_gathers_gradients(reciting, preparation):
     attach(reciting, {weight.name: None for weight in eligible_weights(reciting)})
     deltas = delta_parameters(reciting)
     optimizer = make_optimizer(
-        Kfac(max_kl=3e-5, momentum=0.6, damping=0.1, probe_rows=0, forget_inputs=0), deltas, context_of(reciting, preparation)
+        Kfac(relative_norm=None, max_kl=3e-5, momentum=0.6, damping=0.1, probe_rows=0, forget_inputs=0), deltas, context_of(reciting, preparation)
     )
     curvature = curvature_of(reciting, preparation)
     generator = torch.Generator().manual_seed(0)
@@ -131,7 +131,7 @@ def test_momentum_gathers_gradients(reciting, preparation):
 def test_a_step_is_as_long_as_it_changes_what_the_model_says(reciting, preparation, masked):
     """The predicted step, made shorter or longer by the root of what it was measured to cost; twice as long at most."""
     base, mask = copy.deepcopy(reciting), some_mask(reciting) if masked else None
-    settings = {"max_kl": 1e-3, "damping": 1e-2}
+    settings = {"relative_norm": None, "max_kl": 1e-3, "damping": 1e-2}
     probe = preparation.baselines["retain_train"].paragraphs
     drawn = torch.randperm(len(probe), generator=torch.Generator().manual_seed(0))[:4]
     probe = probe.select(drawn)
@@ -158,9 +158,9 @@ def test_a_step_is_as_long_as_it_changes_what_the_model_says(reciting, preparati
 def test_a_step_without_effect_is_lengthened_twice_at_most(reciting, preparation, monkeypatch):
     base = copy.deepcopy(reciting)
     predicted, measured = Recorder(), Recorder()
-    run(base, preparation, Kfac(probe_rows=0), steps=1, extra=[predicted])
+    run(base, preparation, Kfac(relative_norm=None, probe_rows=0), steps=1, extra=[predicted])
     monkeypatch.setattr(Probe, "logits", lambda self: torch.zeros(1, 1, 3))
-    run(reciting, preparation, Kfac(), steps=1, extra=[measured])
+    run(reciting, preparation, Kfac(relative_norm=None), steps=1, extra=[measured])
     alike(measured.deltas[1], {name: 2 * delta for name, delta in predicted.deltas[1].items()}, within=1e-5)
 
 
@@ -173,13 +173,39 @@ def test_relative_norm_is_the_length_of_a_step(reciting, preparation):
         assert float(torch.stack([c.norm() for c in changes]).norm()) == pytest.approx(0.01 * float(norm), rel=1e-3)
 
 
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_of_both_lengths_the_shorter_one_holds(reciting, preparation, share):
+    """share: what the norm allows, of what the KL allows."""
+    base, norms = copy.deepcopy(reciting), []
+    whole = torch.stack([base_parameters(reciting)[w.name].detach().norm() for w in eligible_weights(reciting)]).norm()
+    by_kl = Recorder()
+    run(copy.deepcopy(base), preparation, Kfac(relative_norm=None, max_kl=1e-3), steps=1, extra=[by_kl])
+    for recorder, relative_norm in ((by_kl, None), (Recorder(), share)):
+        if relative_norm is not None:
+            optimizer = Kfac(relative_norm=relative_norm * norms[0], max_kl=1e-3)
+            run(copy.deepcopy(base), preparation, optimizer, steps=1, extra=[recorder])
+        norms.append(float(torch.stack([delta.norm() for delta in recorder.deltas[1].values()]).norm() / whole))
+    assert norms[1] == pytest.approx(min(share, 1.0) * norms[0], rel=1e-2)
+
+
+def test_nothing_to_descend_is_no_step(reciting, preparation):
+    attach(reciting, {weight.name: None for weight in eligible_weights(reciting)})
+    deltas = delta_parameters(reciting)
+    for settings in ({}, {"max_kl": None}, {"relative_norm": None}):
+        optimizer = make_optimizer(Kfac(**settings), deltas, context_of(reciting, preparation))
+        for delta in deltas.values():
+            delta.grad = torch.zeros_like(delta)
+        optimizer.step()
+        assert not any(delta.any() for delta in deltas.values())
+
+
 @pytest.mark.parametrize("sparse", ["solve", "project"])
 @pytest.mark.parametrize("eigenvalues", ["kronecker", "corrected"])
 def test_of_a_mask_the_step_lies_within_it(reciting, preparation, sparse, eigenvalues):
     base, mask, recorder = copy.deepcopy(reciting), some_mask(reciting), Recorder()
     curvature = curvature_of(base, preparation, eigenvalues=eigenvalues == "corrected")
     gradients = gradients_of_first_step(copy.deepcopy(base), preparation, mask)
-    settings = {"max_kl": 1e-3, "damping": 0.05, "probe_rows": 0, "forget_inputs": 0, "iterations": 200}
+    settings = {"relative_norm": None, "max_kl": 1e-3, "damping": 0.05, "probe_rows": 0, "forget_inputs": 0, "iterations": 200}
     optimizer = Kfac(**settings, sparse=sparse, eigenvalues=eigenvalues)
     run(reciting, preparation, optimizer, steps=1, extra=[recorder], mask=mask)
     expected, spread = {}, {}
@@ -322,8 +348,8 @@ def test_a_fused_and_a_split_copy_of_a_model_take_the_same_step(eigenvalues):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"max_kl": None}, "set one of them"),
-        ({"relative_norm": 0.1}, "set one of them"),
+        ({"relative_norm": None, "max_kl": None}, "set one of them"),
+        ({"relative_norm": -0.1}, "set one of them"),
         ({"max_kl": 0.0}, "set one of them"),
         ({"damping": 0.0}, "optimizer.damping=0.0 must be above 0"),
         ({"momentum": 1.0}, "optimizer.momentum=1.0 must be from 0 to below 1"),

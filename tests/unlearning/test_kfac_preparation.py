@@ -118,7 +118,7 @@ def test_bfloat16_is_refused_before_work():
         ({"forget_inputs": -1}, "optimizer.forget_inputs=-1 must be 0 or more"),
         ({"eigenvalues": "corrected"}, "on the retain text alone.*set optimizer.forget_inputs=0"),
         ({"damping": "much"}, "optimizer.damping=much must be above 0"),
-        ({"max_kl": "little"}, "optimizer.max_kl=little and .*: set one of them, above 0"),
+        ({"max_kl": "little"}, "optimizer.max_kl=little and .*: set one of them, or both, above 0"),
     ],
 )
 def test_settings_of_the_wrong_kind_are_refused(settings, said):
