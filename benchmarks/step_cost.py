@@ -77,7 +77,7 @@ def main() -> None:
         mu.select_all(weights),
         mu.prepare(model, sets, needs=mu.Demote().needs),
         mu.Demote(),
-        mu.Kfac(max_kl=asked.max_kl, probe_rows=0),
+        mu.Kfac(relative_norm=None, max_kl=asked.max_kl, probe_rows=0, forget_inputs=0),
         stop=None,
         make_trainer=trainer,
         seed=asked.seed,
