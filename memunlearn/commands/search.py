@@ -40,7 +40,7 @@ def objectives(result: Mapping[str, Any]) -> tuple[float, float] | None:
     if any(value is None or not math.isfinite(value) for value in values):
         raise UserError(
             f"the kept state has forget EM {values[0]} and retain_val KL {values[1]}: take shorter steps, with a lower "
-            "optimizer.max_kl or, of Adam, a lower optimizer.lr"
+            "optimizer.relative_norm or, of Adam, a lower optimizer.lr"
         )
     return values
 
