@@ -27,6 +27,6 @@ def lr_for_mask(mask: Mapping[str, Any] | None) -> float:
 
 
 def length_of_steps(optimizer: Mapping[str, Any]) -> str:
-    """The setting of the config group `optimizer` to lower where steps are too long."""
-    known = ("lr", "relative_norm", "max_kl")
-    return f"optimizer.{next((name for name in known if optimizer.get(name) is not None), known[0])}"
+    """The settings of the config group `optimizer` to lower where steps are too long."""
+    known = [f"optimizer.{name}" for name in ("lr", "relative_norm", "max_kl") if optimizer.get(name) is not None]
+    return ", ".join(known) or "optimizer.lr"

@@ -26,12 +26,21 @@ def where_it_is(error: BaseException) -> str | None:
     if not options:
         return None
     known = options[0] if len(options) == 1 else f"{', '.join(options[:-1])} or {options[-1]}"
-    return f"{found[1]}: the {group} that is chosen has no {key}: leave it out, or choose {known}, which {_have(options)} it"
+    searched = "; hydra/sweeper=optuna sets it unless hydra.sweeper.params=null" if found[1] in _searched() else ""
+    way_out = f"leave it out, or choose {known}, which {_have(options)} it{searched}"
+    return f"{found[1]}: the {group} that is chosen has no {key}: {way_out}"
 
 
 def options_with(group: str, key: str) -> list[str]:
     """The group's options whose own file has this setting."""
     return [file.stem for file in sorted((CONF / group).glob("*.yaml")) if _has(file, group, key)]
+
+
+def _searched() -> set[str]:
+    """The settings of the default method that a search without others is over."""
+    content = OmegaConf.to_container(OmegaConf.load(CONF / "hydra" / "sweeper" / "search.yaml"))
+    assert isinstance(content, dict)
+    return set(content["hydra"]["sweeper"]["params"])
 
 
 def _have(options: list[str]) -> str:

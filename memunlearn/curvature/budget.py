@@ -63,11 +63,12 @@ def budget_of(
     dtype: torch.dtype = torch.float32,
     elsewhere: bool = False,
     again: bool = False,
+    own_inputs: bool = False,
     all_weights: Sequence[WeightTensor] | None = None,
 ) -> Budget:
     """weights: those that are measured. share: how much of them is trained; below 1 the masked system is solved, through the
     factors themselves, or with `projection` through inverses, too. eigenvalues: EK-FAC, fp32 always. again: factors
-    are kept, to be inverted more than once.
+    are kept, to be inverted more than once. own_inputs: what is solved with has A of its own, not that of the kept factors.
     """
     inputs: dict[tuple[int, str, int], int] = {}
     outputs, values, largest = 0, 0, 0
@@ -90,6 +91,7 @@ def budget_of(
     else:
         kept = factors * dtype.itemsize
     apart = elsewhere or not (eigenvalues or (share < 1 and dtype == torch.float32 and not projection))
+    staying = FP32 * (factors + eigenvalues * values) if apart else FP32 * own_inputs * sum(inputs.values())
     return Budget(
         weights=len(weights),
         factors=FP32 * factors,
@@ -98,7 +100,7 @@ def budget_of(
         kept=kept,
         model=sum(parameter.numel() * parameter.element_size() for parameter in base_parameters(model).values()),
         training=FP32 * (3 * trained + max((weight.size for weight in weights), default=0)),
-        staying=(FP32 * (factors + eigenvalues * values)) if again and apart else 0,
+        staying=staying if again else 0,
         elsewhere=elsewhere,
     )
 
@@ -116,7 +118,8 @@ def check_budget(budget: Budget, memory: int, device: torch.device) -> None:
         raise UserError(
             f"optimizer=kfac needs {_gb(budget.peak)} on {device}, which has {_gb(memory)}: set optimizer.dtype=bfloat16 (half "
             f"of what is kept while training, {_gb(budget.kept)}; for all weights with optimizer.damping=.1 or more) "
-            "or optimizer.device=cpu (all of it), or choose fewer weights with mask.components=[...] or mask.layers=[...]"
+            "or optimizer.device=cpu (all of it), choose fewer weights with mask.components=[...] or mask.layers=[...], or "
+            "do without curvature: experiment=contrastive"
         )
 
 

@@ -41,10 +41,11 @@ class Kfac:
     retain_train and protected rows around the base model; after Martens & Grosse 2015 (arXiv 1503.05671) and, for forgetting,
     McKinney et al. 2026 (arXiv 2602.10568).
 
-    relative_norm, max_kl: how long a step is: this share of the eligible weights' norm, but no longer than changes what the model
-        says of that text by max_kl nats a token. First as it is predicted, 1/2 tr(D' G D A) summed over weights; then as it is
-        measured, KL(before, after the step) on the continuations of `probe_rows` of the retain rows, since the prediction leaves
-        out what positions have in common (0: the prediction alone). Either may be None, for the other alone.
+    relative_norm, max_kl: how long a step is: this share of the norm of all eligible weights, whatever the mask leaves of them,
+        but no longer than changes what the model says of that text by max_kl nats a token. First as it is predicted,
+        1/2 tr(D' G D A) summed over weights; then as it is measured, KL(before, after the step) on the continuations of
+        `probe_rows` of the retain rows, since the prediction leaves out what positions have in common (0: the prediction
+        alone). Either may be None, for the other alone.
     forget_inputs: how much the inputs of the rows to be forgotten count in A, beside 1 of the retain text's: with them a step
         avoids what those rows have in common, which other memorized text has too, and goes along what sets them apart. What a
         step is predicted to cost then counts them as well. 0: not at all, as EK-FAC has it.
@@ -77,8 +78,8 @@ class Kfac:
         given = {name: value for name, value in lengths.items() if value is not None}
         if not given or not all(is_number(value) and value > 0 for value in given.values()):
             raise UserError(
-                f"optimizer.max_kl={self.max_kl} and optimizer.relative_norm={self.relative_norm}: set one of them, or both, "
-                "above 0, and the other to null"
+                f"optimizer.max_kl={self.max_kl} and optimizer.relative_norm={self.relative_norm}: each must be "
+                "above 0 or null, and one of them at least a number"
             )
         for name, fits, wanted in (
             ("damping", is_number(self.damping) and self.damping > 0, "above 0"),
@@ -100,8 +101,8 @@ class Kfac:
                 raise UserError(f"optimizer.{name}={word} is not known: use {' or '.join(words)}")
         if self.forget_inputs > 0 and self.eigenvalues == "corrected":
             raise UserError(
-                f"optimizer.eigenvalues=corrected measures eigenvalues on the retain text alone, and optimizer.forget_inputs="
-                f"{self.forget_inputs} adds to them: set optimizer.forget_inputs=0"
+                "optimizer.eigenvalues=corrected knows eigenvalues of the retain text alone, while optimizer.forget_inputs="
+                f"{self.forget_inputs} (3 unless it is set) counts other rows, too: add optimizer.forget_inputs=0"
             )
         if self.device is not None:
             check_device("optimizer.device", self.device)
@@ -120,7 +121,7 @@ class Kfac:
         if self.forget_inputs > 0:
             plain = {name: known for name, known in factors.items() if isinstance(known, Factors)}
             factors.clear()
-            forget = context.preparation.baselines["forget"].paragraphs
+            forget = context.preparation.loss_rows if context.forget is None else context.forget
             factors.update(with_inputs_of(context.model, plain, forget, self.forget_inputs, how.batch_size))
         solvers = self._solvers(factors, delta_positions(context.model), {weight.name: weight.shape for weight in weights})
         length = None
@@ -161,6 +162,7 @@ class Kfac:
             dtype=DTYPES[self.dtype],
             elsewhere=self.device is not None and torch.device(self.device).type != device.type,
             again=again,
+            own_inputs=self.forget_inputs > 0,
             all_weights=weights,
         )
 
@@ -234,8 +236,8 @@ class Probe:
 class KfacSteps(Optimizer):
     """See `Kfac`.
 
-    deltas, solvers: by the weight's name. length: the norm of a step; max_kl: nats a step, as predicted and then, where there is
-    a probe, as measured on it. None: no bound of this kind. device: of the solvers, None for that of the deltas.
+    deltas, solvers: by the weight's name. length: the norm of a step; max_kl: nats a step, as predicted and then, where there
+    is a probe, as measured on it. None: no bound of this kind. device: of the solvers, None for that of the deltas.
     """
 
     def __init__(

@@ -17,6 +17,7 @@ from memunlearn.curvature.measure import MeasureCurvature, measure_curvature
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.sparse_delta import write_deltas, zero_deltas
 from memunlearn.objectives.material import Objective
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.unlearning.preparation import Preparation
 
 
@@ -27,7 +28,8 @@ class RunContext:
     model: with the deltas attached, which change nothing while the optimizer is made: it is the base model then.
     weights: what each eligible weight is (layer, component, heads), by the name that its delta has; none where that was not
     said. preparation: every set, with the base model's scores and states, in the run's precision. objective: what is minimised.
-    batch_size: forget rows a batch. seed: of training. measure_curvature: the function of this name, or the same with a memory.
+    forget: the rows that the objective's forget term reads; None for all that there are. batch_size: of them a batch. seed: of
+    training. measure_curvature: the function of this name, or the same with a memory.
     """
 
     model: PreTrainedModel
@@ -37,6 +39,7 @@ class RunContext:
     batch_size: int
     seed: int
     measure_curvature: MeasureCurvature = measure_curvature
+    forget: ParagraphSet | None = None
 
 
 Deltas = Mapping[str, torch.nn.Parameter]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -80,6 +81,7 @@ class TrialRunner(lightning.Callback):
         mask = self.common_mask or self.given.mask_for(self.loss_rows.select([trial]), self.given.mask_seed + trial)
         self.masks.append(mask)
         attach(self.given.model, mask.indices)
+        self.module.context = replace(self.module.context, forget=self.loss_rows.select([trial]))
         self.module.start(trial * self.plan.steps)
 
     def on_train_batch_start(
@@ -88,6 +90,7 @@ class TrialRunner(lightning.Callback):
         trial = batch_index // self.plan.steps
         if trial != self.trial:
             self.begin(trial)
+            trainer.strategy.optimizers = []  # what one trial was solved with makes room for the next
             trainer.strategy.optimizers = [self.module.configure_optimizers()]
 
     def on_train_batch_end(

@@ -161,8 +161,9 @@ TRAIN = {
     "optimizer.weight_decay": Unkeyed(0.5, TRAINING, ("optimizer=adamw",)),
     "optimizer.momentum": Unkeyed(0.5, TRAINING, ("optimizer=sgd",)),
     "optimizer.relative_norm": Unkeyed(0.1, TRAINING, (*KFAC, "optimizer.relative_norm=0.2")),
+    "optimizer.forget_inputs": Unkeyed(1.0, TRAINING, KFAC),
     **{
-        f"optimizer.{name}": Unkeyed(value, CURVATURE, KFAC)
+        f"optimizer.{name}": Unkeyed(value, CURVATURE, (*KFAC, "optimizer.forget_inputs=0"))
         for name, value in (("eigenvalues", "corrected"), ("positions", "continuation"), ("rows", 3))
     },
     **{

@@ -10,9 +10,11 @@ FEW = ("stop.max_steps=4", "stop.every=2", "optimizer=kfac")
 
 
 def test_memory_is_said_before_work_and_curvature_is_kept(tmp_path):
-    first = command_runs.train("mask=all", *FEW, "cache=true", directory=tmp_path / "first")
-    again = command_runs.train("mask=all", *FEW, "optimizer.damping=0.1", directory=tmp_path / "again")
+    settings = ("mask=all", *FEW, "optimizer.relative_norm=0.1", "optimizer.max_kl=null")
+    first = command_runs.train(*settings, "cache=true", directory=tmp_path / "first")
+    again = command_runs.train(*settings, "optimizer.damping=0.1", directory=tmp_path / "again")
     assert first.code == again.code == 0, first.err + again.err
+    assert first.result["kept_step"] > 0 and again.result["kept_step"] > 0
     assert first.out.index("curvature of 12 weight matrices: ") < first.out.index("forget ")
     assert "curvature" in again.out.partition("reused from the cache: ")[2].partition("\n")[0]
     one, other = (load_file(folder / "patch.safetensors") for folder in (tmp_path / "first", tmp_path / "again"))
@@ -46,7 +48,7 @@ def test_what_the_device_has_no_room_for_is_refused_in_one_line(tmp_path, monkey
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("optimizer.max_kl=0", "optimizer.max_kl=0 and optimizer.relative_norm=0.015"),
+        ("optimizer.max_kl=0", "optimizer.max_kl=0 and optimizer.relative_norm=0.015: each must be"),
         ("optimizer.sparse=drop", "optimizer.sparse=drop is not known"),
         ("optimizer.device=toaster", "optimizer.device=toaster is not a device"),
     ],

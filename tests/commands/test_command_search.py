@@ -41,7 +41,9 @@ def searched(once):
     pytest.importorskip("optuna")
 
     def make(folder):
-        ended = search("optimizer.relative_norm=interval(0.01,0.1)", "stop.max_steps=6", "hydra.sweeper.n_trials=2", directory=folder)
+        ended = search(
+            "optimizer.relative_norm=interval(0.01,0.1)", "stop.max_steps=6", "hydra.sweeper.n_trials=2", directory=folder
+        )
         assert ended.code == 0, ended.err
 
     return once("search", make)
@@ -75,6 +77,13 @@ def test_another_method_is_searched_in_its_own_settings(tmp_path):
     assert set(trial.params) == {"optimizer.lr", "objective.forget_weight", "mask"}
 
 
+def test_settings_that_the_method_does_not_have_are_refused_with_the_way_out(tmp_path):
+    ended = command_runs.run("train", "hydra/sweeper=optuna", "experiment=contrastive", directory=tmp_path, where="sweep")
+    line = ended.the_error()
+    assert "optimizer.relative_norm: the optimizer that is chosen has no relative_norm" in line
+    assert "hydra.sweeper.params=null" in line
+
+
 def test_the_best_compromises_are_written_down(searched):
     best = yaml.safe_load((searched / "optimization_results.yaml").read_text())["solutions"]
     values = [trial.values for trial in trials(searched)]
@@ -97,7 +106,7 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on_and_later_goes_on
 def test_the_same_seed_begins_with_the_same_proposals(tmp_path, searched):
     first = trials(searched)[0].params
     for seed in (0, 1):
-        settings = ("optimizer.relative_norm=interval(1e-4,1e-2)", "stop.max_steps=1", "hydra.sweeper.n_trials=1")
+        settings = ("optimizer.relative_norm=interval(0.01,0.1)", "stop.max_steps=1", "hydra.sweeper.n_trials=1")
         assert search(*settings, f"hydra.sweeper.sampler.seed={seed}", directory=tmp_path / str(seed)).code == 0
         assert (trials(tmp_path / str(seed))[0].params == first) == (seed == 0)
 

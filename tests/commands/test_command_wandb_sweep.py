@@ -81,7 +81,7 @@ def test_the_command_runs_without_a_server(sweep, made_by_the_agent, tmp_path, t
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "outputs" / "sweep123" / "run456"
     result = command_runs.read_result(folder)
-    assert result["config"]["optimizer"]["max_kl"] == 1e-4 and result["config"]["objective"]["forget_weight"] == 0.02
+    assert result["config"]["optimizer"]["relative_norm"] == 2e-3 and result["config"]["objective"]["forget_weight"] == 0.02
     (run,) = [offline_records.read(file) for file in folder.rglob("*.wandb")]
     assert run.id == "run456" and run.exit_code == 0  # the id that the agent was given, not one of our own
     for name in ("forget_em", "retain_val_kl"):

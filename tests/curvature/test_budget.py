@@ -12,7 +12,7 @@ from memunlearn.curvature import measure
 from memunlearn.curvature.budget import budget_of, check_budget, memory_of
 from memunlearn.curvature.damping import damp
 from memunlearn.curvature.factors import EigenFactors, moved
-from memunlearn.curvature.measure import measure_curvature
+from memunlearn.curvature.measure import measure_curvature, with_inputs_of
 from memunlearn.curvature.solving import Division, whole_solvers
 from memunlearn.errors import UserError
 from memunlearn.models import eligible_weights
@@ -109,6 +109,11 @@ def test_factors_that_are_inverted_again_for_every_trial_stay():
     assert again.peak == once.model + once.training + 2 * once.factors > once.peak
     for same in ({"share": 0.1}, {"eigenvalues": True}):  # solved with the factors themselves
         assert budget_of(model, weights, again=True, **same).peak == budget_of(model, weights, **same).peak
+    solved_apart = budget_of(model, weights, again=True, share=0.1, own_inputs=True)
+    factors = measure_curvature(model, weights, rows_of()).factors
+    mixed = with_inputs_of(model, dict(factors), rows_of(seed=5), 3.0)
+    both = held([*tensors_of(factors), *tensors_of(mixed)])
+    assert solved_apart.staying == both - held(tensors_of(factors)) > 0
     assert (
         budget_of(model, weights, again=True, elsewhere=True, eigenvalues=True).staying
         == budget_of(model, weights, eigenvalues=True).kept

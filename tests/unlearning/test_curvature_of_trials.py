@@ -1,21 +1,29 @@
 """optimizer=kfac, one paragraph at a time: curvature is measured once, of what the masks may choose from."""
 
 import pytest
+import torch
 from tiny_runs import quiet_trainer
 
-from memunlearn.curvature.measure import measure_curvature
+from memunlearn.curvature.measure import measure_curvature, with_inputs_of
 from memunlearn.localization.weight_attribution import Gradient
 from memunlearn.masks import TopAttribution
 from memunlearn.models import eligible_weights
 from memunlearn.objectives.contrastive import Unlearn
+from memunlearn.unlearning import kfac
 from memunlearn.unlearning.ingredients import Ingredients
 from memunlearn.unlearning.kfac import Kfac
 from memunlearn.unlearning.per_paragraph import PerParagraph
 
 
 @pytest.mark.parametrize("components", [None, ["mlp_in", "v"]])
-def test_it_is_measured_once_of_what_masks_may_choose_from(reciting, preparation, components):
-    weights, measured = eligible_weights(reciting), []
+def test_it_is_measured_once_of_what_masks_may_choose_from(reciting, preparation, components, monkeypatch):
+    weights, measured, forgotten = eligible_weights(reciting), [], []
+
+    def reading(model, factors, paragraphs, weight, batch_size):
+        forgotten.append(paragraphs.ids)
+        return with_inputs_of(model, factors, paragraphs, weight, batch_size)
+
+    monkeypatch.setattr(kfac, "with_inputs_of", reading)
 
     def watched(model, weights, paragraphs, how=None, **settings):
         measured.append([weight.name for weight in weights])
@@ -39,3 +47,5 @@ def test_it_is_measured_once_of_what_masks_may_choose_from(reciting, preparation
     outcome = PerParagraph(trials=3, steps=2, retain_batch=2).run(given)
     assert all(any(delta.any() for delta in patch.deltas.values()) for patch in outcome.patches)
     assert measured == [[w.name for w in weights if components is None or set(w.kind_names) <= set(components)]]
+    order = torch.randperm(len(preparation.loss_rows), generator=torch.Generator().manual_seed(given.seed))
+    assert [rows.tolist() for rows in forgotten] == [preparation.loss_rows.ids[[row]].tolist() for row in order[:3].tolist()]

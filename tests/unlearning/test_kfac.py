@@ -75,7 +75,9 @@ def inputs_of_rows(model, weights, rows):
     """By the weight's name, the mean of a a' over rows and positions."""
     seen, found = {}, {}
     hooks = [
-        owner_of(model, weight.name)[0].register_forward_hook(lambda _, given, __, name=weight.name: seen.update({name: given[0]}))
+        owner_of(model, weight.name)[0].register_forward_hook(
+            lambda _, given, __, name=weight.name: seen.update({name: given[0]})
+        )
         for weight in weights
     ]
     with torch.no_grad():
@@ -110,7 +112,9 @@ def test_momentum_gathers_gradients(reciting, preparation):
     attach(reciting, {weight.name: None for weight in eligible_weights(reciting)})
     deltas = delta_parameters(reciting)
     optimizer = make_optimizer(
-        Kfac(relative_norm=None, max_kl=3e-5, momentum=0.6, damping=0.1, probe_rows=0, forget_inputs=0), deltas, context_of(reciting, preparation)
+        Kfac(relative_norm=None, max_kl=3e-5, momentum=0.6, damping=0.1, probe_rows=0, forget_inputs=0),
+        deltas,
+        context_of(reciting, preparation),
     )
     curvature = curvature_of(reciting, preparation)
     generator = torch.Generator().manual_seed(0)
@@ -348,9 +352,9 @@ def test_a_fused_and_a_split_copy_of_a_model_take_the_same_step(eigenvalues):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"relative_norm": None, "max_kl": None}, "set one of them"),
-        ({"relative_norm": -0.1}, "set one of them"),
-        ({"max_kl": 0.0}, "set one of them"),
+        ({"relative_norm": None, "max_kl": None}, "each must be above 0 or null"),
+        ({"relative_norm": -0.1}, "each must be above 0 or null"),
+        ({"max_kl": 0.0}, "each must be above 0 or null"),
         ({"damping": 0.0}, "optimizer.damping=0.0 must be above 0"),
         ({"momentum": 1.0}, "optimizer.momentum=1.0 must be from 0 to below 1"),
         ({"rows": 0}, "optimizer.rows=0 must be 1 or more"),

@@ -116,9 +116,9 @@ def test_bfloat16_is_refused_before_work():
         ({"iterations": "many"}, "optimizer.iterations=many must be 1 or more, and a whole number"),
         ({"momentum": "high"}, "optimizer.momentum=high must be from 0 to below 1"),
         ({"forget_inputs": -1}, "optimizer.forget_inputs=-1 must be 0 or more"),
-        ({"eigenvalues": "corrected"}, "on the retain text alone.*set optimizer.forget_inputs=0"),
+        ({"eigenvalues": "corrected"}, "of the retain text alone.*add optimizer.forget_inputs=0"),
         ({"damping": "much"}, "optimizer.damping=much must be above 0"),
-        ({"max_kl": "little"}, "optimizer.max_kl=little and .*: set one of them, or both, above 0"),
+        ({"max_kl": "little"}, "optimizer.max_kl=little and .*: each must be above 0 or null"),
     ],
 )
 def test_settings_of_the_wrong_kind_are_refused(settings, said):
