@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from transformers import PreTrainedModel
 
 from memunlearn.curvature.budget import Budget, budget_of
 from memunlearn.curvature.damping import damp
@@ -20,14 +18,10 @@ from memunlearn.curvature.solving import ConjugateGradients, Projection, Solver,
 from memunlearn.errors import UserError
 from memunlearn.models.components import WeightTensor, eligible_weights
 from memunlearn.models.sparse_delta import base_parameters, delta_positions
-from memunlearn.objectives.losses import kl
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
-from memunlearn.scoring.forward import continuation_logits
+from memunlearn.unlearning.kfac_steps import KfacSteps, Probe
 from memunlearn.unlearning.optimizers import Deltas, RunContext
 from memunlearn.unlearning.setting_checks import check_device, is_number, is_whole
-
-LONGER_AT_MOST = 2.0
-"""Times the predicted length: what is measured of a step that changes next to nothing is rounding."""
 
 LEAST_BF16_DAMPING = 0.1
 """With less, steps along rounded inverses have been seen to cost ten thousand times what is predicted, or to go uphill."""
@@ -219,87 +213,3 @@ def _drawn(context: RunContext, count: int) -> ParagraphSet:
     rows = context.preparation.baselines["retain_train"].paragraphs
     drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(context.seed))
     return rows.select(drawn[:count].sort().values)
-
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """What the model says on a few rows [N, I], to be compared before and after a step."""
-
-    model: PreTrainedModel
-    rows: ParagraphSet
-
-    def logits(self) -> Tensor:
-        """[N, C, V], in the precision of the weights."""
-        return continuation_logits(self.model, self.rows.ids, self.rows.continuation_length)
-
-
-class KfacSteps(Optimizer):
-    """See `Kfac`.
-
-    deltas, solvers: by the weight's name. length: the norm of a step; max_kl: nats a step, as predicted and then, where there
-    is a probe, as measured on it. None: no bound of this kind. device: of the solvers, None for that of the deltas.
-    """
-
-    def __init__(
-        self,
-        deltas: Deltas,
-        solvers: Mapping[str, Solver],
-        *,
-        momentum: float,
-        max_kl: float | None,
-        length: float | None = None,
-        probe: Probe | None = None,
-        device: torch.device | None = None,
-    ) -> None:
-        groups = [{"params": [delta], "name": name} for name, delta in deltas.items()]
-        super().__init__(groups, {"momentum": momentum})
-        self.solvers, self.max_kl, self.length, self.probe, self.device = solvers, max_kl, length, probe, device
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step down the last gradient with momentum. Nothing is read back from the device."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        changes: list[tuple[Tensor, Tensor]] = []
-        costs: list[Tensor] = []
-        for group in self.param_groups:
-            for delta in group["params"]:
-                if delta.grad is None:
-                    continue
-                past = self.state[delta].setdefault("momentum", torch.zeros_like(delta))
-                past.mul_(group["momentum"]).add_(delta.grad)
-                change, cost = self._solved(group["name"], past)
-                changes.append((delta, change))
-                costs.append(cost)
-        if changes:
-            self._move(changes, *self._scales([change for _, change in changes], costs))
-        return loss
-
-    def _move(self, changes: Sequence[tuple[Tensor, Tensor]], scale: Tensor, longest: Tensor) -> None:
-        before = None if self.probe is None else self.probe.logits()
-        for delta, change in changes:
-            delta.sub_(scale * change)
-        if self.probe is None or before is None or self.max_kl is None:
-            return
-        # The KL grows with the square of a step, about; one that was far too short is lengthened step by step.
-        measured = kl(before, self.probe.logits())
-        factor = (self.max_kl / measured.clamp_min(torch.finfo(measured.dtype).tiny)).sqrt().clamp_max(LONGER_AT_MOST)
-        further = (factor * scale).minimum(longest) - scale
-        for delta, change in changes:
-            delta.sub_(further * change)
-
-    def _solved(self, name: str, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        change, cost = self.solvers[name](gradient.to(self.device or gradient.device))
-        return change.to(gradient.device), cost.to(gradient.device)
-
-    def _scales(self, changes: Sequence[Tensor], costs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """What the changes are multiplied with, and the most that their length allows: scalars; 0 where they are nothing."""
-        norm = torch.stack([change.norm() for change in changes]).norm()
-        predicted = torch.stack(list(costs)).sum()
-        nothing, endless = torch.zeros_like(norm), torch.full_like(norm, torch.inf)
-        longest = endless if self.length is None else self.length / norm
-        scale = longest if self.max_kl is None else (self.max_kl / predicted).sqrt().minimum(longest)
-        moves = (norm > 0) & (scale < torch.inf)
-        return torch.where(moves, scale, nothing), torch.where(moves, longest, nothing)

@@ -20,7 +20,7 @@ def test_every_mask_has_the_rate_that_suits_it(mask, optimizer):
 
 
 def test_random_weights_that_match_are_those_of_mask_random_matched():
-    assert compose("train", "mask=random", "mask.match=true").optimizer.lr == RATES["random_matched"]
+    assert compose("train", "optimizer=adam", "mask=random", "mask.match=true").optimizer.lr == RATES["random_matched"]
 
 
 @pytest.mark.parametrize("mask", [None, {}, {"_target_": "my.Mask"}, {"_target_": "my.Mask", "match": False}])

@@ -24,7 +24,8 @@ from memunlearn.models.sparse_delta import owner_of
 from memunlearn.objectives.contrastive import Unlearn
 from memunlearn.objectives.losses import kl
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.unlearning.kfac import Kfac, Probe
+from memunlearn.unlearning.kfac import Kfac
+from memunlearn.unlearning.kfac_steps import Probe
 from memunlearn.unlearning.optimizers import make_optimizer
 from memunlearn.unlearning.training import unlearn
 
