@@ -78,7 +78,9 @@ def _check_mask_is_chosen(cfg: DictConfig, call: Call) -> None:
         if key == "attribution" or key.startswith("attribution."):
             raise UserError(f"{override} has no effect on mask=all, the default: add mask=gradient, whose scores it gives")
     if cfg.mask.get("fraction") is not None and "mask.fraction" in given:
-        raise UserError(f"{given['mask.fraction']} has no effect on mask=all, the default: add mask=gradient or mask=random")
+        raise UserError(
+            f"{given['mask.fraction']} has no effect on mask=all, the default: leave it out, or add mask=gradient or mask=random"
+        )
 
 
 def _check_protocol(cfg: DictConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from hydra.errors import ConfigCompositionException
@@ -26,8 +27,9 @@ def where_it_is(error: BaseException) -> str | None:
     if not options:
         return None
     known = options[0] if len(options) == 1 else f"{', '.join(options[:-1])} or {options[-1]}"
-    searched = "; hydra/sweeper=optuna sets it unless hydra.sweeper.params=null" if found[1] in _searched() else ""
-    way_out = f"leave it out, or choose {known}, which {_have(options)} it{searched}"
+    not_typed = "hydra/sweeper=search" in sys.argv and found[1] in _searched()
+    leave_out = "add hydra.sweeper.params=null, and search this one's own settings" if not_typed else "leave it out"
+    way_out = f"{leave_out}, or choose {known}, which {_have(options)} it"
     return f"{found[1]}: the {group} that is chosen has no {key}: {way_out}"
 
 

@@ -5,7 +5,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from memunlearn.commands.configs import compose
-from memunlearn.commands.learning_rates import SUITING, lr_for_mask
+from memunlearn.commands.learning_rates import SUITING, length_of_steps, lr_for_mask
 
 RATES = {"all": 4e-4, "gradient": 2e-3, "random": 8e-3, "random_matched": 2e-3}
 
@@ -21,6 +21,18 @@ def test_every_mask_has_the_rate_that_suits_it(mask, optimizer):
 
 def test_random_weights_that_match_are_those_of_mask_random_matched():
     assert compose("train", "optimizer=adam", "mask=random", "mask.match=true").optimizer.lr == RATES["random_matched"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (["optimizer=adam"], "optimizer.lr"),
+        (["optimizer=kfac"], "optimizer.relative_norm, optimizer.max_kl"),
+        (["optimizer=kfac", "optimizer.relative_norm=null"], "optimizer.max_kl"),
+    ],
+)
+def test_what_makes_steps_shorter_is_named(settings, named):
+    assert length_of_steps(compose("train", *settings).optimizer) == named
 
 
 @pytest.mark.parametrize("mask", [None, {}, {"_target_": "my.Mask"}, {"_target_": "my.Mask", "match": False}])
