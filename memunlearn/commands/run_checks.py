@@ -74,13 +74,12 @@ def _check_mask_is_chosen(cfg: DictConfig, call: Call) -> None:
     given = {override.partition("=")[0].lstrip("+"): override for override in call.given}
     if "mask" in given or not isinstance(mask_strategy(cfg), AllWeights):
         return
+    no_effect = "has no effect on mask=all, the default: leave it out, or add"
     for key, override in given.items():
         if key == "attribution" or key.startswith("attribution."):
-            raise UserError(f"{override} has no effect on mask=all, the default: add mask=gradient, whose scores it gives")
+            raise UserError(f"{override} {no_effect} mask=gradient, whose scores it gives")
     if cfg.mask.get("fraction") is not None and "mask.fraction" in given:
-        raise UserError(
-            f"{given['mask.fraction']} has no effect on mask=all, the default: leave it out, or add mask=gradient or mask=random"
-        )
+        raise UserError(f"{given['mask.fraction']} {no_effect} mask=gradient or mask=random")
 
 
 def _check_protocol(cfg: DictConfig) -> None:

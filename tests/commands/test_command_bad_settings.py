@@ -97,7 +97,7 @@ OF_ANOTHER = {
     "protocol.steps=3": ("the protocol that is chosen has no steps", "choose protocol=per_paragraph or "),
     "stop.every=0 stop=none": ("the stop that is chosen has no every", "choose stop=default, which has it"),
     "mask.fraction=0.05": ("mask.fraction=0.05 has no effect on mask=all, the default", "leave it out, or add mask=gradient"),
-    "attribution=fisher": ("attribution=fisher has no effect on mask=all, the default", "add mask=gradient"),
+    "attribution=fisher": ("attribution=fisher has no effect on mask=all, the default", "leave it out, or add mask=gradient"),
     "attribution=fisher attribution.quantile=0.5": ("attribution=fisher has no effect", "add mask=gradient"),
 }
 

@@ -55,7 +55,7 @@ def test_evaluate_gives_the_same_numbers(default_run, tmp_path):
 
 
 def test_it_forgets_at_little_of_a_price(tmp_path):
-    """On a seed that it was not tuned on; means over ten are in docs/curvature.md."""
+    """On a seed that it was not tuned on; means over ten are in docs/methods.md."""
     ended = command_runs.run("train", "seed=10", "trainer.accelerator=cpu", directory=tmp_path)
     assert ended.code == 0, ended.err
     result = ended.result
