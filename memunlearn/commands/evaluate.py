@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
+from memunlearn.commands.downstream import check_reads_text, downstream_of
 from memunlearn.commands.environment import environment
 from memunlearn.commands.evaluated_sets import holds_forgotten, members_of, set_names
 from memunlearn.commands.inputs import (
@@ -37,6 +38,7 @@ from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION
 from memunlearn.errors import UserError
+from memunlearn.evaluation.downstream import TaskScore, measure_downstream, side_by_side
 from memunlearn.evaluation.suite import Measurement, measure
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
 from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
@@ -47,6 +49,7 @@ from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paths import expanded
+from memunlearn.reporting.downstream_table import print_downstream
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.metric import FromPass, FromPassAndBase, OfOwnText
 from memunlearn.scoring.metrics import METRICS
@@ -90,7 +93,9 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         check_location(str(cfg.reference))
     if patch is None or patch.roles is None:
         check_source(instantiate(cfg.paragraphs.source))
+    downstream = downstream_of(cfg)
     loaded = load_configured_model(cfg)
+    check_reads_text(downstream, loaded)
     model = loaded.model
     move(model, device, loaded.name)
     base = _base(cfg, loaded, device)
@@ -106,15 +111,20 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
 
     rows = chosen.rows
     compared = patch is not None or base is not model
+    on_tasks: dict[str, list[TaskScore]] = {}
     if compared:
         baseline = measurements.baseline(base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model")
         base_em = baseline.scores.em
+        if downstream is not None:
+            on_tasks["base"] = measure_downstream(downstream, base, loaded.tokenizer, cfg.batch_size)
         if patch is not None:
             apply_patch(model, patch)
         measured = measure(model, baseline, cfg.batch_size, "with the model")
     else:
         measured = Measurement(chosen.clusters, measurements.scores(rows, cfg.batch_size, "scoring"), None)
         base_em = measured.scores.em
+    if downstream is not None:
+        on_tasks["unlearned" if compared else "base"] = measure_downstream(downstream, model, loaded.tokenizer, cfg.batch_size)
     print_reused(measurements.store)
     names = chosen.names
     if paragraphs is not None:
@@ -140,10 +150,13 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         "roles": {name: {"found": found, "of": of} for name, (found, of) in chosen.found.items()} or None,
         "bins": counts,
         "sets": sets,
+        **({} if downstream is None else {"lm_eval": side_by_side(downstream, on_tasks)}),
     }
     write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured, holds))
     write_json(directory / EVALUATION, result)
     print_evaluation(sets, counts)
+    if downstream is not None:
+        print_downstream(result["lm_eval"])
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
     return Evaluation(directory, result)
 

@@ -111,6 +111,10 @@ EVALUATE = {
     "paragraphs.max_retain": Unkeyed(5, "likewise"),
     "paragraphs.protect": Unkeyed(0.5, "likewise"),
     "paragraphs.forget_text": ByContent("refused by evaluate.py"),
+    **{
+        f"lm_eval{name}": ByContent("which tasks the harness runs, anew every time: they are none of the kept numbers")
+        for name in ("", "_limit", "_include")
+    },
 }
 
 TRAIN = {
