@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
+from memunlearn.commands.certificate import asked_certificate, certificate_facts
 from memunlearn.commands.downstream import check_reads_text, downstream_of
 from memunlearn.commands.environment import environment
 from memunlearn.commands.evaluated_sets import holds_forgotten, members_of, set_names
@@ -25,6 +26,7 @@ from memunlearn.commands.inputs import (
     check_source,
     choose_device,
     forgets_own_text,
+    is_demo,
     load_configured_model,
     load_paragraphs,
     move,
@@ -37,9 +39,10 @@ from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION
+from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.evaluation.downstream import TaskScore, measure_downstream, side_by_side
-from memunlearn.evaluation.suite import Measurement, measure
+from memunlearn.evaluation.suite import Measurement, base_measurement, measure
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
 from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
 from memunlearn.models.loading import LoadedModel, check_location, load_model
@@ -49,6 +52,7 @@ from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paths import expanded
+from memunlearn.reporting.certificate_page import CERTIFICATE, write_certificate
 from memunlearn.reporting.downstream_table import print_downstream
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.metric import FromPass, FromPassAndBase, OfOwnText
@@ -71,7 +75,8 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     (`rows_of_the_run`). Else they are those that train.py makes of the same paragraphs with the same seed, and rows in none of
     them are in set "none". Raises UserError for everything that the user can mend.
     """
-    (directory / EVALUATION).unlink(missing_ok=True)
+    for stale in (EVALUATION, CERTIFICATE):
+        (directory / stale).unlink(missing_ok=True)
     remove_leftovers(directory)
     check_settings(cfg, call)
     if cfg.patch is not None and cfg.reference is not None:
@@ -93,6 +98,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         check_location(str(cfg.reference))
     if patch is None or patch.roles is None:
         check_source(instantiate(cfg.paragraphs.source))
+    certificate = asked_certificate(cfg, patch)
     downstream = downstream_of(cfg)
     loaded = load_configured_model(cfg)
     check_reads_text(downstream, loaded)
@@ -152,12 +158,32 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         "sets": sets,
         **({} if downstream is None else {"lm_eval": side_by_side(downstream, on_tasks)}),
     }
+    if certificate is not None and patch is not None:
+        of_base = base_measurement(baseline)
+        result["certificate"] = certificate_facts(
+            certificate,
+            model,
+            patch,
+            file=cfg.patch,
+            baseline=baseline,
+            measured=measured,
+            forget=members_of(names, holds)["forget"],
+            before={
+                name: entry_of(_summaries(of_base, members, cfg.seed)) for name, members in members_of(names, holds).items()
+            },
+            notes=[WHAT_IT_IS] * is_demo(cfg),
+            tokenizer=loaded.tokenizer,
+            batch_size=cfg.batch_size,
+        )
     write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured, holds))
     write_json(directory / EVALUATION, result)
     print_evaluation(sets, counts)
     if downstream is not None:
         print_downstream(result["lm_eval"])
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
+    if certificate is not None:
+        for path in write_certificate(directory):
+            print(f"wrote {path}")
     return Evaluation(directory, result)
 
 

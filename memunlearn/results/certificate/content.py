@@ -1,0 +1,142 @@
+"""What a certificate is made of: evaluation.json, and attacks.json where there is one, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from memunlearn.errors import UserError
+from memunlearn.files.reading import read_json
+
+EVALUATION, ATTACKS = "evaluation.json", "attacks.json"
+REMEDY = "write it again with evaluate.py patch=... certificate=true"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Of one row. beginning: the end of its prefix. before, now: what the base model and the unlearned one say after it."""
+
+    beginning: str
+    original: str
+    before: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertifiedRow:
+    """One text that was to be forgotten. sha256: of its ids. em, longest_common_run: tokens. texts: only on request."""
+
+    sha256: str
+    origin: str
+    cluster: int
+    em_before: int
+    em_now: int
+    longest_common_run_before: int
+    longest_common_run_now: int
+    texts: Texts | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What `certificate=true` adds to evaluation.json. length: C. hashes: of the base model's weights, the patch's file, the
+    unlearned model's weights. before: the base model's entries by set."""
+
+    date: str
+    prefix_length: int
+    length: int
+    hashes: dict[str, str]
+    before: dict[str, dict[str, Any] | None]
+    rows: tuple[CertifiedRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """One attempt of attacks.json. em: mean over n rows, tokens; memorized: share of them that came back whole."""
+
+    subject: str
+    settings: dict[str, Any]
+    n: int
+    em: float | None
+    memorized: float | None
+    counts: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """protocol: how it was done; sentence: what came back."""
+
+    protocol: str
+    sentence: str
+    attempts: tuple[Tried, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """now: the unlearned model's entries by set. roles: rows found and rows of the run by set. attacks: None where none were
+    run. notes: what a reader must know of what the figures are evidence for. The others: as in evaluation.json."""
+
+    facts: Facts
+    now: dict[str, dict[str, Any] | None]
+    roles: dict[str, dict[str, int]]
+    environment: dict[str, Any]
+    seed: int
+    self_generated: bool = False
+    attacks: dict[str, Attack] | None = None
+    notes: tuple[str, ...] = ()
+    lm_eval: dict[str, Any] | None = None
+    oracle: dict[str, Any] | None = None
+    membership: dict[str, Any] | None = None
+
+
+_CONTENT = TypeAdapter(Content)
+_ATTACKS = TypeAdapter(dict[str, Attack])
+
+
+def has_certificate(directory: Path) -> bool:
+    """Whether an evaluation that was asked for a certificate lies here."""
+    path = directory / EVALUATION
+    return path.is_file() and isinstance(read_json(path, REMEDY).get("certificate"), Mapping)
+
+
+def read_content(directory: Path) -> Content:
+    """Raises UserError where a file is missing or damaged, or where the attacks are of another model."""
+    path = directory / EVALUATION
+    evaluation = read_json(path, REMEDY)
+    if not isinstance(evaluation.get("certificate"), Mapping):
+        raise UserError(f"{path} holds nothing for a certificate: {REMEDY}")
+    attacks_path = directory / ATTACKS
+    attacked = read_json(attacks_path, REMEDY) if attacks_path.is_file() else None
+    try:
+        content = _CONTENT.validate_python(
+            {
+                "facts": evaluation["certificate"],
+                "now": evaluation.get("sets"),
+                "roles": evaluation.get("roles") or {},
+                "attacks": None if attacked is None else _ATTACKS.validate_python(attacked.get("attacks")),
+                "notes": evaluation["certificate"].get("notes", []),
+                **{name: evaluation[name] for name in _AS_THEY_ARE if evaluation.get(name) is not None},
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{directory}: the certificate cannot be made ({where}: {first['msg']}): {REMEDY}") from error
+    if attacked is not None:
+        _check_same_models(attacks_path, attacked.get("hashes"), content.facts)
+    return content
+
+
+_AS_THEY_ARE = ("environment", "seed", "self_generated", "lm_eval", "oracle", "membership")
+
+
+def _check_same_models(path: Path, hashes: object, facts: Facts) -> None:
+    models = hashes.get("models") if isinstance(hashes, Mapping) else None
+    attacked: Mapping[str, Any] = models if isinstance(models, Mapping) else {}
+    for name in ("base", "unlearned"):
+        if attacked.get(name, facts.hashes[name]) != facts.hashes[name]:
+            raise UserError(f"{path} is about another {name} model than evaluation.json beside it: {REMEDY} attacks=all")
