@@ -34,10 +34,8 @@ class Asked:
 
 def asked_certificate(cfg: DictConfig, patch: Patch | None) -> Asked | None:
     """None where no certificate is wanted. Raises UserError where there is nothing that it could be about."""
-    wanted = cfg.certificate
-    write, show_texts = (wanted, False) if isinstance(wanted, bool) else (wanted.write, wanted.show_texts)
-    if not write:
-        if show_texts:
+    if not cfg.certificate.write:
+        if cfg.certificate.show_texts:
             raise UserError("certificate.show_texts=true is for a certificate: add certificate=true, or leave it out")
         return None
     if patch is None:
@@ -47,7 +45,7 @@ def asked_certificate(cfg: DictConfig, patch: Patch | None) -> Asked | None:
             f"certificate=true: {cfg.patch} does not say which rows were to be forgotten (an older version made it, or a "
             "notebook): make the patch anew, or leave certificate out"
         )
-    return Asked(show_texts)
+    return Asked(cfg.certificate.show_texts)
 
 
 def certificate_facts(

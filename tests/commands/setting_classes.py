@@ -115,6 +115,8 @@ EVALUATE = {
         f"lm_eval{name}": ByContent("which tasks the harness runs, anew every time: they are none of the kept numbers")
         for name in ("", "_limit", "_include")
     },
+    "certificate.write": ByContent("a page of what was measured, from what is said anew by the patched model every time"),
+    "certificate.show_texts": ByContent("whether texts are on that page"),
 }
 
 TRAIN = {

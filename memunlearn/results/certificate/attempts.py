@@ -68,7 +68,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class AttackWords:
-    """One kind. outcomes: a line a model; nothing: why attempts say nothing."""
+    """One kind. outcomes: a line a model; nothing: why attempts say nothing, or little."""
 
     title: str
     done: str
@@ -125,8 +125,18 @@ def _words(name: str, attack: Attack, length: int) -> AttackWords:
     silent = [attempt for attempt in attack.attempts if not attempt.counts and attempt.subject == "unlearned"]
     notes = list(dict.fromkeys(attempt.note for attempt in silent if attempt.note))
     nothing = [f"{_saying_nothing(sum(a.note == note for a in silent))}: {note}." for note in notes]
+    if _fails_on_base(attack):
+        nothing.append(
+            "It brought no text back from the original model either, which recites them: that it brings none back from the "
+            "changed model says little."
+        )
     kind = KINDS.get(name, Kind(name, attack.protocol))
     return AttackWords(kind.title, kind.done, attack.sentence, outcomes, nothing)
+
+
+def _fails_on_base(attack: Attack) -> bool:
+    found = worst(counting(attack, "base"))
+    return found is not None and whole(found) == 0
 
 
 def _saying_nothing(count: int) -> str:

@@ -39,9 +39,10 @@ def _removed(content: Content) -> str:
     rows, length = content.facts.rows, content.facts.length
     before = sum(row.em_before == length for row in rows)
     now = sum(row.em_now == length for row in rows)
-    groups = counted(len({row.cluster for row in rows}), "group")
+    groups = len({row.cluster for row in rows})
+    in_groups = f" (in {counted(groups, 'group')} of near-duplicates)" if groups < len(rows) else ""
     return (
-        f"{counted(len(rows), 'text')} (in {groups} of near-duplicates) had to be removed. Given the beginning, the original "
+        f"{counted(len(rows), 'text')}{in_groups} had to be removed. Given the beginning, the original "
         f"model recites {before} of {len(rows)} whole; the changed model recites {now} of {len(rows)}."
     )
 
@@ -63,14 +64,14 @@ def _tried(content: Content) -> str:
     if found is None:
         return "Beyond asking for them, no attempt to get the texts back was made that says anything."
     name, attempt = found
-    number = sum(len(counting(attack, "unlearned")) for attack in attacks.values())
-    how = f"{counted(number, 'attempt')} of {counted(sum(bool(counting(a, 'unlearned')) for a in attacks.values()), 'kind')}"
+    numbers = [number for attack in attacks.values() if (number := len(counting(attack, "unlearned")))]
+    made = (
+        f"{counted(sum(numbers), 'attempt')} of {counted(len(numbers), 'kind')} {'was' if sum(numbers) == 1 else 'were'} made"
+    )
     back = whole(attempt)
     said = f"{back} of {attempt.n} texts came back whole" if back else f"none of {counted(attempt.n, 'text')} came back whole"
     start = f"{fixed(attempt.em or 0, 1)} of {content.facts.length} tokens right from the start on average"
-    return (
-        f"Beyond asking for them, {how} were made to get the texts back. After the worst ({title(name)}) {said}, with {start}."
-    )
+    return f"Beyond asking for them, {made} to get the texts back. After the worst ({title(name)}) {said}, with {start}."
 
 
 def _others(content: Content) -> list[str]:
