@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from memunlearn.commands.inputs import is_demo
 from memunlearn.commands.paragraph_table import PREFIX_END, text_of
+from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
-from memunlearn.evaluation.suite import Baseline, Measurement
+from memunlearn.evaluation.suite import Baseline, Measurement, base_measurement
+from memunlearn.evaluation.summary import entry_of, summarize
 from memunlearn.models.baking import bake
 from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.patches import Patch
@@ -25,48 +26,36 @@ from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.runs import longest_common_run
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A certificate is wanted. show_texts: with the texts themselves."""
-
-    show_texts: bool
-
-
-def asked_certificate(cfg: DictConfig, patch: Patch | None) -> Asked | None:
-    """None where no certificate is wanted. Raises UserError where there is nothing that it could be about."""
+def check_certificate(cfg: DictConfig, patch: Patch | None) -> None:
+    """Raises UserError where a certificate is wanted and there is nothing that it could be about. patch: that of patch=."""
     if not cfg.certificate.write:
         if cfg.certificate.show_texts:
             raise UserError("certificate.show_texts=true is for a certificate: add certificate=true, or leave it out")
-        return None
-    if patch is None:
+    elif patch is None:
         raise UserError("certificate=true is about what a patch has changed: add patch=FILE, or leave it out")
-    if patch.roles is None or not patch.roles.rows.get("forget"):
+    elif patch.roles is None or not patch.roles.rows.get("forget"):
         raise UserError(
             f"certificate=true: {cfg.patch} does not say which rows were to be forgotten (an older version made it, or a "
             "notebook): make the patch anew, or leave certificate out"
         )
-    return Asked(cfg.certificate.show_texts)
 
 
 def certificate_facts(
-    asked: Asked,
-    model: PreTrainedModel,
+    cfg: DictConfig,
     patch: Patch,
+    model: PreTrainedModel,
     *,
-    file: Path,
     baseline: Baseline,
     measured: Measurement,
-    forget: Tensor,
-    before: Mapping[str, Any],
-    notes: Sequence[str],
+    members: Mapping[str, Tensor],
     tokenizer: Any | None,
-    batch_size: int,
 ) -> dict[str, Any]:
     """What stands under `certificate` in evaluation.json (`results.certificate.content.Facts`).
 
-    model: with the patch applied. file: the patch's. forget: [N] bool of the rows of baseline and measured. before: the base
-    model's entries by set. Raises UserError where no forget row was found.
+    model: with the patch applied. members: [N] bool by set, of the rows of baseline and measured. Raises UserError where no
+    forget row was found.
     """
+    forget = members["forget"]
     if not forget.any():
         raise UserError(
             "certificate=true: none of the rows that this patch was to forget was found: name a file that holds them"
@@ -76,7 +65,7 @@ def certificate_facts(
     if of_base.own is None:
         raise ValueError("this baseline was made without the base model's own continuations")
     said_before = of_base.own.continuations
-    said_now = greedy_continuations(model, rows.prefixes, length, batch_size, "decoding what is said now")
+    said_now = greedy_continuations(model, rows.prefixes, length, cfg.batch_size, "decoding what is said now")
     hashes, em_before, em_now = row_hashes(rows.ids), of_base.scores.em.tolist(), now.scores.em.tolist()
     common = [longest_common_run(said, rows.continuations).tolist() for said in (said_before, said_now)]
     entries: list[dict[str, Any]] = [
@@ -91,7 +80,7 @@ def certificate_facts(
         }
         for i in range(len(rows))
     ]
-    if asked.show_texts:
+    if cfg.certificate.show_texts:
         for i, entry in enumerate(entries):
             parts = {
                 "beginning": rows.prefixes[i][-PREFIX_END:],
@@ -106,10 +95,17 @@ def certificate_facts(
         "length": length,
         "hashes": {
             "base": patch.base_fingerprint,
-            "patch": hashlib.sha256(expanded(file).read_bytes()).hexdigest(),
+            "patch": hashlib.sha256(expanded(cfg.patch).read_bytes()).hexdigest(),
             "unlearned": fingerprint(bake(model)),
         },
-        "before": dict(before),
+        "before": _before(baseline, members, cfg.seed),
         "rows": entries,
-        "notes": list(notes),
+        "notes": [WHAT_IT_IS] * is_demo(cfg),
     }
+
+
+def _before(baseline: Baseline, members: Mapping[str, Tensor], seed: int) -> dict[str, Any]:
+    """The base model's entries by set; None for an empty one."""
+    measured = base_measurement(baseline)
+    summaries = {name: summarize(measured.select(of_set), seed) for name, of_set in members.items()}
+    return {name: None if summary is None else entry_of([summary]) for name, summary in summaries.items()}

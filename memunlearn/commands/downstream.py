@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
-from memunlearn.evaluation.downstream import Downstream, load_tasks
+from memunlearn.evaluation.downstream import Downstream, TaskScore, load_tasks, measure_downstream
 from memunlearn.models.loading import LoadedModel
 from memunlearn.paths import expanded
 
@@ -27,6 +28,13 @@ def downstream_of(cfg: DictConfig) -> Downstream | None:
         return None
     include = None if cfg.lm_eval_include is None else expanded(cfg.lm_eval_include)
     return load_tasks(names, limit, include, cfg.seed)
+
+
+def scores_on_tasks(
+    downstream: Downstream | None, model: PreTrainedModel, loaded: LoadedModel, batch_size: int
+) -> list[TaskScore] | None:
+    """None where no tasks are asked for."""
+    return None if downstream is None else measure_downstream(downstream, model, loaded.tokenizer, batch_size)
 
 
 def check_reads_text(downstream: Downstream | None, loaded: LoadedModel) -> None:

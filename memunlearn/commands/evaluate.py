@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
-from memunlearn.commands.certificate import asked_certificate, certificate_facts
-from memunlearn.commands.downstream import check_reads_text, downstream_of
+from memunlearn.commands.certificate import certificate_facts, check_certificate
+from memunlearn.commands.downstream import check_reads_text, downstream_of, scores_on_tasks
 from memunlearn.commands.environment import environment
 from memunlearn.commands.evaluated_sets import holds_forgotten, members_of, set_names
 from memunlearn.commands.inputs import (
@@ -26,7 +26,6 @@ from memunlearn.commands.inputs import (
     check_source,
     choose_device,
     forgets_own_text,
-    is_demo,
     load_configured_model,
     load_paragraphs,
     move,
@@ -39,10 +38,9 @@ from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION
-from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
-from memunlearn.evaluation.downstream import TaskScore, measure_downstream, side_by_side
-from memunlearn.evaluation.suite import Measurement, base_measurement, measure
+from memunlearn.evaluation.downstream import task_entries
+from memunlearn.evaluation.suite import Measurement, measure
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
 from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
 from memunlearn.models.loading import LoadedModel, check_location, load_model
@@ -98,7 +96,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         check_location(str(cfg.reference))
     if patch is None or patch.roles is None:
         check_source(instantiate(cfg.paragraphs.source))
-    certificate = asked_certificate(cfg, patch)
+    check_certificate(cfg, patch)
     downstream = downstream_of(cfg)
     loaded = load_configured_model(cfg)
     check_reads_text(downstream, loaded)
@@ -117,20 +115,17 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
 
     rows = chosen.rows
     compared = patch is not None or base is not model
-    on_tasks: dict[str, list[TaskScore]] = {}
+    base_on_tasks = scores_on_tasks(downstream, base, loaded, cfg.batch_size)
     if compared:
         baseline = measurements.baseline(base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model")
         base_em = baseline.scores.em
-        if downstream is not None:
-            on_tasks["base"] = measure_downstream(downstream, base, loaded.tokenizer, cfg.batch_size)
         if patch is not None:
             apply_patch(model, patch)
         measured = measure(model, baseline, cfg.batch_size, "with the model")
     else:
         measured = Measurement(chosen.clusters, measurements.scores(rows, cfg.batch_size, "scoring"), None)
         base_em = measured.scores.em
-    if downstream is not None:
-        on_tasks["unlearned" if compared else "base"] = measure_downstream(downstream, model, loaded.tokenizer, cfg.batch_size)
+    on_tasks = scores_on_tasks(downstream, model, loaded, cfg.batch_size) if compared else None
     print_reused(measurements.store)
     names = chosen.names
     if paragraphs is not None:
@@ -156,34 +151,22 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         "roles": {name: {"found": found, "of": of} for name, (found, of) in chosen.found.items()} or None,
         "bins": counts,
         "sets": sets,
-        **({} if downstream is None else {"lm_eval": side_by_side(downstream, on_tasks)}),
     }
-    if certificate is not None and patch is not None:
-        of_base = base_measurement(baseline)
+    if downstream is not None and base_on_tasks is not None:
+        result["lm_eval"] = task_entries(downstream, base_on_tasks, on_tasks)
+    if cfg.certificate.write and patch is not None:
+        of_sets = members_of(names, holds)
         result["certificate"] = certificate_facts(
-            certificate,
-            model,
-            patch,
-            file=cfg.patch,
-            baseline=baseline,
-            measured=measured,
-            forget=members_of(names, holds)["forget"],
-            before={
-                name: entry_of(_summaries(of_base, members, cfg.seed)) for name, members in members_of(names, holds).items()
-            },
-            notes=[WHAT_IT_IS] * is_demo(cfg),
-            tokenizer=loaded.tokenizer,
-            batch_size=cfg.batch_size,
+            cfg, patch, model, baseline=baseline, measured=measured, members=of_sets, tokenizer=loaded.tokenizer
         )
     write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured, holds))
     write_json(directory / EVALUATION, result)
     print_evaluation(sets, counts)
-    if downstream is not None:
+    if "lm_eval" in result:
         print_downstream(result["lm_eval"])
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
-    if certificate is not None:
-        for path in write_certificate(directory):
-            print(f"wrote {path}")
+    if cfg.certificate.write:
+        print(f"wrote {write_certificate(directory)[0]}")
     return Evaluation(directory, result)
 
 

@@ -25,7 +25,6 @@ from memunlearn.errors import UserError
 from memunlearn.statistics.intervals import mean_with_interval
 
 INSTALL = "lm_eval needs lm-evaluation-harness: pip install 'memunlearn[lm-eval]'"
-SUBJECTS = ("base", "unlearned")
 
 
 @dataclass(frozen=True)
@@ -107,30 +106,27 @@ def measure_downstream(downstream: Downstream, model: PreTrainedModel, tokenizer
     return [score for name, metrics in results["results"].items() for score in _scores(name, metrics, results)]
 
 
-def side_by_side(downstream: Downstream, scores: Mapping[str, Sequence[TaskScore]]) -> dict[str, Any]:
-    """What stands in evaluation.json; scores: by subject, the same metrics in the same order for each.
+def task_entries(downstream: Downstream, base: Sequence[TaskScore], unlearned: Sequence[TaskScore] | None) -> dict[str, Any]:
+    """What stands in evaluation.json: of both models, which scored the same tasks; None for unlearned where there is one model.
 
     The difference is unlearned - base, its 95 % interval over documents, read by both models; both null where the value is no
     mean over documents.
     """
     rows = []
-    for of_subjects in zip(*scores.values(), strict=True):
-        by_subject = dict(zip(scores, of_subjects, strict=True))
-        one = of_subjects[0]
-        difference, interval = _difference(by_subject, downstream.seed)
+    others: Sequence[TaskScore | None] = [None] * len(base) if unlearned is None else unlearned
+    for before, after in zip(base, others, strict=True):
+        difference, interval = _difference(before, after, downstream.seed)
         rows.append(
             {
-                "task": one.task,
-                "metric": one.metric,
-                "filter": one.filter,
-                "higher_is_better": one.higher_is_better,
-                "n": one.n,
-                "of": one.of,
-                "shots": one.shots,
-                **{
-                    name: {"value": score.value, "stderr": score.stderr} if (score := by_subject.get(name)) else None
-                    for name in SUBJECTS
-                },
+                "task": before.task,
+                "metric": before.metric,
+                "filter": before.filter,
+                "higher_is_better": before.higher_is_better,
+                "n": before.n,
+                "of": before.of,
+                "shots": before.shots,
+                "base": {"value": before.value, "stderr": before.stderr},
+                "unlearned": None if after is None else {"value": after.value, "stderr": after.stderr},
                 "difference": difference,
                 "difference_ci": interval,
             }
@@ -193,11 +189,10 @@ def _documents(samples: Sequence[Mapping[str, Any]], metric: str, filtered: str)
     return tuple(float(value) for value in values) if values and len(values) == len(read) else None
 
 
-def _difference(scores: Mapping[str, TaskScore], seed: int) -> tuple[float | None, list[float] | None]:
-    base, unlearned = (score.documents if (score := scores.get(name)) else None for name in SUBJECTS)
-    if base is None or unlearned is None:
+def _difference(base: TaskScore, unlearned: TaskScore | None, seed: int) -> tuple[float | None, list[float] | None]:
+    if unlearned is None or base.documents is None or unlearned.documents is None:
         return None, None
-    change = np.subtract(unlearned, base)
+    change = np.subtract(unlearned.documents, base.documents)
     mean, interval = mean_with_interval(change, np.arange(len(change)), seed)
     return mean, None if interval is None else list(interval)
 
