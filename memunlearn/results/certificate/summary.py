@@ -32,7 +32,7 @@ class SetLine:
 
 def summary(content: Content) -> list[str]:
     """The page's first sentences."""
-    return [_removed(content), _still_said(content), _tried(content), *_others(content)]
+    return [_removed(content), _still_said(content), _tried(content), *_given_away(content), *_others(content)]
 
 
 def _removed(content: Content) -> str:
@@ -72,6 +72,22 @@ def _tried(content: Content) -> str:
     said = f"{back} of {attempt.n} texts came back whole" if back else f"none of {counted(attempt.n, 'text')} came back whole"
     start = f"{fixed(attempt.em or 0, 1)} of {content.facts.length} tokens right from the start on average"
     return f"Beyond asking for them, {made} to get the texts back. After the worst ({title(name)}) {said}, with {start}."
+
+
+def _given_away(content: Content) -> list[str]:
+    """By the measure that tells most of the changed model; nothing where the texts alone tell the groups apart."""
+    found = content.membership or {}
+    scores: Mapping[str, Any] = found.get("scores") or {}
+    of_changed = {key: value for key, score in scores.items() if (value := _value_of(score, "unlearned")) is not None}
+    if not of_changed or found.get("figure") != "membership":
+        return []
+    key = max(of_changed, key=lambda one: of_changed[one])
+    base, oracle = (_auroc(scores[key].get(name)) for name in ("base", "oracle"))
+    return [
+        f"Whether a text was removed or never seen can be told from the changed model with a certainty of "
+        f"{fixed(of_changed[key], 2)}, where one half is guessing (from the original model: {base}; from a model that never saw "
+        f"the texts: {oracle})."
+    ]
 
 
 def _others(content: Content) -> list[str]:
@@ -134,6 +150,10 @@ def _whole(entry: Mapping[str, Any]) -> str:
 def _number(entry: Mapping[str, Any], key: str, digits: int) -> str:
     value = entry.get(key)
     return "unknown" if value is None else fixed(value, digits)
+
+
+def _value_of(score: Mapping[str, Any], subject: str) -> float | None:
+    return (score.get(subject) or {}).get("auroc")
 
 
 def _auroc(score: Mapping[str, Any] | None) -> str:

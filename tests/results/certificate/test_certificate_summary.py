@@ -80,6 +80,20 @@ def test_beside_an_oracle(tmp_path):
     assert membership_lines(content) == [("nll", ["0.99", "0.61", "unknown"])]
 
 
+def test_the_measure_that_tells_most_is_in_the_summary(tmp_path):
+    weak = {"base": {"auroc": 0.9}, "unlearned": {"auroc": 0.513}}
+    strong = {"base": {"auroc": 0.994}, "unlearned": {"auroc": 0.876}, "oracle": {"auroc": 0.487}}
+    membership = {"figure": "membership", "scores": {"nll": weak, "min_k": strong, "none": {"base": {"auroc": 1.0}}}}
+    sentences = summary(read_content(fake.write(tmp_path, membership=membership)))
+    said = next(sentence for sentence in sentences if "certainty" in sentence)
+    assert said.endswith(
+        "certainty of 0.88, where one half is guessing (from the original model: 0.99; from a model that never saw the texts: "
+        "0.49)."
+    )
+    shifted = summary(read_content(fake.write(tmp_path, membership=membership | {"figure": "distribution shift"})))
+    assert shifted == [sentence for sentence in sentences if sentence != said]
+
+
 def test_tasks(tmp_path):
     rows = [{"task": "topics", "metric": "acc", "n": 80, "base": {"value": 0.2083}, "unlearned": None}]
     content = read_content(fake.write(tmp_path, lm_eval={"tasks": rows}))
