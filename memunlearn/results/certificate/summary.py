@@ -17,7 +17,7 @@ SETS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SetLine:
     """One set of other texts. whole_*: how many of them are recited whole; start_*: tokens right from the start, on average."""
 
@@ -85,8 +85,8 @@ def _given_away(content: Content) -> list[str]:
     base, oracle = (_auroc(scores[key].get(name)) for name in ("base", "oracle"))
     return [
         f"Whether a text was removed or never seen can be told from the changed model with a certainty of "
-        f"{fixed(of_changed[key], 2)}, where one half is guessing (from the original model: {base}; from a model that never saw "
-        f"the texts: {oracle})."
+        f"{fixed(of_changed[key], 2)}, where one half is guessing (from the original model: {base}; from a model that never "
+        f"saw the texts: {oracle})."
     ]
 
 
