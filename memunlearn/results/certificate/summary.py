@@ -84,9 +84,9 @@ def _given_away(content: Content) -> list[str]:
     key = max(of_changed, key=lambda one: of_changed[one])
     base, oracle = (_auroc(scores[key].get(name)) for name in ("base", "oracle"))
     return [
-        f"Whether a text was removed or never seen can be told from the changed model with a certainty of "
-        f"{fixed(of_changed[key], 2)}, where one half is guessing (from the original model: {base}; from a model that never "
-        f"saw the texts: {oracle})."
+        f"Given a removed text and one that it never saw, the changed model gives away which is which in a share of "
+        f"{fixed(of_changed[key], 2)} of all such pairs, where one half is guessing (the original model: {base}; a model that "
+        f"never saw the texts: {oracle})."
     ]
 
 

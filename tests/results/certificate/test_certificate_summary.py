@@ -85,10 +85,10 @@ def test_the_measure_that_tells_most_is_in_the_summary(tmp_path):
     strong = {"base": {"auroc": 0.994}, "unlearned": {"auroc": 0.876}, "oracle": {"auroc": 0.487}}
     membership = {"figure": "membership", "scores": {"nll": weak, "min_k": strong, "none": {"base": {"auroc": 1.0}}}}
     sentences = summary(read_content(fake.write(tmp_path, membership=membership)))
-    said = next(sentence for sentence in sentences if "certainty" in sentence)
+    said = next(sentence for sentence in sentences if "guessing" in sentence)
     assert said.endswith(
-        "certainty of 0.88, where one half is guessing (from the original model: 0.99; from a model that never saw the texts: "
-        "0.49)."
+        "in a share of 0.88 of all such pairs, where one half is guessing (the original model: 0.99; a model that never saw "
+        "the texts: 0.49)."
     )
     shifted = summary(read_content(fake.write(tmp_path, membership=membership | {"figure": "distribution shift"})))
     assert shifted == [sentence for sentence in sentences if sentence != said]
