@@ -39,12 +39,11 @@ class Forgetting:
 
 @dataclass(frozen=True, eq=False)
 class Forgotten:
-    """model: plain, a copy of its own. steps: optimizer steps. em: [n] int64, of the paragraphs after them, on the CPU.
+    """steps: optimizer steps. em: [n] int64, of the paragraphs after them, on the CPU.
 
     is_forgotten: their mean is at most `Forgetting.forget_em`; otherwise the steps ran out, or the loss was no number.
     """
 
-    model: PreTrainedModel
     steps: int
     em: Tensor
     is_forgotten: bool
@@ -59,10 +58,10 @@ def forget(
     recipe: Forgetting,
     batch_size: int,
     seed: int,
-) -> Forgotten:
-    """Adam on a SparseDelta at `indices` minimises the objective until the mean EM is low enough; `model` is left as it is.
+) -> tuple[PreTrainedModel, Forgotten]:
+    """The model that forgot (plain, a copy of its own), and how it went; `model` is left as it is.
 
-    Only the weights at `indices` (flat, per tensor; None: all of it) can move, every other one is bit-identical to the
+    Adam on a SparseDelta at `indices` minimises the objective until the mean EM of the paragraphs is low enough. Only the weights at `indices` (flat, per tensor; None: all of it) can move, every other one is bit-identical to the
     model's. All paragraphs are in every batch; their EM is looked at before every step. The model's own distributions are the
     reference on both sides. The same input gives the same model. Raises UserError as `models.attach` does.
     """
@@ -105,7 +104,7 @@ def forget(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return Forgotten(bake(copied), step, em, is_forgotten)
+    return bake(copied), Forgotten(step, em, is_forgotten)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,8 @@ from memunlearn.localization.planting import Recipe
 from memunlearn.masks.plants import PLANTS
 from memunlearn.results.finding import Finding
 
+RATES = ("learning_rate", "forget_learning_rate", "forget_learning_rate_all", "relearn_learning_rate")
+
 
 @dataclass(frozen=True, kw_only=True)
 class KnownAnswer:
@@ -29,8 +31,8 @@ class KnownAnswer:
 
     relearn: go on with plantings of relearn_planted paragraphs (retain, fraction, recipe and seeds are the same): forget them
     through the true weights, those found, random ones and all, then teach half of them again (Lacuna, arXiv 2607.02513).
-    forget_em, forget_learning_rate, forget_max_steps, forget_keep_batch: as in `Forgetting`. relearn_steps,
-    relearn_learning_rate: as in `Relearning`.
+    forget_em, forget_learning_rate (through all weights: forget_learning_rate_all), forget_max_steps, forget_keep_batch: as in
+    `Forgetting`. relearn_steps, relearn_learning_rate: as in `Relearning`.
     """
 
     version: ClassVar[int] = 3
@@ -45,9 +47,10 @@ class KnownAnswer:
     keep_weight: float = 0.3
     keep_batch: int = 2
     relearn: bool = False
-    relearn_planted: int = 8
+    relearn_planted: int = 4
     forget_em: float = 3.0
     forget_learning_rate: float = 2e-3
+    forget_learning_rate_all: float = 1e-4
     forget_max_steps: int = 100
     forget_keep_batch: int = 4
     relearn_steps: Sequence[int] = (5, 10, 30)
@@ -56,11 +59,10 @@ class KnownAnswer:
     def __post_init__(self) -> None:
         for name in ("seeds", "planted", "retain", "max_steps", "keep_batch", "forget_max_steps", "forget_keep_batch"):
             self._require(name, is_count(getattr(self, name)), "set a whole number from 1")
-        numbers = ("fraction", "learning_rate", "keep_weight", "forget_em", "forget_learning_rate", "relearn_learning_rate")
-        for name in numbers:
+        for name in ("fraction", "keep_weight", "forget_em", *RATES):
             self._require(name, is_number(getattr(self, name)), "set a number")
         self._require("fraction", 0 < self.fraction < 1, "set a share of the weights between 0 and 1, such as 0.02")
-        for name in ("learning_rate", "forget_learning_rate", "relearn_learning_rate"):
+        for name in RATES:
             self._require(name, getattr(self, name) > 0, "set a number above 0, such as 2e-3")
         for name in ("keep_weight", "forget_em"):
             self._require(name, getattr(self, name) >= 0, "set 0 or more")
@@ -87,9 +89,14 @@ class KnownAnswer:
 
     @property
     def relearning(self) -> Relearning:
-        em, rate = float(self.forget_em), float(self.forget_learning_rate)
-        forgetting = Forgetting(em, rate, self.forget_max_steps, self.forget_keep_batch)
-        return Relearning(self.relearn_planted, forgetting, tuple(sorted(self.relearn_steps)), self.relearn_learning_rate)
+        forgetting = Forgetting(float(self.forget_em), self.forget_learning_rate, self.forget_max_steps, self.forget_keep_batch)
+        return Relearning(
+            self.relearn_planted,
+            forgetting,
+            replace(forgetting, learning_rate=self.forget_learning_rate_all),
+            tuple(sorted(self.relearn_steps)),
+            self.relearn_learning_rate,
+        )
 
     def __call__(self, material: Material) -> Finding:
         """Raises UserError where there are too few non-memorized rows to plant some and keep others."""

@@ -52,9 +52,9 @@ class Forgot:
     back: tuple[Back, ...]
 
     @property
-    def last(self) -> Back:
-        """After the most steps."""
-        return self.back[-1]
+    def worst(self) -> Back:
+        """After the steps, 1 or more, that bring most back on average: an attacker chooses."""
+        return max(self.back[1:], key=lambda back: back.em.value or 0.0)
 
     @property
     def differs(self) -> bool:

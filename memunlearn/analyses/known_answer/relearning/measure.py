@@ -29,13 +29,15 @@ WEIGHTS = (TRUE, *METHODS, ALL)
 
 @dataclass(frozen=True)
 class Relearning:
-    """planted: paragraphs a planting, half of which are taught again. forgetting: how all of them are forgotten.
+    """planted: paragraphs a planting, half of which are taught again. forgetting: how all of them are forgotten through as many
+    weights as the plant has; forgetting_all: through all weights, which have to move less far.
 
     steps, learning_rate: of relearning (`localization.forgetting.relearn`), ascending.
     """
 
     planted: int
     forgetting: Forgetting
+    forgetting_all: Forgetting
     steps: tuple[int, ...]
     learning_rate: float
 
@@ -56,11 +58,11 @@ class Trial:
     place: str
     weights: str
     k: int
-    in_plant: float | None
-    is_planted: bool
-    forgotten: Forgotten | None
-    other_kl: float | None
-    course: Sequence[Relearned]
+    in_plant: float | None = None
+    is_planted: bool = False
+    forgotten: Forgotten | None = None
+    other_kl: float | None = None
+    course: Sequence[Relearned] = ()
 
 
 def hold(
@@ -83,18 +85,7 @@ def hold(
         rows = draw_rows(material, fresh, relearning.planted, retain, generator)
         seed = int(generator.integers(2**31))
         course = _taught_again(material, relearning, material.model, rows)
-        yield Trial(
-            seed=number,
-            plant=None,
-            place="",
-            weights=NEVER,
-            k=0,
-            in_plant=None,
-            is_planted=False,
-            forgotten=None,
-            other_kl=None,
-            course=course,
-        )
+        yield Trial(seed=number, plant=None, place="", weights=NEVER, k=0, course=course)
         _, reference = reference_states(material.model, rows.retain, material.batch_size)
         for kind in kinds:
             plant = draw_plant(kind, material.weights, fraction, seed)
@@ -127,31 +118,20 @@ def _trials_of(
 ) -> Iterator[Trial]:
     """One for each choice of weights; a single one, without a course, where the paragraphs could not be planted."""
     if state.model is None:
-        yield Trial(
-            seed=number,
-            plant=plant.name,
-            place=plant.place,
-            weights=TRUE,
-            k=plant.mask.k,
-            in_plant=1.0,
-            is_planted=False,
-            forgotten=None,
-            other_kl=None,
-            course=(),
-        )
+        yield Trial(seed=number, plant=plant.name, place=plant.place, weights=TRUE, k=plant.mask.k, in_plant=1.0)
         return
     _, reference = reference_states(state.model, rows.other, material.batch_size)
     for weights, mask in masks_of(material, plant, state.model, rows, seed).items():
-        forgotten = forget(
+        model, forgotten = forget(
             state.model,
             mask.indices,
             rows.planted,
             keep=rows.retain,
-            recipe=relearning.forgetting,
+            recipe=relearning.forgetting_all if weights == ALL else relearning.forgetting,
             batch_size=material.batch_size,
             seed=seed,
         )
-        kl = score(forgotten.model, rows.other, material.batch_size, reference=reference).kl
+        kl = score(model, rows.other, material.batch_size, reference=reference).kl
         assert kl is not None
         yield Trial(
             seed=number,
@@ -163,7 +143,7 @@ def _trials_of(
             is_planted=True,
             forgotten=forgotten,
             other_kl=float(kl.mean()),
-            course=_taught_again(material, relearning, forgotten.model, rows) if forgotten.is_forgotten else (),
+            course=_taught_again(material, relearning, model, rows) if forgotten.is_forgotten else (),
         )
 
 
@@ -171,7 +151,8 @@ def masks_of(material: Material, plant: Plant, model: PreTrainedModel, rows: Row
     """By each of WEIGHTS; all but ALL are exactly as many weights as the plant has."""
     weights = material.weights
     names = [weight.name for weight in weights]
-    fraction = plant.mask.k / plant.mask.eligible
+    # Of all of them: `plant.mask.eligible` counts only those that its own filter lets through.
+    fraction = plant.mask.k / sum(weight.size for weight in weights)
     masks = {TRUE: plant.mask}
     for label, method in METHODS.items():
         if label != RANDOM:

@@ -61,16 +61,16 @@ def _plant_sentence(compared: Sequence[Forgot]) -> str:
     if not told:
         return f"{capital(name)}: nothing that was planted was forgotten, so nothing was taught again."
     values = ", ".join(
-        f"{WEIGHTS_IN_WORDS[one.weights]} {_em(one.last.em)} (forgotten in {number(one.steps.value)} steps, KL on other text "
-        f"{number(one.other_kl.value)})"
+        f"{WEIGHTS_IN_WORDS[one.weights]} {_em(one.worst.em)} (step {one.worst.steps}; forgotten in {number(one.steps.value)} "
+        f"steps, KL on other text {number(one.other_kl.value)})"
         for one in told
     )
     not_all = ""
     if failed:
         not_all = "; not forgotten in every planting through " + listed([WEIGHTS_IN_WORDS[one.weights] for one in failed])
     return (
-        f"{capital(name)}, {counted(planted, 'planting')}: EM of the other half after {told[0].last.steps} steps of "
-        f"relearning, by the weights used to forget: {values}{not_all}."
+        f"{capital(name)}, {counted(planted, 'planting')}: EM of the other half at the step of relearning that brings most "
+        f"back, by the weights used to forget: {values}{not_all}."
     )
 
 
@@ -78,7 +78,7 @@ def _never_sentence(compared: Sequence[Forgot]) -> str:
     never = next(one for one in compared if one.plant is None)
     return (
         f"The model that never learned the paragraphs, taught the same half in the same way: EM of the other half "
-        f"{_em(never.last.em)} after {never.last.steps} steps (of the taught half {_em(never.last.taught)}): what comes back "
+        f"{_em(never.worst.em)} after {never.worst.steps} steps (of the taught half {_em(never.worst.taught)}): what comes back "
         "beyond that was hidden, not gone."
     )
 
@@ -93,7 +93,8 @@ def notes(trials: Sequence[Trial], relearning: Relearning) -> tuple[str, ...]:
     forgetting, half = relearning.forgetting, relearning.planted // 2
     said = [
         f"Forgetting and relearning: each planting teaches {relearning.planted} new paragraphs, one a cluster, through the "
-        f"plant. All are forgotten (Demote, Adam, learning rate {forgetting.learning_rate:g}, until their mean EM is at most "
+        f"plant. All are forgotten (Demote, Adam, learning rate {forgetting.learning_rate:g}, through all weights "
+        f"{relearning.forgetting_all.learning_rate:g}, until their mean EM is at most "
         f"{forgetting.forget_em:g}, or {counted(forgetting.max_steps, 'step')}) through the plant's own weights, as many that "
         f"each attribution ranks first, as many random ones, and all eligible ones. Then {half} of them are taught again "
         f"(AdamW, learning rate {relearning.learning_rate:g}, all eligible weights), and the other "
