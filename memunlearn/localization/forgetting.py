@@ -59,11 +59,12 @@ def forget(
     batch_size: int,
     seed: int,
 ) -> tuple[PreTrainedModel, Forgotten]:
-    """The model that forgot (plain, a copy of its own), and how it went; `model` is left as it is.
+    """The model that forgot (plain, a copy of its own), and how that went; `model` is left as it is.
 
-    Adam on a SparseDelta at `indices` minimises the objective until the mean EM of the paragraphs is low enough. Only the weights at `indices` (flat, per tensor; None: all of it) can move, every other one is bit-identical to the
-    model's. All paragraphs are in every batch; their EM is looked at before every step. The model's own distributions are the
-    reference on both sides. The same input gives the same model. Raises UserError as `models.attach` does.
+    Adam on a SparseDelta at `indices` (flat, per tensor; None: all of it) minimises the objective until the mean EM of the
+    paragraphs is low enough: no other weight can move. All paragraphs are in every batch; their EM is looked at before every
+    step. The model's own distributions are the reference on both sides. The same input gives the same model. Raises UserError
+    as `models.attach` does.
     """
     before = reference_states(model, paragraphs, batch_size)[1]
     kept_before = reference_states(model, keep, batch_size)[1]

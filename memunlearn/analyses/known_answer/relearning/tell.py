@@ -78,8 +78,8 @@ def _never_sentence(compared: Sequence[Forgot]) -> str:
     never = next(one for one in compared if one.plant is None)
     return (
         f"The model that never learned the paragraphs, taught the same half in the same way: EM of the other half "
-        f"{_em(never.worst.em)} after {never.worst.steps} steps (of the taught half {_em(never.worst.taught)}): what comes back "
-        "beyond that was hidden, not gone."
+        f"{_em(never.worst.em)} after {never.worst.steps} steps (of the taught half {_em(never.worst.taught)}): what comes "
+        "back beyond that was hidden, not gone."
     )
 
 
