@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from memunlearn.analyses.claims import SIGNIFICANT
 from memunlearn.analyses.known_answer.compare import Mean
@@ -105,36 +106,41 @@ def _forgot(
 ) -> Forgot:
     plant, weights = key
     taught_again = [one for one in of_key if one.course]
-    forgotten = [one for one in taught_again if one.forgotten is not None]
-    back = tuple(
-        Back(
-            steps=steps,
-            em=_mean(taught_again, lambda one, place=place: other_em(one, place)),
-            longest_run=_mean(
-                taught_again, lambda one, place=place: float(one.course[place].other.longest_run.double().mean())
-            ),
-            taught=_mean(taught_again, lambda one, place=place: float(one.course[place].taught.em.double().mean())),
-            over_true=_mean_of(list(differences.get((str(plant), weights, place), {}).values()), ANY_NUMBER),
-            p=p.get((str(plant), weights, place)),
+    forgotten = [(one, one.forgotten) for one in taught_again if one.forgotten is not None]
+    back = []
+    for place, steps in enumerate(at):
+        courses = [one.course[place] for one in taught_again]
+        cell = (str(plant), weights, place)
+        back.append(
+            Back(
+                steps=steps,
+                em=_mean([mean_of(one.other.em) for one in courses]),
+                longest_run=_mean([mean_of(one.other.values["longest_run"]) for one in courses]),
+                taught=_mean([mean_of(one.taught.em) for one in courses]),
+                over_true=_mean(list(differences.get(cell, {}).values()), ANY_NUMBER),
+                p=p.get(cell),
+            )
         )
-        for place, steps in enumerate(at)
-    )
     return Forgot(
         plant=plant,
         weights=weights,
         planted=sum(one.is_planted for one in of_key),
         forgotten=len(forgotten),
-        in_plant=_mean([one for one in of_key if one.in_plant is not None], lambda one: one.in_plant or 0.0),
-        steps=_mean(forgotten, lambda one: one.forgotten.steps if one.forgotten else 0),
-        em=_mean(forgotten, lambda one: float(one.forgotten.em.double().mean()) if one.forgotten else 0.0),
-        other_kl=_mean(forgotten, lambda one: one.other_kl or 0.0),
-        back=back,
+        in_plant=_mean([one.in_plant for one in of_key if one.in_plant is not None]),
+        steps=_mean([how.steps for _, how in forgotten]),
+        em=_mean([mean_of(how.em) for _, how in forgotten]),
+        other_kl=_mean([one.other_kl for one, _ in forgotten if one.other_kl is not None]),
+        back=tuple(back),
     )
+
+
+def mean_of(values: Tensor) -> float:
+    return float(values.double().mean())
 
 
 def other_em(trial: Trial, place: int) -> float:
     """Mean EM of the paragraphs that were not taught again, at a place of the course."""
-    return float(trial.course[place].other.em.double().mean())
+    return mean_of(trial.course[place].other.em)
 
 
 def _paired(mine: Sequence[Trial], true: Sequence[Trial], place: int) -> dict[int, float]:
@@ -147,11 +153,7 @@ def _paired(mine: Sequence[Trial], true: Sequence[Trial], place: int) -> dict[in
     }
 
 
-def _mean(trials: Sequence[Trial], value: Callable[[Trial], float]) -> Mean:
-    return _mean_of([value(one) for one in trials], (0, float("inf")))
-
-
-def _mean_of(values: Sequence[float], limits: Limits) -> Mean:
+def _mean(values: Sequence[float], limits: Limits = (0, np.inf)) -> Mean:
     """limits: of the interval, which Student's t does not know."""
     if not values:
         return Mean(None, None)

@@ -8,7 +8,7 @@ from typing import Any
 from memunlearn.analyses.known_answer.charts import IN_WORDS
 from memunlearn.analyses.known_answer.compare import Mean
 from memunlearn.analyses.known_answer.relearning.charts import WEIGHTS_IN_WORDS
-from memunlearn.analyses.known_answer.relearning.compare import Forgot
+from memunlearn.analyses.known_answer.relearning.compare import Forgot, mean_of
 from memunlearn.analyses.known_answer.relearning.measure import TRUE, Relearning, Trial
 from memunlearn.localization.labelled import Table, columns_of
 from memunlearn.statistics.seeds import SEEDS_AT_LEAST
@@ -108,7 +108,7 @@ def notes(trials: Sequence[Trial], relearning: Relearning) -> tuple[str, ...]:
             if one.forgotten is None:
                 said.append(f"Not planted: {where}: {relearning.planted} paragraphs were not recited in the end; left out.")
             else:
-                em = float(one.forgotten.em.double().mean())
+                em = mean_of(one.forgotten.em)
                 said.append(
                     f"Not forgotten: {where}, through {WEIGHTS_IN_WORDS[one.weights]}: EM {em:.1f} after "
                     f"{counted(one.forgotten.steps, 'step')}; left out."
@@ -162,7 +162,7 @@ def table(trials: Sequence[Trial]) -> Table:
             "is_planted": one.is_planted,
             "is_forgotten": None if one.forgotten is None else one.forgotten.is_forgotten,
             "forget_steps": None if one.forgotten is None else one.forgotten.steps,
-            "forget_em": None if one.forgotten is None else float(one.forgotten.em.double().mean()),
+            "forget_em": None if one.forgotten is None else mean_of(one.forgotten.em),
             "other_kl": one.other_kl,
         }
         for back in one.course or (None,):
@@ -170,10 +170,10 @@ def table(trials: Sequence[Trial]) -> Table:
                 same
                 | {
                     "relearn_steps": None if back is None else back.steps,
-                    "em": None if back is None else float(back.other.em.double().mean()),
-                    "longest_run": None if back is None else float(back.other.longest_run.double().mean()),
+                    "em": None if back is None else mean_of(back.other.em),
+                    "longest_run": None if back is None else mean_of(back.other.values["longest_run"]),
                     "nll": None if back is None else float(back.other.nll.mean()),
-                    "taught_em": None if back is None else float(back.taught.em.double().mean()),
+                    "taught_em": None if back is None else mean_of(back.taught.em),
                 }
             )
     return columns_of(rows)
