@@ -78,7 +78,7 @@ def test_everything_is_a_mean_over_seeds_and_paired_with_the_true_weights():
         assert one.in_plant.value == (1.0 if one.weights == TRUE else 0.25)
         for place, back in enumerate(one.back):
             em = [np.mean(t.course[place].other.em.tolist()) for t in mine]
-            mean, ends = mean_interval(em, (0, np.inf))
+            mean, ends = mean_interval(em, (0, 50))
             assert back.steps == (0, *STEPS)[place]
             assert back.em.value == pytest.approx(mean) and back.em.interval == (ends and pytest.approx(ends))
             assert back.longest_run.value == pytest.approx(mean + 3) and back.taught.value == 41
@@ -194,3 +194,10 @@ def test_a_clear_difference_is_told():
     cells |= {("mlp", "c", 1): dict(enumerate(draw.normal(-8, 1, 8).tolist()))}
     p = two_sided_p(cells)
     assert p["mlp", "c", 1] == pytest.approx(2 / 2**8) and min(p["mlp", "a", 1], p["mlp", "b", 1]) > 0.05
+
+
+def test_an_interval_ends_at_what_an_em_can_be():
+    made = trials(6, {weights: lambda seed: 48 - 40 * (seed % 2) for weights in WEIGHTS})
+    for one in compare(made, ("mlp",), STEPS)[1:]:
+        low, high = one.back[-1].em.interval
+        assert low > 0 and high == 50.0

@@ -107,6 +107,7 @@ def _forgot(
     plant, weights = key
     taught_again = [one for one in of_key if one.course]
     forgotten = [(one, one.forgotten) for one in taught_again if one.forgotten is not None]
+    tokens = (0, taught_again[0].course[0].other.token_nll.shape[1]) if taught_again else (0, 0)
     back = []
     for place, steps in enumerate(at):
         courses = [one.course[place] for one in taught_again]
@@ -114,9 +115,9 @@ def _forgot(
         back.append(
             Back(
                 steps=steps,
-                em=_mean([mean_of(one.other.em) for one in courses]),
-                longest_run=_mean([mean_of(one.other.values["longest_run"]) for one in courses]),
-                taught=_mean([mean_of(one.taught.em) for one in courses]),
+                em=_mean([mean_of(one.other.em) for one in courses], tokens),
+                longest_run=_mean([mean_of(one.other.values["longest_run"]) for one in courses], tokens),
+                taught=_mean([mean_of(one.taught.em) for one in courses], tokens),
                 over_true=_mean(list(differences.get(cell, {}).values()), ANY_NUMBER),
                 p=p.get(cell),
             )
@@ -126,9 +127,9 @@ def _forgot(
         weights=weights,
         planted=sum(one.is_planted for one in of_key),
         forgotten=len(forgotten),
-        in_plant=_mean([one.in_plant for one in of_key if one.in_plant is not None]),
+        in_plant=_mean([one.in_plant for one in of_key if one.in_plant is not None], (0, 1)),
         steps=_mean([how.steps for _, how in forgotten]),
-        em=_mean([mean_of(how.em) for _, how in forgotten]),
+        em=_mean([mean_of(how.em) for _, how in forgotten], tokens),
         other_kl=_mean([one.other_kl for one, _ in forgotten if one.other_kl is not None]),
         back=tuple(back),
     )
