@@ -34,8 +34,10 @@ from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.patch_settings import given_on_the_command_line, names_rows, with_settings_of
 from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
+from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION
+from memunlearn.commands.text_sizes import with_text_sizes
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
@@ -48,7 +50,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paths import expanded
 from memunlearn.reporting.terminal import print_evaluation
-from memunlearn.scoring.metric import FromPass, FromPassAndBase, OfOwnText
+from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, FromTextSize, OfOwnText
 from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import score
 
@@ -71,6 +73,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     (directory / EVALUATION).unlink(missing_ok=True)
     remove_leftovers(directory)
     check_settings(cfg, call)
+    sampling = sampling_of(cfg)
     if cfg.patch is not None and cfg.reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
     given = given_on_the_command_line(call)
@@ -107,14 +110,18 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     rows = chosen.rows
     compared = patch is not None or base is not model
     if compared:
-        baseline = measurements.baseline(base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model")
+        baseline = measurements.baseline(
+            base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model", sampling=sampling
+        )
         base_em = baseline.scores.em
         if patch is not None:
             apply_patch(model, patch)
         measured = measure(model, baseline, cfg.batch_size, "with the model")
     else:
-        measured = Measurement(chosen.clusters, measurements.scores(rows, cfg.batch_size, "scoring"), None)
+        scores = measurements.scores(rows, cfg.batch_size, "scoring", details=True, sampling=sampling)
+        measured = Measurement(chosen.clusters, scores, None)
         base_em = measured.scores.em
+    measured = with_text_sizes(measured, rows, loaded.tokenizer)
     print_reused(measurements.store)
     names = chosen.names
     if paragraphs is not None:
@@ -204,7 +211,8 @@ def _columns(
         index.append(seen[name])
         seen[name] += 1
     nothing: list[None] = [None] * len(rows)
-    of_rows = [m for m in METRICS if isinstance(m.source, FromPass | FromPassAndBase | OfOwnText) and m.in_rows]
+    kinds = FromPass | FromPassAndBase | FromPassAndSampling | FromTextSize | OfOwnText
+    of_rows = [metric for metric in METRICS if isinstance(metric.source, kinds) and metric.in_rows]
     return {
         "set": list(names),
         "index": index,
@@ -212,5 +220,5 @@ def _columns(
         "cluster": measured.clusters.tolist(),
         "holds_forgotten": holds,
         "bin": bins,
-        **{m.key: nothing if (values := measured.values(m)) is None else values.tolist() for m in of_rows},
+        **{metric.key: nothing if (column := measured.column(metric)) is None else column for metric in of_rows},
     }
