@@ -106,13 +106,13 @@ def summarize_texts(
     parts = []
     units = Units(clusters.numpy(), None if trials is None else trials.numpy(), seed)
     for metric, _ in metrics_from(FromText):
-        values = None if said is None else said[metric.key]
+        values = None if said is None else said.get(metric.key)
         parts.append(Summary({metric.key: None, f"{metric.key}_n": 0 if values is None else len(values)}))
         if values is not None and len(values):
             parts.append(units.mean(metric, values, length))
     for metric, share in metrics_from(ShareOfRows):
         if isinstance(share.of.source, FromText):
-            values = None if said is None else said[share.of.key]
+            values = None if said is None else said.get(share.of.key)
             parts.append(Summary({metric.key: None, f"{metric.key}_n": 0 if values is None else len(values)}))
             if values is not None and len(values):
                 parts.append(units.share(metric, share.hit(values, length)))
