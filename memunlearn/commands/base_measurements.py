@@ -134,7 +134,8 @@ class BaseMeasurements:
         def unpack(tensors: Mapping[str, Tensor]) -> Baseline:
             states = ReferenceStates(tensors["hidden"], model.get_output_embeddings())
             own = paragraphs.with_continuations(tensors["own"]) if with_own else None
-            return Baseline(paragraphs, clusters, ParagraphScores.of_tensors(tensors), states, own, sampling)
+            scores = ParagraphScores.of_tensors(tensors)
+            return Baseline(paragraphs=paragraphs, clusters=clusters, scores=scores, states=states, own=own, sampling=sampling)
 
         if not len(paragraphs):
             return make(None)

@@ -20,7 +20,7 @@ from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores, reference_states, score
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Baseline:
     """What the base model says of one set, measured once: later models are compared with it, and it is not run again.
 
@@ -38,12 +38,12 @@ class Baseline:
 
     def select(self, rows: Tensor) -> Baseline:
         return Baseline(
-            self.paragraphs.select(rows),
-            self.clusters[rows],
-            self.scores.select(rows),
-            self.states.select(rows),
-            None if self.own is None else self.own.select(rows),
-            self.sampling,
+            paragraphs=self.paragraphs.select(rows),
+            clusters=self.clusters[rows],
+            scores=self.scores.select(rows),
+            states=self.states.select(rows),
+            own=None if self.own is None else self.own.select(rows),
+            sampling=self.sampling,
         )
 
 
@@ -101,7 +101,7 @@ def measure_base(
         model, paragraphs, batch_size, directory, f"scoring {name}", details=with_own, sampling=sampling
     )
     own = own_continuations(model, paragraphs, scores.em, batch_size, f"decoding {name}") if with_own else None
-    return Baseline(paragraphs, clusters, scores, states, own, sampling)
+    return Baseline(paragraphs=paragraphs, clusters=clusters, scores=scores, states=states, own=own, sampling=sampling)
 
 
 def base_measurement(baseline: Baseline) -> Measurement:

@@ -71,8 +71,6 @@ MIN_K_PP = Metric(
     digits=3,
     definition="mean of the lowest 20 % of (log p(true token) - mu) / sigma, of log p of tokens that the model draws itself",
     source=FromPass(lambda given: mean_of_lowest(given.token_z)),
-    forgotten="lower",
-    kept="higher",
     detail=True,
 )
 ZLIB = Metric(

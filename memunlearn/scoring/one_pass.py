@@ -10,6 +10,7 @@ from torch import Tensor
 from memunlearn.objectives.losses import log_probabilities, precise, token_kl_of
 from memunlearn.scoring.agreement import RANKS, token_ndcg
 from memunlearn.scoring.likelihood import standardized
+from memunlearn.scoring.most_likely import most_likely
 from memunlearn.scoring.sampling import Sampling, log_p_z
 
 
@@ -60,8 +61,7 @@ class OnePass:
     def best(self) -> tuple[Tensor, Tensor]:
         """Logits and ids [B, C, K] of the most likely tokens, in falling order: as many as any metric looks at."""
         number = RANKS if self.sampling is None else max(RANKS, self.sampling.top_k)
-        values, ids = self.logits.topk(min(number, self.logits.shape[-1]))
-        return values, ids
+        return most_likely(self.logits, min(number, self.logits.shape[-1]))
 
     @cached_property
     def base_log_p(self) -> Tensor:
@@ -81,7 +81,7 @@ class OnePass:
     @property
     def token_ndcg(self) -> Tensor:
         """[B, C], at least fp32: nDCG of the first ten tokens (`agreement.token_ndcg`). Raises ValueError without a base."""
-        log_p, ids = self.base_log_p.topk(min(RANKS, self.logits.shape[-1]))
+        log_p, ids = most_likely(self.base_log_p, min(RANKS, self.logits.shape[-1]))
         return token_ndcg(log_p.exp(), ids, self.best[1][..., :RANKS])
 
     @property
