@@ -1,54 +1,47 @@
-"""Is the text gone all along the way from the base model to the unlearned one?"""
+"""How much of the patch is needed: the models on the way from the base to the unlearned one."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-
-import torch
+from typing import ClassVar
 
 from memunlearn.attacks.attempt import Attempt, attempt_with
 from memunlearn.attacks.material import Subject, Target
-from memunlearn.models.sparse_delta import base_parameters
+from memunlearn.errors import UserError
+from memunlearn.models.patches import apply_patch
+from memunlearn.models.sparse_delta import write_deltas
 from memunlearn.progress import track
+
+WHY_NOT = "part of the patch is missing, and the base model has the text"
 
 
 @dataclass(frozen=True)
 class PartialPatch:
-    """The patch applied in part: base + s x patch, s from 0 (the base model) to 1 (the unlearned model) in even steps.
+    """The patch applied in part: base + s x patch, s in even steps from 0 (the base model) to 1 (the unlearned model).
 
-    Every forget row is measured at each s. Whoever holds both models can take any point between them, so what comes back
-    below 1 is known to them anyway; the curve shows how much of the patch is needed, and whether forgetting is gradual. Only
-    attempts with s = 1 count, since the others start from the base model, which has the text. Needs the base model and the
-    patch; for the unlearned model only.
+    All forget rows are measured at each s. Whoever holds both models can make any of these, and has the text anyway; what the
+    curve shows is how much of the patch forgetting needs, and whether it sets in at once. So only s = 1 counts as an attempt.
+    Of the unlearned model only, and only with its base model and patch.
 
     points: how many values of s, both ends among them.
     """
 
     points: int = 11
+    name: ClassVar[str] = "partial"
 
-    @property
-    def name(self) -> str:
-        return "partial"
+    def __post_init__(self) -> None:
+        if self.points < 2:
+            raise UserError(f"attacks.partial.points={self.points} must be 2 or more: s = 0 and s = 1 are among them")
 
     def __call__(self, subject: Subject, target: Target) -> list[Attempt]:
         if subject.name != "unlearned" or target.base is None or target.patch is None:
             return []
         model = copy.deepcopy(target.base)
-        weights, start = base_parameters(model), base_parameters(target.base)
-        shares = [step / (self.points - 1) for step in range(self.points)]
+        apply_patch(model, target.patch)
         attempts = []
-        for share in track(shares, f"{self.name}: {subject.name}"):
-            with torch.no_grad():
-                for name, delta in target.patch.deltas.items():
-                    flat, change = target.patch.indices[name], share * delta.to(weights[name].device)
-                    if flat is None:
-                        weights[name].copy_(start[name] + change)
-                    else:
-                        weights[name].copy_(
-                            start[name].flatten().index_add(0, flat.to(change.device), change).view_as(start[name])
-                        )
+        for share in track([step / (self.points - 1) for step in range(self.points)], f"{self.name}, {subject.name}"):
+            write_deltas(model, {name: share * delta for name, delta in target.patch.deltas.items()})
             whole = share == 1
-            note = "" if whole else "starts from the base model, which has the text"
-            attempts.append(attempt_with(model, target, {"share": share}, counts=whole, note=note))
+            attempts.append(attempt_with(model, target, {"share": share}, counts=whole, note="" if whole else WHY_NOT))
         return attempts

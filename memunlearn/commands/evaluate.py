@@ -15,6 +15,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from memunlearn.attacks.material import Subject, Target
+from memunlearn.commands.attacking import attack_models, chosen_attacks, target_rows
+from memunlearn.commands.attacks_folder import remove_attacks
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.environment import environment
@@ -40,6 +43,8 @@ from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
 from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
+from memunlearn.models.baking import bake, plain_base
+from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
@@ -69,6 +74,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     them are in set "none". Raises UserError for everything that the user can mend.
     """
     (directory / EVALUATION).unlink(missing_ok=True)
+    remove_attacks(directory)
     remove_leftovers(directory)
     check_settings(cfg, call)
     if cfg.patch is not None and cfg.reference is not None:
@@ -82,6 +88,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         raise UserError(
             "paragraphs.forget_text=own is for train.py, which writes such text: evaluate.py reads it; leave it out"
         )
+    attacks = chosen_attacks(cfg)
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
@@ -119,6 +126,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     names = chosen.names
     if paragraphs is not None:
         names = set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
+    attacked = target_rows(rows, names, measured.clusters, base_em) if attacks else None
     found, of = chosen.found.get("forget", (0, 0))
     holds = holds_forgotten(rows, names, all_forget=found == of)
     by_em = bin_labels(measured.scores.em, rows.continuation_length)
@@ -145,7 +153,29 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     write_json(directory / EVALUATION, result)
     print_evaluation(sets, counts)
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
+    if attacked is not None:
+        forget, clusters, others = attacked
+        subjects = _subjects(model, base, patch)
+        target = Target(
+            forget=forget,
+            clusters=clusters,
+            others=others,
+            base=subjects[0].model if compared else None,
+            patch=patch,
+            weights=eligible_weights(model, loaded.patterns),
+            tokenizer=loaded.tokenizer,
+            batch_size=cfg.batch_size,
+            seed=cfg.seed,
+        )
+        attack_models(attacks, subjects, target, config=shown(cfg), environment=place, directory=directory)
     return Evaluation(directory, result)
+
+
+def _subjects(model: PreTrainedModel, base: PreTrainedModel, patch: Patch | None) -> list[Subject]:
+    """The base model, and the unlearned one where there is one. model: with the patch's deltas, if there is a patch."""
+    if patch is not None:
+        return [Subject("base", plain_base(model)), Subject("unlearned", bake(model))]
+    return [Subject("base", base)] + ([] if base is model else [Subject("unlearned", model)])
 
 
 def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:
