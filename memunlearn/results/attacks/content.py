@@ -21,7 +21,8 @@ Interval = tuple[float, float]
 @dataclass(frozen=True, kw_only=True)
 class AttemptNumbers:
     """What one attempt brought back from one model. em, longest_run: means over n rows, tokens; memorized: 0..1; nll: nats per
-    token; each with its 95 % interval over clusters, or None. counts: False where it says nothing; note: why, or what else."""
+    token; each with its 95 % interval over clusters, or None (interval_note: why). counts: False where it says nothing; note:
+    why, or what else."""
 
     subject: str
     settings: dict[str, Setting]
@@ -35,6 +36,7 @@ class AttemptNumbers:
     longest_run_ci: Interval | None = None
     memorized_ci: Interval | None = None
     nll_ci: Interval | None = None
+    interval_note: str = ""
     counts: bool = True
     note: str = ""
     extra: dict[str, float | None] = Field(default_factory=dict)

@@ -108,6 +108,6 @@ def _rows_of(attempts: Sequence[AttemptNumbers | None]) -> str:
 def _notes(attack: AttackNumbers) -> list[tuple[str, list[str]]]:
     said: dict[str, list[str]] = {}
     for attempt in attack.attempts:
-        if attempt.note:
-            said.setdefault(attempt.note, []).append(f"{attempt.subject} ({setting_text(attempt.settings)})")
+        for note in filter(None, (attempt.note, attempt.interval_note)):
+            said.setdefault(note, []).append(f"{attempt.subject} ({setting_text(attempt.settings)})")
     return list(said.items())
