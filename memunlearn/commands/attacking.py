@@ -106,7 +106,7 @@ def _members(names: Sequence[str], wanted: str) -> Tensor:
 def _hashes(subjects: Sequence[Subject], target: Target) -> dict[str, Any]:
     """What was attacked, for whoever has the files: of weights as in a patch's `base_fingerprint`."""
     return {
-        "models": {subject.name: fingerprint(subject.model) for subject in subjects},
+        **{subject.name: fingerprint(subject.model) for subject in subjects},
         "patch": None if target.patch is None else _patch_digest(target.patch),
         "forget": tensor_digest(target.forget.ids),
         "clusters": tensor_digest(target.clusters),
