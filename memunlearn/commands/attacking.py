@@ -25,6 +25,7 @@ from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
 from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.bins import is_non_memorized
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.reporting.attacks_page import write_attacks_page
 
 # Text that has nothing to do with the forget rows, from sets that no loss has seen first.
 OTHERS = ("retain", "retain_val", "retain_train")
@@ -56,11 +57,13 @@ def attack_models(
     *,
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
+    notes: Sequence[str],
     directory: Path,
 ) -> dict[str, Any]:
-    """Every attack on every model; `attacks.json` and `attacks.parquet`. Returns the content of the first.
+    """Every attack on every model; `attacks.json`, `attacks.parquet` and `attacks.html`. Returns the content of the first.
 
     What is in the folder already and was made from the same is not done again. config: the resolved one of the command.
+    notes: what a page of these numbers begins with.
     """
     hashes = _hashes(subjects, target)
     keys = {(name, one.name): _key(name, one, config, hashes) for name in attacks for one in subjects}
@@ -90,12 +93,14 @@ def attack_models(
         "seed": target.seed,
         "subjects": [subject.name for subject in subjects],
         "hashes": hashes,
+        "notes": list(notes),
         "attacks": entries,
     }
     write_attacks(directory, result, done, target.clusters)
+    write_attacks_page(directory)
     for name, entry in entries.items():
         print(f"{name}: {entry['sentence']}")
-    print(f"wrote {ATTACKS} and attacks.parquet to {directory}")
+    print(f"wrote {ATTACKS}, attacks.parquet and attacks.html to {directory}")
     return result
 
 
