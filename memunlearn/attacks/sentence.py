@@ -25,7 +25,8 @@ def sentence(attempts: Sequence[Mapping[str, Any]], worst: Mapping[str, int | No
         notes = sorted({attempt["note"] for attempt in tried if attempt["note"]})
         return f"None of {counted(len(tried), 'attempt')} on {NAMES[first].rstrip(',')} counts: {'; '.join(notes)}."
     found = attempts[place]
-    number = f"the worst of {counting} attempts" if (counting := sum(a["counts"] for a in tried)) > 1 else "the one attempt"
+    counting = sum(attempt["counts"] for attempt in tried)
+    number = f"the worst of {counting} attempts" if counting > 1 else "the one attempt that counts"
     parts = [f"On {NAMES[first]} {number} ({_words(found['settings'])}) brought back {_came_back(found, length)}"]
     if first != "base":
         same = next((a for a in attempts if a["subject"] == "base" and a["settings"] == found["settings"]), None)

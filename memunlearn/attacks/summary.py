@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from memunlearn.attacks.attempt import Attempt
+from memunlearn.attacks.material import SubjectName
 from memunlearn.attacks.run import Attacked
 from memunlearn.attacks.sentence import sentence
 from memunlearn.evaluation.summary import Summary, Units, entry_of
@@ -63,6 +64,25 @@ def place_of_worst(attempts: Sequence[Attempt]) -> int | None:
     """Of the attempt that counts with the highest mean EM, the first of equal ones; None where none counts."""
     counting = [place for place, attempt in enumerate(attempts) if attempt.counts]
     return max(counting, key=lambda place: attempts[place].mean_em, default=None)
+
+
+def worst_numbers(entries: Mapping[str, Mapping[str, Any]], subject: SubjectName) -> dict[str, dict[str, float] | None]:
+    """EM and share of memorized rows of the worst attempts that count on one model. entries: by attack, as in attacks.json.
+
+    Under `<attack>` of all its attempts; where a setting is text also under `<attack>/<text>`, such as `relearning/half` or
+    `quantization/int4`, of those with this text. None where none counts; attacks that did not try this model are left out.
+    """
+    numbers: dict[str, dict[str, float] | None] = {}
+    for name, entry in entries.items():
+        for attempt in entry["attempts"]:
+            if attempt["subject"] != subject:
+                continue
+            texts = [f"{name}/{value}" for value in attempt["settings"].values() if isinstance(value, str)]
+            for key in (name, *texts):
+                worst = numbers.setdefault(key, None)
+                if attempt["counts"] and (worst is None or attempt["em"] > worst["em"]):
+                    numbers[key] = {"em": attempt["em"], "memorized": attempt["memorized"]}
+    return numbers
 
 
 def row_columns(done: Sequence[Attacked], clusters: Tensor) -> dict[str, list[Any]]:

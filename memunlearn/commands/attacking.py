@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from memunlearn.attacks.material import Attack, Subject, SubjectName, Target
 from memunlearn.attacks.run import Attacked, protocol_of, run_attacks
@@ -20,34 +21,60 @@ from memunlearn.commands.attacks_folder import keep_attacked, kept_attacked, wri
 from memunlearn.commands.base_measurements import LIBRARIES
 from memunlearn.commands.finding_key import code_digest
 from memunlearn.commands.sweep_folder import ATTACKS
-from memunlearn.errors import UserError
+from memunlearn.models.baking import bake, plain_base
+from memunlearn.models.components import eligible_weights
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
-from memunlearn.models.patches import Patch
-from memunlearn.paragraphs.bins import is_non_memorized
+from memunlearn.models.loading import LoadedModel
+from memunlearn.models.patches import Patch, apply_patch
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.attacks_page import write_attacks_page
 
 # Text that has nothing to do with the forget rows, from sets that no loss has seen first.
 OTHERS = ("retain", "retain_val", "retain_train")
 
+NOTHING_FORGOTTEN = "attacks=... needs rows that were to be forgotten: give the patch of a run, or paragraphs.forget=FILE"
+
 
 def chosen_attacks(cfg: DictConfig) -> dict[str, Attack]:
-    """By name; none by default. Raises UserError for a setting that an attack refuses."""
+    """By name; none by default. Raises UserError, within Hydra's, for a setting that an attack refuses."""
     return {name: instantiate(one, _convert_="all") for name, one in (cfg.get("attacks") or {}).items()}
 
 
-def target_rows(
-    rows: ParagraphSet, names: Sequence[str], clusters: Tensor, em: Tensor
-) -> tuple[ParagraphSet, Tensor, ParagraphSet]:
-    """The forget rows, their clusters, and non-memorized rows: those of the first set of OTHERS that has any, else those of no
-    role that the base model does not recite. em: [N], the base model's. Raises UserError where no row is to be forgotten."""
-    forget = _members(names, "forget")
-    if not forget.any():
-        raise UserError("attacks=... needs rows that were to be forgotten: give the patch of a run, or paragraphs.forget=FILE")
-    others = next((found for name in OTHERS if (found := _members(names, name)).any()), None)
-    if others is None:
-        others = _members(names, "none") & is_non_memorized(em, rows.continuation_length)
-    return rows.select(forget), clusters[forget], rows.select(others)
+def target_of(
+    sets: Mapping[str, ParagraphSet],
+    clusters: Tensor,
+    *,
+    base: PreTrainedModel | None,
+    patch: Patch | None,
+    loaded: LoadedModel,
+    batch_size: int,
+    seed: int,
+) -> Target:
+    """What the attacks are after. sets: rows by role; clusters: [N] of the forget rows; loaded: the model that was unlearned.
+
+    Unrelated text is that of the first set of OTHERS that has rows.
+    """
+    forget = sets["forget"]
+    others = next((sets[name] for name in OTHERS if name in sets and len(sets[name])), forget.select([]))
+    return Target(
+        forget=forget,
+        clusters=clusters,
+        others=others,
+        base=base,
+        patch=patch,
+        weights=eligible_weights(loaded.model, loaded.patterns),
+        tokenizer=loaded.tokenizer,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def with_patch(model: PreTrainedModel, patch: Patch) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """The base model and the unlearned one, both plain copies. model: the base, with deltas or without; it stays as it is."""
+    base = plain_base(model)
+    patched = copy.deepcopy(base)
+    apply_patch(patched, patch)
+    return base.eval(), bake(patched).eval()
 
 
 def attack_models(
@@ -66,7 +93,7 @@ def attack_models(
     notes: what a page of these numbers begins with.
     """
     hashes = _hashes(subjects, target)
-    keys = {(name, one.name): _key(name, one, config, hashes) for name in attacks for one in subjects}
+    keys = {(name, one.name): _key(name, one, target, config["attacks"][name], hashes) for name in attacks for one in subjects}
 
     def known(name: str, subject: SubjectName) -> Attacked | None:
         return kept_attacked(directory, keys[name, subject], name, subject)
@@ -104,14 +131,10 @@ def attack_models(
     return result
 
 
-def _members(names: Sequence[str], wanted: str) -> Tensor:
-    return torch.tensor([name == wanted for name in names], dtype=torch.bool)
-
-
 def _hashes(subjects: Sequence[Subject], target: Target) -> dict[str, Any]:
     """What was attacked, for whoever has the files: of weights as in a patch's `base_fingerprint`."""
     return {
-        "models": {subject.name: fingerprint(subject.model) for subject in subjects},
+        **{subject.name: fingerprint(subject.model) for subject in subjects},
         "patch": None if target.patch is None else _patch_digest(target.patch),
         "forget": tensor_digest(target.forget.ids),
         "clusters": tensor_digest(target.clusters),
@@ -128,16 +151,18 @@ def _patch_digest(patch: Patch) -> str:
     )
 
 
-def _key(name: str, subject: Subject, config: Mapping[str, Any], hashes: Mapping[str, Any]) -> Key:
+def _key(name: str, subject: Subject, target: Target, options: Mapping[str, Any], hashes: Mapping[str, Any]) -> Key:
     """What an attack's numbers depend on. Left out are the device and the batch size: they change the last digits only."""
     return {
         "code": code_digest(),
         "libraries": {library: version(library) for library in (*LIBRARIES, "numpy")},
         "attack": name,
-        "options": config["attacks"][name],
+        "options": options,
         "subject": subject.name,
         "architecture": architecture_fingerprint(subject.model),
-        "lengths": [config["paragraphs"]["prefix_length"], config["paragraphs"]["continuation_length"]],
-        "seed": config["seed"],
+        "prefix_length": target.forget.prefix_length,
+        "text_start": target.forget.text_start,
+        "eligible": [weight.name for weight in target.weights],
+        "seed": target.seed,
         **hashes,
     }

@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memunlearn.attacks.material import Subject, Target
-from memunlearn.commands.attacking import attack_models, chosen_attacks, target_rows
+from memunlearn.attacks.material import Subject
+from memunlearn.commands.attacking import NOTHING_FORGOTTEN, attack_models, chosen_attacks, target_of, with_patch
 from memunlearn.commands.attacks_folder import remove_attacks
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
@@ -45,8 +45,6 @@ from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
 from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
-from memunlearn.models.baking import bake, plain_base
-from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
@@ -128,7 +126,8 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     names = chosen.names
     if paragraphs is not None:
         names = set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
-    attacked = target_rows(rows, names, measured.clusters, base_em) if attacks else None
+    if attacks and "forget" not in names:
+        raise UserError(NOTHING_FORGOTTEN)
     found, of = chosen.found.get("forget", (0, 0))
     holds = holds_forgotten(rows, names, all_forget=found == of)
     by_em = bin_labels(measured.scores.em, rows.continuation_length)
@@ -155,30 +154,22 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     write_json(directory / EVALUATION, result)
     print_evaluation(sets, counts)
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
-    if attacked is not None:
-        forget, clusters, others = attacked
-        subjects = _subjects(model, base, patch)
-        target = Target(
-            forget=forget,
-            clusters=clusters,
-            others=others,
-            base=subjects[0].model if compared else None,
+    if attacks:
+        members = members_of(names, holds)
+        before, after = (base, model) if patch is None else with_patch(model, patch)
+        target = target_of(
+            {name: rows.select(of_set) for name, of_set in members.items()},
+            measured.clusters[members["forget"]],
+            base=before if compared else None,
             patch=patch,
-            weights=eligible_weights(model, loaded.patterns),
-            tokenizer=loaded.tokenizer,
+            loaded=loaded,
             batch_size=cfg.batch_size,
             seed=cfg.seed,
         )
+        subjects = [Subject("base", before), *([Subject("unlearned", after)] if compared else [])]
         notes = [WHAT_IT_IS] * is_demo(cfg)
         attack_models(attacks, subjects, target, config=shown(cfg), environment=place, notes=notes, directory=directory)
     return Evaluation(directory, result)
-
-
-def _subjects(model: PreTrainedModel, base: PreTrainedModel, patch: Patch | None) -> list[Subject]:
-    """The base model, and the unlearned one where there is one. model: with the patch's deltas, if there is a patch."""
-    if patch is not None:
-        return [Subject("base", plain_base(model)), Subject("unlearned", bake(model))]
-    return [Subject("base", base)] + ([] if base is model else [Subject("unlearned", model)])
 
 
 def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from memunlearn.commands.attacking import chosen_attacks
 from memunlearn.commands.call import Call
 from memunlearn.commands.inputs import caps_of
 from memunlearn.commands.mistakes import causes_of
@@ -43,6 +44,11 @@ def check_run(cfg: DictConfig, call: Call) -> None:
         raise UserError(
             "save_model=true with protocol=per_paragraph: every trial has a model of its own; leave it out, and bake a trial's "
             "patch with `python -m memunlearn.models apply`"
+        )
+    if chosen_attacks(cfg) and isinstance(instantiate(cfg.protocol), PerParagraph):
+        raise UserError(
+            "attacks=... with protocol=per_paragraph: every trial has a model of its own; leave it out, and attack a trial's "
+            "with `python evaluate.py patch=patches/trial_000.safetensors attacks=...`"
         )
     if not isinstance(cfg.callbacks, DictConfig):
         raise UserError(f"callbacks={cfg.callbacks} must be callbacks by name, as in conf/callbacks/default.yaml")
