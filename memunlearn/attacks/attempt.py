@@ -19,9 +19,10 @@ Settings = Mapping[str, int | float | str]
 class Attempt:
     """What m of the forget rows were after one attempt.
 
-    settings: what varied between the attempts of an attack. rows: [m] int64, numbers of the forget rows that were measured.
-    em, longest_run: [m] int64, tokens; nll: [m] fp32, nats per token. counts: False where the attempt says nothing about what
-    is left in the model; note: why, or what else a reader must know. extra: further numbers.
+    settings: what varied between the attempts of an attack. rows: [m] int64, numbers of the forget rows that were measured; m
+    is 0 where none could be, as the note says. em, longest_run: [m] int64, tokens; nll: [m] fp32, nats per token. counts:
+    False where the attempt says nothing about what is left in the model; note: why, or what else a reader must know. extra:
+    further numbers.
     """
 
     settings: Settings

@@ -24,8 +24,10 @@ class FewShot:
     k rows are drawn with the seed, a draw a row, from other clusters than the row's own, so that no near-duplicate gives the
     answer away; all C tokens are measured.
 
-    BOS, where rows begin with it, stands once, in front. Where the model's context holds fewer than k rows before another, or
-    no row has k rows of other clusters, that attempt measures nothing and its note says why.
+    The base model asked the same way shows whether a model that has the text says it after such a prompt at all: one that was
+    trained on rows by themselves may not, so far from the start of its context. BOS, where rows begin with it, stands once, in
+    front. Where the model's context holds fewer than k rows before another, or no row has k rows of other clusters, that
+    attempt measures nothing and its note says why.
 
     shots: k, one attempt each.
     """

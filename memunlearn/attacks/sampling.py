@@ -20,6 +20,9 @@ from memunlearn.scoring.greedy import own_settings_aside
 from memunlearn.scoring.runs import leading_run, longest_common_run
 from memunlearn.scoring.score import score
 
+AT_ONCE = 64
+"""Samples that are drawn together: always as many, since other batches would draw other samples."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -61,7 +64,6 @@ class Sampling:
             number,
             temperature=self.temperature,
             top_k=self.top_k,
-            batch_size=target.batch_size,
             seed=target.seed,
             description=f"{self.name}: {subject.name}",
         )
@@ -98,15 +100,14 @@ def sampled_continuations(
     *,
     temperature: float = 1.0,
     top_k: int | None = 40,
-    batch_size: int = 16,
     seed: int = 0,
     description: str | None = None,
 ) -> Tensor:
     """Samples of C tokens after each prefix: [N, samples, C] int64, on the CPU.
 
     Tokens are drawn at the temperature from the top_k most likely ones (None: from all), and nothing else counts: EOS does not
-    stop it, and the checkpoint's own generation settings are set aside. The same seed and batch_size on the same device give
-    the same samples; the random numbers of others are left as they were.
+    stop it, and the checkpoint's own generation settings are set aside. The same seed on the same device gives the same
+    samples; the random numbers of others are left as they were.
     """
     generate: Any = model.generate
     settings = GenerationConfig(
@@ -119,7 +120,7 @@ def sampled_continuations(
     )
     prefixes = paragraphs.prefixes.repeat_interleave(samples, dim=0)
     said = [torch.empty(0, paragraphs.continuation_length, dtype=torch.int64)]
-    batches = prefixes.split(batch_size) if len(prefixes) else ()
+    batches = prefixes.split(AT_ONCE) if len(prefixes) else ()
     devices = [model.device] if model.device.type == "cuda" else []
     with own_settings_aside(model), torch.random.fork_rng(devices):
         torch.manual_seed(seed)

@@ -38,18 +38,19 @@ def attack_entry(done: Sequence[Attacked], *, protocol: str, clusters: Tensor, l
 
 
 def attempt_entry(attempt: Attempt, clusters: Tensor, length: int, seed: int) -> dict[str, Any]:
-    """Means over rows with 95 % intervals over clusters, as those of a set in result.json."""
+    """Means over rows with 95 % intervals over clusters, as those of a set in result.json; null where no row was measured."""
     of_rows = clusters[attempt.rows]
     units = Units(of_rows.numpy(), None, seed)
-    numbers = entry_of(
-        [
-            Summary({"n": len(attempt.rows), "clusters": len(of_rows.unique())}),
+    counts = Summary({"n": len(attempt.rows), "clusters": len(of_rows.unique())})
+    means = [Summary(dict.fromkeys((EM.key, LONGEST_RUN.key, MEMORIZED.key, NLL.key)))]
+    if len(attempt.rows):
+        means = [
             units.mean(EM, attempt.em, length),
             units.mean(LONGEST_RUN, attempt.longest_run, length),
             units.share(MEMORIZED, is_memorized(attempt.em, length)),
             units.mean(NLL, attempt.nll, length),
         ]
-    )
+    numbers = entry_of([counts, *means])
     return {
         "settings": dict(attempt.settings),
         **(numbers or {}),

@@ -27,6 +27,7 @@ from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch, apply_patch
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.reporting.attacks_page import write_attacks_page
 
 # Text that has nothing to do with the forget rows, from sets that no loss has seen first.
 OTHERS = ("retain", "retain_val", "retain_train")
@@ -83,11 +84,13 @@ def attack_models(
     *,
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
+    notes: Sequence[str],
     directory: Path,
 ) -> dict[str, Any]:
-    """Every attack on every model; `attacks.json` and `attacks.parquet`. Returns the content of the first.
+    """Every attack on every model; `attacks.json`, `attacks.parquet` and `attacks.html`. Returns the content of the first.
 
     What is in the folder already and was made from the same is not done again. config: the resolved one of the command.
+    notes: what a page of these numbers begins with.
     """
     hashes = hashes_of(subjects, target)
     keys = {
@@ -119,12 +122,14 @@ def attack_models(
         "seed": target.seed,
         "subjects": [subject.name for subject in subjects],
         "hashes": hashes,
+        "notes": list(notes),
         "attacks": entries,
     }
     write_attacks(directory, result, done, target.clusters)
+    write_attacks_page(directory)
     for name, entry in entries.items():
         print(f"{name}: {entry['sentence']}")
-    print(f"wrote {ATTACKS} and attacks.parquet to {directory}")
+    print(f"wrote {ATTACKS}, attacks.parquet and attacks.html to {directory}")
     return result
 
 

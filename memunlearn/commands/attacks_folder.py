@@ -17,6 +17,7 @@ from memunlearn.caching.keys import Key, digest
 from memunlearn.commands.sweep_folder import ATTACKS
 from memunlearn.files.reading import parse_json
 from memunlearn.files.writing import write_json, write_parquet
+from memunlearn.reporting.attacks_page import PAGE
 
 KEPT = "attacks"
 ROWS = "attacks.parquet"
@@ -55,7 +56,7 @@ def write_attacks(directory: Path, result: dict[str, Any], done: Sequence[Attack
 
 def remove_attacks(directory: Path) -> None:
     """Of an earlier call: it must not pass for this one's. What was done stays, for this one to go on with."""
-    for name in (ATTACKS, ROWS):
+    for name in (ATTACKS, ROWS, PAGE):
         (directory / name).unlink(missing_ok=True)
 
 

@@ -27,6 +27,7 @@ from memunlearn.commands.inputs import (
     check_source,
     choose_device,
     forgets_own_text,
+    is_demo,
     load_configured_model,
     load_paragraphs,
     move,
@@ -39,6 +40,7 @@ from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION
+from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
@@ -165,7 +167,8 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
             seed=cfg.seed,
         )
         subjects = [Subject("base", before), *([Subject("unlearned", after)] if compared else [])]
-        attack_models(attacks, subjects, target, config=shown(cfg), environment=place, directory=directory)
+        notes = [WHAT_IT_IS] * is_demo(cfg)
+        attack_models(attacks, subjects, target, config=shown(cfg), environment=place, notes=notes, directory=directory)
     return Evaluation(directory, result)
 
 

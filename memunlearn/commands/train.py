@@ -154,7 +154,9 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
             config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes
         ) | {"inputs": inputs}
         if attacks := chosen_attacks(cfg):
-            result["attacks"] = _attacked(cfg, attacks, outcome.patches[0], loaded, sets, place=place, directory=directory)
+            result["attacks"] = _attacked(
+                cfg, attacks, outcome.patches[0], loaded, sets, place=place, notes=notes, directory=directory
+            )
         write_run(
             directory,
             result,
@@ -189,6 +191,7 @@ def _attacked(
     sets: ParagraphSets,
     *,
     place: Mapping[str, Any],
+    notes: Sequence[str],
     directory: Path,
 ) -> dict[str, Any]:
     """What the worst attempts on the unlearned model brought; evaluate.py attacks the base model and the oracle beside it."""
@@ -203,7 +206,7 @@ def _attacked(
         seed=cfg.seed,
     )
     subjects = [Subject("unlearned", unlearned)]
-    told = attack_models(attacks, subjects, target, config=shown(cfg), environment=place, directory=directory)
+    told = attack_models(attacks, subjects, target, config=shown(cfg), environment=place, notes=notes, directory=directory)
     return worst_numbers(told["attacks"], "unlearned")
 
 

@@ -16,6 +16,8 @@ from memunlearn.results.attacks.tables import SHOWN, attack_table, title, worst_
 from memunlearn.scoring.metrics import EM, LONGEST_RUN
 
 PAGE = "attacks.html"
+OPEN_AT_MOST = 12
+"""Attempts of a table that is shown at once."""
 
 
 def write_attacks_page(directory: Path) -> list[Path]:
@@ -54,6 +56,7 @@ def page(content: AttacksContent, charts: Sequence[Chart], pictures: Sequence[Pi
             }
             for name, attack in content.attacks.items()
         ],
+        open_at_most=OPEN_AT_MOST,
         metrics=SHOWN,
         worst=worst_table(content),
         worst_metrics=(EM, LONGEST_RUN),

@@ -80,12 +80,12 @@ def test_begun_is_the_product_over_a_rows_first_tokens(half_trained, sets):
 def test_samples_are_those_of_the_seed_and_of_no_other_setting():
     model, rows = tiny.tiny_model("gpt_neo"), ParagraphSet(tiny.some_ids(1, 4, 12), 5, tuple("abcd"))
     with unchanged(model):
-        first = sampled_continuations(model, rows, 3, batch_size=5, seed=1)
+        first = sampled_continuations(model, rows, 3, seed=1)
         model.generation_config, own = GenerationConfig(repetition_penalty=5.0, eos_token_id=0), model.generation_config
-        assert torch.equal(sampled_continuations(model, rows, 3, batch_size=5, seed=1, description="sampling"), first)
+        assert torch.equal(sampled_continuations(model, rows, 3, seed=1, description="sampling"), first)
         model.generation_config = own
     assert first.shape == (4, 3, 7) and first.dtype == torch.int64
-    assert not torch.equal(sampled_continuations(model, rows, 3, batch_size=5, seed=2), first)
+    assert not torch.equal(sampled_continuations(model, rows, 3, seed=2), first)
     assert sampled_continuations(model, rows.select([]), 3).shape == (0, 3, 7)
 
 
@@ -100,7 +100,7 @@ def test_top_1_is_greedy_decoding(half_trained, sets):
 def test_first_tokens_come_as_often_as_their_probability_says(temperature, top_k):
     """Chi-squared of 4,000 first tokens after one prefix against the renormalised probabilities."""
     model, row = tiny.tiny_model("llama", seed=2), ParagraphSet(tiny.some_ids(7, 1, 6), 5, ("a",))
-    drawn = sampled_continuations(model, row, 4000, temperature=temperature, top_k=top_k, batch_size=500)[0, :, 0]
+    drawn = sampled_continuations(model, row, 4000, temperature=temperature, top_k=top_k)[0, :, 0]
     logits = naive.logits_of(model, row.prefixes[0])[-1]
     p = torch.tensor([math.exp(naive_log_p(logits, token, temperature, top_k)) for token in range(tiny.VOCABULARY)])
     counts = drawn.bincount(minlength=tiny.VOCABULARY)
@@ -115,7 +115,7 @@ def test_attempts_are_the_first_n_of_one_series(half_trained, sets):
     forget = sets.forget
     target = target_of(half_trained, forget, sets.clusters["forget"], seed=4)
     attempts = attack(Sampling((6, 1, 3), temperature=0.9, top_k=10), half_trained, target)
-    said = sampled_continuations(half_trained, forget, 6, temperature=0.9, top_k=10, batch_size=3, seed=4)
+    said = sampled_continuations(half_trained, forget, 6, temperature=0.9, top_k=10, seed=4)
     assert [dict(attempt.settings) for attempt in attempts] == [{"n": n, "temperature": 0.9, "top_k": 10} for n in (1, 3, 6)]
     for attempt, n in zip(attempts, (1, 3, 6), strict=True):
         for row, continuation in enumerate(forget.continuations):

@@ -1,12 +1,15 @@
 """attacks.html: what it says, and as a reader opens it."""
 
 import fake_attacks
+import fake_results
 import pytest
 from browser import DESKTOP, PHONE
 from test_page import Page
 
 from memunlearn.errors import UserError
+from memunlearn.reporting.__main__ import main
 from memunlearn.reporting.attacks_page import write_attacks_page
+from memunlearn.reporting.run_page import write_run_page
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +80,26 @@ def test_it_opens_without_a_complaint_and_fits(folder, open_page, size):
     assert opened.complaints == [] and opened.fetched == [] and not opened.scrolls_sideways
     assert opened.page.get_by_text(fake_attacks.HOSTILE, exact=False).first.is_visible()
     assert (folder / "attacks.html").stat().st_size < 2_500_000
+
+
+def test_it_is_written_again_from_its_folder(folder, capsys):
+    before = (folder / "attacks.html").read_bytes()
+    (folder / "attacks.html").unlink()
+    assert main([str(folder)]) == 0 and capsys.readouterr().out == f"wrote {folder / 'attacks.html'}\n"
+    assert (folder / "attacks.html").read_bytes() == before
+    (folder / "attacks.json").rename(folder / "moved.json")
+    assert main([str(folder)]) == 2 and "error" in capsys.readouterr().err
+    (folder / "moved.json").rename(folder / "attacks.json")
+
+
+def test_a_run_s_page_names_it_where_it_is_there(tmp_path):
+    def written():
+        write_run_page(tmp_path, fake_results.result(), fake_results.curve(), fake_results.paragraphs(2), [])
+        return Page((tmp_path / "report.html").read_text("utf-8"))
+
+    links = {attrs.get("href") for tag, attrs in written().elements if tag == "a"}
+    assert "attacks.html" not in links
+    fake_attacks.write_attacks(tmp_path)
+    page = written()
+    assert "attacks.html" in {attrs.get("href") for tag, attrs in page.elements if tag == "a"}
+    assert "What attempts to get the text back have brought: attacks.html." in page.words

@@ -15,8 +15,8 @@ from memunlearn.scoring.metrics import EM, LONGEST_RUN
 
 SUBJECT_LOOKS: dict[str, tuple[str, Marker, Any]] = {
     "base": (GREY, "s", "--"),
-    "unlearned": (PURPLE, "o", "-"),
-    "oracle": (GREEN, "D", "-."),
+    "unlearned": (PURPLE, "^", "-"),
+    "oracle": (GREEN, "o", "-."),
 }
 OTHER_LOOK: tuple[str, Marker, Any] = (ORANGE, "v", ":")
 INTERVAL = "Intervals are 95 %, over clusters."
@@ -116,7 +116,8 @@ def curve(name: str, attack: AttackNumbers, subjects: Sequence[str], look: Curve
             chosen = [attempt for attempt in attempts if attempt.settings.get(look.panels) == value]
             panels.append(_lines(f"{look.panels} {value}", chosen, subjects, look, EM))
     else:
-        panels = [_lines("", attempts, subjects, look, metric) for metric in look.metrics]
+        titles = [metric.label if len(look.metrics) > 1 else "" for metric in look.metrics]
+        panels = [_lines(title, attempts, subjects, look, metric) for title, metric in zip(titles, look.metrics, strict=True)]
     return Chart(
         name=name,
         caption=f"{look.caption} {INTERVAL}",
@@ -150,7 +151,7 @@ def _lines(title: str, attempts: Sequence[AttemptNumbers], subjects: Sequence[st
     return Lines(
         title=title,
         x_label=look.x_label,
-        y_label=f"{metric.label} (tokens)",
+        y_label="tokens" if title == metric.label else f"{metric.label} (tokens)",
         series=tuple(series),
         log_x=look.log_x,
         zero=True,
