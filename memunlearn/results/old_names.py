@@ -19,6 +19,7 @@ RENAMED = {"mask.lr": "optimizer.lr", "mask.scope": "protocol.mask_scope"}
 ADDED: dict[str, dict[str, Any]] = {
     "memunlearn.unlearning.stopping.StopRule": {"min_bystander_em": None, "longest_run": None},
     "memunlearn.unlearning.per_paragraph.PerParagraph": {"mask_scope": "trial"},
+    "memunlearn.demo.model.Demo": {"oracle": False},
     "memunlearn.demo.model.DemoSource": {"bos": "auto"},
     "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None},
     "memunlearn.paragraphs.sources.HubSource": {"bos": "auto"},
