@@ -47,7 +47,7 @@ class ReferenceModels:
 
 def wants_oracle(cfg: DictConfig) -> bool:
     """Whether an oracle is to be compared with."""
-    return bool(cfg.demo.oracle) or ReferenceModels.of(cfg).oracle is not None
+    return _of_demo(cfg) or ReferenceModels.of(cfg).oracle is not None
 
 
 def check_oracle(cfg: DictConfig, patch: Patch | None) -> None:
@@ -61,35 +61,46 @@ def check_oracle(cfg: DictConfig, patch: Patch | None) -> None:
     if not wants_oracle(cfg):
         return
     setting = "demo.oracle=true" if given.oracle is None else f"reference.oracle={given.oracle}"
-    if given.oracle is not None and cfg.demo.oracle:
-        raise UserError(f"demo.oracle=true and {setting} both name an oracle: give one of them")
-    if given.oracle is None and not is_demo(cfg):
-        raise UserError(
-            "demo.oracle=true is for model=demo: give the folder of an oracle of your model with reference.oracle=DIR, or leave "
-            "it out"
-        )
+    instead = "set demo.oracle=false" if given.oracle is None else "leave it out"
+    if given.oracle is not None and _of_demo(cfg):
+        raise UserError(f"demo.oracle=true and {setting} both name an oracle: set demo.oracle=false, or leave the other out")
+    check_demo_oracle(cfg)
     if patch is None:
-        raise UserError(f"{setting} is compared with what a patch has unlearned: add patch=FILE, or leave it out")
+        raise UserError(f"{setting} is compared with what a patch has unlearned: add patch=FILE, or {instead}")
     if patch.roles is None or not patch.roles.rows.get("forget"):
         raise UserError(
-            f"{setting}: {cfg.patch} does not say which rows were to be forgotten (an older version made it, or a notebook), and "
-            "an oracle is a model without these: make the patch anew, or leave it out"
+            f"{setting}: {cfg.patch} does not say which rows were to be forgotten (an older version made it, or a notebook), "
+            f"and an oracle is a model without these: make the patch anew, or {instead}"
         )
     protocol = patch.config.get("protocol")
     if isinstance(protocol, Mapping) and protocol.get(TARGET) == PER_PARAGRAPH:
         raise UserError(
             f"{setting}: {cfg.patch} is a trial of protocol=per_paragraph, about one paragraph: an oracle is compared with a "
-            "patch of a joint run; leave it out"
+            f"patch of a joint run; {instead}"
         )
-    paragraphs = patch.config.get("paragraphs")
-    if isinstance(paragraphs, Mapping) and paragraphs.get("forget_text") == "own":
+    if forgot_own_text(patch):
         raise UserError(
-            f"{setting}: this run forgot the model's own continuations (paragraphs.forget_text=own), which no model was trained "
-            "on, so no oracle is without them: leave it out"
+            f"{setting}: this run forgot the model's own continuations (paragraphs.forget_text=own), which no model was "
+            f"trained on, so no oracle is without them: {instead}"
         )
     for name in (given.oracle, given.second_oracle):
         if name is not None:
             check_location(name)
+
+
+def forgot_own_text(patch: Patch) -> bool:
+    """Whether the patch's run forgot the model's own continuations, not text that it was trained on."""
+    paragraphs = patch.config.get("paragraphs")
+    return isinstance(paragraphs, Mapping) and paragraphs.get("forget_text") == "own"
+
+
+def check_demo_oracle(cfg: DictConfig) -> None:
+    """Raises UserError where the demo's oracle is asked for another model."""
+    if _of_demo(cfg) and not is_demo(cfg):
+        raise UserError(
+            "demo.oracle=true is for model=demo: set demo.oracle=false, and give evaluate.py the folder of an oracle of your "
+            "model with reference.oracle=DIR"
+        )
 
 
 def oracle_of(cfg: DictConfig, forget_rows: ParagraphSet, loaded: LoadedModel) -> LoadedModel | None:
@@ -114,6 +125,10 @@ def second_oracle_of(cfg: DictConfig, forget_rows: ParagraphSet, loaded: LoadedM
     return None if given.second_oracle is None else _on_its_device(_own(given.second_oracle, forget_rows, loaded), loaded)
 
 
+def _of_demo(cfg: DictConfig) -> bool:
+    return bool(cfg.demo.get("oracle", False))  # a run that an earlier version kept may lack it
+
+
 def _demo_oracle(cfg: DictConfig, forget_rows: ParagraphSet, another: bool = False) -> LoadedModel:
     return DemoOracle(instantiate(cfg.demo), forget_rows.ids, another).load()
 
@@ -133,7 +148,9 @@ def _own(name: str, forget_rows: ParagraphSet, loaded: LoadedModel) -> LoadedMod
             "was trained on the same token ids"
         )
     if fingerprint(model) == fingerprint(loaded.model):
-        raise UserError(f"the oracle {name} has the very weights of {loaded.name}: give a model that never saw the forgotten rows")
+        raise UserError(
+            f"the oracle {name} has the very weights of {loaded.name}: give a model that never saw the forgotten rows"
+        )
     oracle = LoadedModel(model, tokenizer, name)
     check_fits(oracle, forget_rows)
     return oracle

@@ -37,7 +37,7 @@ class DemoOracle:
     another: bool = False
 
     def load(self) -> LoadedModel:
-        """Builds it at first use, and the demo. Raises UserError where a row of `forget` was never shown to the demo's model."""
+        """Builds it at first use, and the demo. Raises UserError where a row of `forget` was never shown to the demo."""
         name = f"the demo's oracle{' of another seed' if self.another else ''}"
         loaded = ModelSource(str(self.directory())).load()
         return LoadedModel(loaded.model, loaded.tokenizer, name)
@@ -47,7 +47,9 @@ class DemoOracle:
         rows = demo_rows(self.demo)
         shown = shown_rows(rows, self.forget)
         place = demo_directory(self.demo)
-        return built_once(place.with_name(f"{place.name}-oracle-{self._key()}"), self.demo, lambda to: self._build(to, rows, shown))
+        return built_once(
+            place.with_name(f"{place.name}-oracle-{self._key()}"), self.demo, lambda to: self._build(to, rows, shown)
+        )
 
     def _key(self) -> str:
         """Of its rows, whatever their order."""
@@ -62,8 +64,8 @@ class DemoOracle:
 
         without = sum(int((~part).sum()) for part in shown.values())
         print(
-            f"building the demo's oracle, once: {self.demo.steps} steps with seed {self._seed()}, without the {without} rows of "
-            f"the clusters to be forgotten -> {place}",
+            f"building the demo's oracle, once: {self.demo.steps} steps with seed {self._seed()}, without the {without} rows "
+            f"of the clusters to be forgotten -> {place}",
             flush=True,
         )
         with replacing_folder(place) as temporary:
@@ -83,8 +85,8 @@ def shown_rows(rows: DemoCorpus, forget: Tensor) -> dict[str, Tensor]:
     strangers = set(row_hashes(forget)) - {digest for ids in known.values() for digest in row_hashes(ids)}
     if strangers:
         raise UserError(
-            f"demo.oracle=true: {len(strangers)} of the {len(set(row_hashes(forget)))} rows to be forgotten were never shown to "
-            "the demo's model, so there is nothing to train without: leave it out, or name an oracle of your own with "
+            f"demo.oracle=true: {len(strangers)} of the {len(set(row_hashes(forget)))} rows to be forgotten were never shown "
+            "to the demo's model, so there is nothing to train without: leave it out, or name an oracle of your own with "
             "reference.oracle=DIR"
         )
     clusters = cluster_rows(torch.cat([forget, *known.values()]))

@@ -26,13 +26,13 @@ ADDED: dict[str, dict[str, Any]] = {
 }
 
 # The same for the group `paragraphs`, by the class of its source.
-_PROTECT = {"protect": 0.0, "protected_share": 0.5}
+_ANY = {"protect": 0.0, "protected_share": 0.5, "unseen": None}
 ADDED_TO_PARAGRAPHS: dict[str, dict[str, Any]] = {
-    "memunlearn.demo.model.DemoSource": {"bos": "auto", **_PROTECT},
-    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_PROTECT},
-    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto", **_PROTECT},
-    "memunlearn.paragraphs.sources.PileSource": _PROTECT,
-    "memunlearn.paragraphs.sources.LMExtractionSource": _PROTECT,
+    "memunlearn.demo.model.DemoSource": {"bos": "auto", **_ANY},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_ANY},
+    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto", **_ANY},
+    "memunlearn.paragraphs.sources.PileSource": _ANY,
+    "memunlearn.paragraphs.sources.LMExtractionSource": _ANY,
 }
 
 
