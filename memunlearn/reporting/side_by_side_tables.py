@@ -24,22 +24,26 @@ def print_side_by_side(
     """Prints a table of each that is there. oracle, membership: as in evaluation.json."""
     console = console or Console()
     if oracle is not None:
-        lines = [oracle["nll_distance_is"], f"KL: {oracle['kl_is']}", *oracle["notes"]]
-        console.print(_oracle_table(oracle), *_lines(lines, console), "", sep="\n")
+        stats = oracle["models"]["oracle"]["forget"]
+        head = f"{stats['n']} forgotten rows in {stats['clusters']} clusters, with 95 % intervals"
+        lines = [f"KS: {oracle['nll_distance_is']}", f"KL: {oracle['kl_is']}", *oracle["notes"]]
+        console.print(*_lines([head], console), _oracle_table(oracle), *_lines(lines, console), "", sep="\n")
     if membership is None:
         return
     if membership["scores"] is None:
         console.print(*_lines([f"membership is not known: {membership['reason']}"], console), "", sep="\n")
         return
+    groups = (("forgotten", membership["forgotten"]), ("never-seen", membership["never_seen"]))
+    sizes = [f"{one['n']} {name} rows ({one['clusters']} clusters, {one['duplicates']} duplicates)" for name, one in groups]
+    head = f"{membership['figure']}: AUROC of {sizes[0]} against {sizes[1]}"
     text = membership["text_classifier"]
     told = f"told by the text alone: {_number(text['auroc'], 3)} ({_interval(text['auroc_ci'], 3)})"
     lines = [told, *_leak_notes(membership["scores"]), *membership["notes"]]
-    console.print(_membership_table(membership), *_lines(lines, console), "", sep="\n")
+    console.print(*_lines([head], console), _membership_table(membership), *_lines(lines, console), "", sep="\n")
 
 
 def _oracle_table(oracle: Mapping[str, Any]) -> Table:
-    counts = oracle["models"]["oracle"]["forget"]
-    table = _table(f"{counts['n']} forgotten rows in {counts['clusters']} clusters, and 95 % intervals")
+    table = _table()
     for header in ("model", "EM\ntokens", "longest\nrun", "NLL\nnats", "KL\nforget", "KL\nretain", "KS of\nNLL", "p"):
         table.add_column(header, justify="left" if header == "model" else "right", vertical="bottom")
     for name, title in MODELS.items():
@@ -60,9 +64,7 @@ def _oracle_table(oracle: Mapping[str, Any]) -> Table:
 
 
 def _membership_table(membership: Mapping[str, Any]) -> Table:
-    groups = [membership[name] for name in ("forgotten", "never_seen")]
-    sizes = [f"{one['n']} in {one['clusters']} clusters ({one['duplicates']} duplicates)" for one in groups]
-    table = _table(f"AUROC of forgotten rows, {sizes[0]}, against never-seen ones, {sizes[1]}: {membership['figure']}")
+    table = _table()
     for header in ("score", "base", "unlearned", "oracle", "privleak\n%"):
         table.add_column(header, justify="left" if header == "score" else "right", vertical="bottom")
     for key, found in membership["scores"].items():
@@ -87,8 +89,8 @@ def _lines(lines: Sequence[str], console: Console) -> list[Text]:
     return [Text(visible(line, console.encoding)) for line in lines]
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+def _table() -> Table:
+    return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def _number(value: float | None, digits: int) -> str:
