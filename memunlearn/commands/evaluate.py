@@ -126,7 +126,6 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     else:
         measured = Measurement(chosen.clusters, measurements.scores(rows, cfg.batch_size, "scoring"), None)
         base_em = measured.scores.em
-    print_reused(measurements.store)
     names = chosen.names
     if paragraphs is not None:
         names = set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
@@ -159,6 +158,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     }
     write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured, holds))
     write_json(directory / EVALUATION, result)
+    print_reused(measurements.store)
     print_evaluation(sets, counts)
     print_side_by_side(proof["oracle"], proof["membership"])
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from memunlearn.reporting.terminal import visible
 from memunlearn.results.tables import MISSING
-from memunlearn.words import fixed, to
+from memunlearn.words import counted, fixed
 
-MODELS = {"base": "base", "unlearned": "unlearned", "oracle": "oracle", "second_oracle": "2nd oracle"}
+MODELS = {"base": "base", "unlearned": "unlearned", "oracle": "oracle", "second_oracle": "oracle 2"}
 SCORES = {"nll": "NLL", "zlib": "zlib", "min_k": "min-k", "min_k_pp": "min-k++", "reference": "reference"}
 
 
@@ -34,10 +34,13 @@ def print_side_by_side(
         console.print(*_lines([f"membership is not known: {membership['reason']}"], console), "", sep="\n")
         return
     groups = (("forgotten", membership["forgotten"]), ("never-seen", membership["never_seen"]))
-    sizes = [f"{one['n']} {name} rows ({one['clusters']} clusters, {one['duplicates']} duplicates)" for name, one in groups]
+    sizes = [
+        f"{one['n']} {name} rows ({counted(one['clusters'], 'cluster')}, {counted(one['duplicates'], 'duplicate')})"
+        for name, one in groups
+    ]
     head = f"{membership['figure']}: AUROC of {sizes[0]} against {sizes[1]}"
     text = membership["text_classifier"]
-    told = f"told by the text alone: {_number(text['auroc'], 3)} ({_interval(text['auroc_ci'], 3)})"
+    told = f"told by the text alone: {_number(text['auroc'], 3)} ({_interval(text['auroc_ci'], 3) or 'no interval'})"
     lines = [told, *_leak_notes(membership["scores"]), *membership["notes"]]
     console.print(*_lines([head], console), _membership_table(membership), *_lines(lines, console), "", sep="\n")
 
@@ -45,7 +48,7 @@ def print_side_by_side(
 def _oracle_table(oracle: Mapping[str, Any]) -> Table:
     table = _table()
     for header in ("model", "EM\ntokens", "longest\nrun", "NLL\nnats", "KL\nforget", "KL\nretain", "KS of\nNLL", "p"):
-        table.add_column(header, justify="left" if header == "model" else "right", vertical="bottom")
+        table.add_column(header, justify="left" if header == "model" else "right", vertical="bottom", no_wrap=True)
     for name, title in MODELS.items():
         if name not in oracle["models"]:
             continue
@@ -54,7 +57,7 @@ def _oracle_table(oracle: Mapping[str, Any]) -> Table:
         numbers = [(stats["em"], stats["em_ci"], 1), (stats["longest_run"], stats["longest_run_ci"], 1)]
         numbers.append((stats["nll"], stats["nll_ci"], 2))
         of_kl = [kl.get(one) or {"mean": None, "ci": None} for one in ("forget", "retain")]
-        numbers += [(one["mean"], one["ci"], 3) for one in of_kl]
+        numbers += [(one["mean"], one["ci"], 2) for one in of_kl]
         bounds = None if distance.get("low") is None else [distance["low"], distance["high"]]
         numbers.append((distance.get("value"), bounds, 2))
         p_value = _number(distance.get("p_value"), 4)
@@ -66,7 +69,7 @@ def _oracle_table(oracle: Mapping[str, Any]) -> Table:
 def _membership_table(membership: Mapping[str, Any]) -> Table:
     table = _table()
     for header in ("score", "base", "unlearned", "oracle", "privleak\n%"):
-        table.add_column(header, justify="left" if header == "score" else "right", vertical="bottom")
+        table.add_column(header, justify="left" if header == "score" else "right", vertical="bottom", no_wrap=True)
     for key, found in membership["scores"].items():
         models = [found.get(name) or {"auroc": None, "auroc_ci": None} for name in ("base", "unlearned", "oracle")]
         leak = found["privleak"]
@@ -98,4 +101,4 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _interval(bounds: Sequence[float] | None, digits: int) -> str:
-    return "" if bounds is None else to((bounds[0], bounds[1]), digits)
+    return "" if bounds is None else "-".join(fixed(bound, digits) for bound in bounds)
