@@ -184,6 +184,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
             seed=cfg.seed,
         )
         subjects = [Subject("base", before), *([Subject("unlearned", after)] if compared else [])]
+        subjects += [Subject("oracle", oracles["oracle"].model)] if oracles else []
         notes = [WHAT_IT_IS] * is_demo(cfg)
         attack_models(attacks, subjects, target, config=shown(cfg), environment=place, notes=notes, directory=directory)
     return Evaluation(directory, result)

@@ -133,3 +133,18 @@ def test_rows_that_nobody_forgot_are_no_target(tmp_path, tiny_folder):
     ended = command_runs.evaluate(*model, "attacks=pruning", directory=tmp_path / "out")
     assert "attacks=... needs rows that were to be forgotten" in ended.the_error()
     assert not (tmp_path / "out" / "evaluation.json").exists()
+
+
+def test_an_oracle_is_attacked_as_the_others_are(gradient_run, tmp_path):
+    attack = ("demo.oracle=true", "attacks=[pruning,partial]", "attacks.pruning.shares=[0.05]", "attacks.partial.points=2")
+    ended = judge(gradient_run / "patch.safetensors", *attack, directory=tmp_path)
+    assert ended.code == 0, ended.err
+    result, _ = attacks_in(tmp_path)
+    assert result["subjects"] == ["base", "unlearned", "oracle"]
+    base, _, oracle = result["attacks"]["pruning"]["attempts"]
+    assert base["em"] > 8 > 3 > oracle["em"]
+    evaluation = command_runs.read_result(tmp_path, "evaluation.json")
+    assert oracle["nll"] == pytest.approx(evaluation["oracle"]["sets"]["forget"]["oracle"]["nll"], abs=0.5)
+    assert "the oracle, which never saw the text, says after its worst" in result["attacks"]["pruning"]["sentence"]
+    assert "oracle" not in result["attacks"]["partial"]["sentence"]
+    assert len({result["hashes"][name] for name in result["subjects"]}) == 3

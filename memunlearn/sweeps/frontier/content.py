@@ -34,8 +34,8 @@ TITLES = {
 }
 SURVIVAL = "Forgetting that survives relearning and rounding"
 HOW_ATTACKED = (
-    "Forget EM of each run's kept state, and after the worst attempt of each kind (attacks=... of train.py). Relearning half of "
-    "the clusters is measured on the other half, and counts only where the half that was trained on came back itself."
+    "Forget EM of each run's kept state, and after the worst attempt of each kind (attacks=... of train.py). Relearning half "
+    "of the clusters is measured on the other half, and counts only where the half that was trained on came back itself."
 )
 REPORTED = "Confirmation: what the runs report at their end"
 

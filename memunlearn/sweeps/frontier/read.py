@@ -30,8 +30,8 @@ class Point:
 @dataclass(frozen=True, kw_only=True)
 class JobReading:
     """points: by step, the base model (step 0) first. length: C in tokens, 0 where it is not known. after: result.json's, by
-    set; attacks: its, empty where none was tried. seconds: of the whole run; None where it is not finished. why: it failed. remarks: what a reader
-    must know. notes: what the run says that it is evidence for."""
+    set; attacks: its, empty where none was tried. seconds: of the whole run; None where it is not finished. why: it failed.
+    remarks: what a reader must know. notes: what the run says that it is evidence for."""
 
     job: PlannedJob
     state: Literal["finished", "failed", "unfinished"]
