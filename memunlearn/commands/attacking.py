@@ -92,8 +92,10 @@ def attack_models(
     What is in the folder already and was made from the same is not done again. config: the resolved one of the command.
     notes: what a page of these numbers begins with.
     """
-    hashes = _hashes(subjects, target)
-    keys = {(name, one.name): _key(name, one, target, config["attacks"][name], hashes) for name in attacks for one in subjects}
+    hashes = hashes_of(subjects, target)
+    keys = {
+        (name, one.name): attack_key(name, one, target, config["attacks"][name], hashes) for name in attacks for one in subjects
+    }
 
     def known(name: str, subject: SubjectName) -> Attacked | None:
         return kept_attacked(directory, keys[name, subject], name, subject)
@@ -131,7 +133,7 @@ def attack_models(
     return result
 
 
-def _hashes(subjects: Sequence[Subject], target: Target) -> dict[str, Any]:
+def hashes_of(subjects: Sequence[Subject], target: Target) -> dict[str, Any]:
     """What was attacked, for whoever has the files: of weights as in a patch's `base_fingerprint`."""
     return {
         **{subject.name: fingerprint(subject.model) for subject in subjects},
@@ -151,7 +153,7 @@ def _patch_digest(patch: Patch) -> str:
     )
 
 
-def _key(name: str, subject: Subject, target: Target, options: Mapping[str, Any], hashes: Mapping[str, Any]) -> Key:
+def attack_key(name: str, subject: Subject, target: Target, options: Mapping[str, Any], hashes: Mapping[str, Any]) -> Key:
     """What an attack's numbers depend on. Left out are the device and the batch size: they change the last digits only."""
     return {
         "code": code_digest(),

@@ -9,6 +9,8 @@ from memunlearn.commands.attacking import chosen_attacks
 from memunlearn.commands.call import Call
 from memunlearn.commands.inputs import caps_of
 from memunlearn.commands.mistakes import causes_of
+from memunlearn.commands.never_seen import check_unseen
+from memunlearn.commands.oracle import check_demo_oracle
 from memunlearn.commands.search import check_search
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
@@ -73,6 +75,8 @@ def check_run(cfg: DictConfig, call: Call) -> None:
                     raise cause from None
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
     _check_protocol(cfg)
+    check_demo_oracle(cfg)
+    check_unseen(cfg)
 
 
 def _check_mask_is_chosen(cfg: DictConfig, call: Call) -> None:

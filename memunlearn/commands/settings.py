@@ -32,7 +32,7 @@ def check_settings(cfg: DictConfig, call: Call, kept: bool = False) -> None:
     for old, new in RENAMED.items():
         if (value := OmegaConf.select(cfg, old)) is not None:
             raise UserError(f"{old}={value}: this setting is {new} now: move it there in the config file that has it")
-    for name in sorted(NAMES | FILES):
+    for name in sorted((NAMES | FILES) - {"reference"}):  # which `ReferenceModels.of` reads
         value = OmegaConf.select(cfg, name)
         pair = " or a pair {prefix: A.npy, continuation: B.npy}" if name in FILES else ""
         if isinstance(value, ListConfig) or (isinstance(value, DictConfig) and name in NAMES):

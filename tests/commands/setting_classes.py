@@ -63,6 +63,7 @@ INPUTS = {
     "paragraphs.protected_share": Unkeyed(
         0.25, "of training: it is not asked for before the base model is measured", PROTECTED
     ),
+    "paragraphs.unseen": ByContent("with patch= only: its rows are keyed by their ids"),
     "paragraphs.cache_dir": ByContent(KEPT),
     "paragraphs.base_url": ByContent(
         "where files are fetched from: their checksums are fixed, and rows are keyed by their ids"
@@ -103,7 +104,9 @@ EVALUATE = {
     "model.patterns": Unkeyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}, "scoring changes no weight"),
     "seed": Unkeyed(1, "decides which set a row is shown in: all rows are scored, whatever their set"),
     "patch": ByContent("kept are the base model's numbers only: those of a patch are computed every time"),
-    "reference": Keyed("{}/other_model"),
+    "reference.base": Keyed("{}/other_model"),
+    "reference.oracle": ByContent("the oracle's own numbers are keyed by its weights; the base model's are what they are"),
+    "reference.second_oracle": ByContent("likewise"),
     "batch_size": Unkeyed(5, PLACE),
     "accelerator": Unkeyed("auto", PLACE),
     "paragraphs.max_forget": Unkeyed(2, "decides which set a row is shown in: all rows are scored, whatever their set"),
