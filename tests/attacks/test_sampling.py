@@ -154,3 +154,9 @@ def test_all_tokens_are_said_as_all(half_trained, sets):
 def test_settings_that_say_nothing_are_refused(settings):
     with pytest.raises(UserError, match=f"attacks.sampling.{next(iter(settings))}"):
         Sampling(**settings)
+
+
+def test_samples_do_not_depend_on_the_rows_a_scoring_pass(half_trained, sets):
+    targets = [target_of(half_trained, sets.forget, sets.clusters["forget"], batch_size=size) for size in (2, 5)]
+    one, other = (attack(Sampling((20,)), half_trained, target)[0] for target in targets)
+    assert torch.equal(one.em, other.em) and torch.equal(one.longest_run, other.longest_run)

@@ -75,7 +75,7 @@ class AttacksContent:
     notes: tuple[str, ...] = ()
 
 
-_CONTENT = TypeAdapter(AttacksContent)
+CONTENT = TypeAdapter(AttacksContent)
 
 
 def read_attacks(directory: Path) -> AttacksContent:
@@ -83,7 +83,7 @@ def read_attacks(directory: Path) -> AttacksContent:
     path = directory / ATTACKS
     content = read_json(path, REMEDY)
     try:
-        read = _CONTENT.validate_python({key: value for key, value in content.items() if key != "schema"})
+        read = CONTENT.validate_python({key: value for key, value in content.items() if key != "schema"})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -6,7 +6,9 @@ import fake_attacks
 import pytest
 
 from memunlearn.charts.description import Bars, Lines
-from memunlearn.results.attacks.content import read_attacks
+from memunlearn.charts.files import picture
+from memunlearn.charts.vega_lite import figure
+from memunlearn.results.attacks.content import CONTENT, read_attacks
 from memunlearn.results.attacks.figures import SUBJECT_LOOKS, attack_charts
 
 
@@ -98,3 +100,75 @@ def test_nothing_made_gives_nothing(content):
     nothing = dataclasses.replace(content.attacks["few_shot"], attempts=(), worst={})
     assert attack_charts(dataclasses.replace(content, attacks={})) == []
     assert attack_charts(dataclasses.replace(content, attacks={"few_shot": nothing, "relearning": nothing})) == []
+
+
+def one_attack(name, attempts, subjects=("base", "unlearned")):
+    """A content with a single attack, read as a file is."""
+    plain = fake_attacks.content() | {"subjects": subjects, "attacks": {name: fake_attacks.entry(attempts)}}
+    return CONTENT.validate_python(plain)
+
+
+def panels_of(name, attempts, **more):
+    return attack_charts(one_attack(name, attempts, **more))[1].panels
+
+
+def test_every_figure_can_be_drawn_for_the_page_and_for_paper(charts):
+    for chart in charts.values():
+        for columns, width in ((chart.columns, 900), (1, 350)):
+            drawn = figure(chart, columns, width)
+            assert drawn.datasets and fake_attacks.HOSTILE not in drawn.spec
+    made = picture(charts["relearning"])
+    assert made.png.startswith(b"\x89PNG") and made.pdf.startswith(b"%PDF")
+
+
+def test_points_are_joined_along_x_whatever_their_order():
+    attempts = [fake_attacks.attempt("unlearned", {"share": share}, 10 * share) for share in (0.5, 0.1, 0.3)]
+    em, _ = panels_of("pruning", attempts)
+    assert em.series[0].x == [0.1, 0.3, 0.5] and em.series[0].y == pytest.approx([1, 3, 5])
+
+
+def test_where_no_interval_is_honest_none_is_drawn():
+    known = fake_attacks.attempt("unlearned", {"share": 0.1}, 4.0)
+    unknown = fake_attacks.attempt("unlearned", {"share": 0.2}, 4.0, em_ci=None, longest_run_ci=None)
+    some, _ = panels_of("pruning", [known, unknown])
+    assert some.series[0].low == [3.0, None] and some.series[0].high == [5.0, None]
+    none, _ = panels_of("pruning", [unknown])
+    assert none.series[0].low is None and none.series[0].high is None
+    bars, _ = panels_of("positions", [unknown])
+    assert bars.series[0].low is None
+
+
+def test_a_model_that_was_not_attacked_has_no_line_and_no_bar():
+    attempts = [fake_attacks.attempt("base", {"n": n}, 5.0, extra={"em_expected": 4.0}) for n in (1, 10)]
+    (panel,) = panels_of("sampling", attempts)
+    assert [series.label for series in panel.series] == ["base", "base, expected"]
+    bars, _ = panels_of("quantization", [fake_attacks.attempt("base", {"kind": "int8"}, 5.0)])
+    assert [series.label for series in bars.series] == ["base"]
+
+
+def test_a_bar_that_one_model_lacks_is_a_gap():
+    attempts = [
+        fake_attacks.attempt("base", {"kind": "int8"}, 5.0),
+        fake_attacks.attempt("unlearned", {"kind": "int8"}, 1.0),
+        fake_attacks.attempt("unlearned", {"kind": "nf4"}, 2.0),
+    ]
+    em, _ = panels_of("quantization", attempts)
+    assert em.categories == ["kind int8", "kind nf4"] and [series.y for series in em.series] == [[5.0, None], [1.0, 2.0]]
+
+
+def test_what_is_not_expected_is_not_drawn():
+    attempts = [fake_attacks.attempt("base", {"n": n}, 5.0) for n in (1, 10)]
+    (panel,) = panels_of("sampling", attempts)
+    assert panel.series[1].y == [None, None]
+
+
+def test_a_model_of_another_name_has_a_look_of_its_own():
+    attempts = [fake_attacks.attempt(name, {"share": 0.1}, 4.0) for name in ("base", "retrained")]
+    em, _ = panels_of("pruning", attempts, subjects=("base", "retrained"))
+    colours = {series.label: series.colour for series in em.series}
+    assert colours["retrained"] not in {colour for colour, _, _ in SUBJECT_LOOKS.values()}
+
+
+def test_attempts_without_the_setting_along_x_have_no_line():
+    attempts = [fake_attacks.attempt("unlearned", {"kind": "all at once"}, 4.0)]
+    assert [chart.name for chart in attack_charts(one_attack("pruning", attempts))] == ["worst"]

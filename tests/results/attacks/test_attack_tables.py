@@ -1,9 +1,11 @@
 """Attempts by models: every number in its cell."""
 
+import random
+
 import fake_attacks
 import pytest
 
-from memunlearn.results.attacks.content import read_attacks
+from memunlearn.results.attacks.content import CONTENT, read_attacks
 from memunlearn.results.attacks.tables import SHOWN, Cell, attack_table, setting_text, title, worst_table
 
 
@@ -78,3 +80,34 @@ def test_the_worst_of_each_attack(content):
     rows = {name: [cell.text for cell in em] for name, em, _ in worst_table(content)}
     assert rows["Relearning"] == ["20.0", "12.0", "10.5"] and rows["Partial"] == ["-", "2.0", "-"]
     assert rows["Few shot"] == ["16.0", "2.0", "0.5"] and len(rows) == 8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_number_stands_where_its_model_and_settings_meet(seed):
+    """Random attempts, some models without some of them, against a look-up in the plain dicts."""
+    draw = random.Random(seed)
+    tried = [(subject, share) for share in (0.1, 0.2, 0.4, 0.8) for subject in ("oracle", "base", "unlearned")]
+    chosen = draw.sample(tried, 9)
+    attempts = [
+        fake_attacks.attempt(subject, {"share": share}, draw.uniform(0, 20), counts=draw.random() < 0.7)
+        for subject, share in chosen
+    ]
+    plain = fake_attacks.content() | {"attacks": {"pruning": fake_attacks.entry(attempts)}}
+    content = CONTENT.validate_python(plain)
+    made = table(content, "pruning")
+    assert [row.label for row in made.rows] == list(dict.fromkeys(f"share {share:g}" for _, share in chosen))
+    for row in made.rows:
+        for metric, cells in zip(SHOWN, row.cells, strict=True):
+            for subject, cell in zip(made.subjects, cells, strict=True):
+                found = [
+                    one for one in attempts if one["subject"] == subject and f"share {one['settings']['share']:g}" == row.label
+                ]
+                if not found:
+                    assert cell == Cell("-")
+                    continue
+                (one,) = found
+                scale = 100 if metric.key == "memorized" else 1
+                assert cell.text == f"{scale * one[metric.key]:.{metric.digits}f}"
+                assert cell.faint == (not one["counts"])
+                rivals = [other["em"] for other in attempts if other["subject"] == subject and other["counts"]]
+                assert cell.worst == (one["counts"] and one["em"] == max(rivals))
