@@ -20,6 +20,8 @@ from memunlearn.paragraphs.batches import protected_rows_a_batch
 from memunlearn.unlearning.optimizers import check_optimizer
 from memunlearn.unlearning.per_paragraph import NOT_PROTECTED, PerParagraph
 
+OF_CHOSEN_WEIGHTS = ("optimizer.sparse", "optimizer.iterations", "protocol.mask_scope")
+
 
 def check_run(cfg: DictConfig, call: Call) -> None:
     """Raises UserError for what is not tested or cannot be built, before any work."""
@@ -78,12 +80,17 @@ def _check_mask_is_chosen(cfg: DictConfig, call: Call) -> None:
     given = {override.partition("=")[0].lstrip("+"): override for override in call.given}
     if "mask" in given or not isinstance(mask_strategy(cfg), AllWeights):
         return
-    no_effect = "has no effect on mask=all, the default: leave it out, or add"
+    protocol = instantiate(cfg.protocol)
+    if getattr(protocol, "chooses_weights", False):
+        no_effect, ways = f"has no effect on {type(protocol).__name__}, which chooses weights itself: leave it out", {}
+    else:
+        no_effect = "has no effect on mask=all, the default: leave it out"
+        ways = {"attribution": ", or add mask=gradient, whose scores it gives"}
     for key, override in given.items():
-        if key == "attribution" or key.startswith("attribution."):
-            raise UserError(f"{override} {no_effect} mask=gradient, whose scores it gives")
-    if cfg.mask.get("fraction") is not None and "mask.fraction" in given:
-        raise UserError(f"{given['mask.fraction']} {no_effect} mask=gradient or mask=random")
+        group = key.partition(".")[0]
+        fraction = key == "mask.fraction" and cfg.mask.get("fraction") is not None
+        if group == "attribution" or key in OF_CHOSEN_WEIGHTS or fraction:
+            raise UserError(f"{override} {no_effect}{ways.get(group, ', or add mask=gradient or mask=random' if ways else '')}")
 
 
 def _check_protocol(cfg: DictConfig) -> None:
