@@ -15,6 +15,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from memunlearn.attacks.material import Subject
+from memunlearn.commands.attacking import NOTHING_FORGOTTEN, attack_models, chosen_attacks, target_of, with_patch
+from memunlearn.commands.attacks_folder import remove_attacks
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.environment import environment
@@ -24,6 +27,7 @@ from memunlearn.commands.inputs import (
     check_source,
     choose_device,
     forgets_own_text,
+    is_demo,
     load_configured_model,
     load_paragraphs,
     move,
@@ -31,13 +35,17 @@ from memunlearn.commands.inputs import (
 )
 from memunlearn.commands.kept_config import shown
 from memunlearn.commands.measurement_store import open_store, print_reused
+from memunlearn.commands.never_seen import check_unseen_of, with_unseen_rows
+from memunlearn.commands.oracle import ReferenceModels, check_oracle
 from memunlearn.commands.patch_settings import given_on_the_command_line, names_rows, with_settings_of
 from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.settings import check_settings
+from memunlearn.commands.side_by_side import Judged, load_oracles, side_by_side
 from memunlearn.commands.sweep_folder import EVALUATION
 from memunlearn.commands.text_sizes import with_text_sizes
+from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
@@ -49,6 +57,7 @@ from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paths import expanded
+from memunlearn.reporting.side_by_side_tables import print_side_by_side
 from memunlearn.reporting.terminal import print_evaluation
 from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, FromTextSize, OfOwnText
 from memunlearn.scoring.metrics import METRICS
@@ -71,10 +80,12 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     them are in set "none". Raises UserError for everything that the user can mend.
     """
     (directory / EVALUATION).unlink(missing_ok=True)
+    remove_attacks(directory)
     remove_leftovers(directory)
     check_settings(cfg, call)
     sampling = sampling_of(cfg)
-    if cfg.patch is not None and cfg.reference is not None:
+    reference = ReferenceModels.of(cfg).base
+    if cfg.patch is not None and reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
     given = given_on_the_command_line(call)
     patch = None if cfg.patch is None else load_patch(expanded(cfg.patch))
@@ -85,30 +96,38 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         raise UserError(
             "paragraphs.forget_text=own is for train.py, which writes such text: evaluate.py reads it; leave it out"
         )
+    attacks = chosen_attacks(cfg)
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
     place = environment(device)
-    if cfg.reference is not None:
-        check_location(str(cfg.reference))
+    if reference is not None:
+        check_location(reference)
+    check_oracle(cfg, patch)
+    check_unseen_of(cfg, patch, given)
     if patch is None or patch.roles is None:
         check_source(instantiate(cfg.paragraphs.source))
     loaded = load_configured_model(cfg)
     model = loaded.model
     move(model, device, loaded.name)
-    base = _base(cfg, loaded, device)
+    base = loaded.model if reference is None else _reference(reference, loaded, device)
     measurements = BaseMeasurements.of(base, open_store(cfg.cache))
     if patch is not None:
         check_base(patch, measurements.fingerprint)
-    paragraphs = None
+    paragraphs, left_out = None, 0
+    oracles: dict[str, LoadedModel] = {}
     if patch is not None and patch.roles is not None:
-        chosen = rows_of_the_run(cfg, patch, patch.roles, loaded, names_rows(given))
+        chosen, left_out = with_unseen_rows(
+            cfg, rows_of_the_run(cfg, patch, patch.roles, loaded, names_rows(given)), loaded, given
+        )
+        oracles = load_oracles(cfg, chosen, loaded)
     else:
         paragraphs = load_paragraphs(cfg.paragraphs.source, loaded)
         chosen = _not_split_yet(paragraphs)
 
     rows = chosen.rows
     compared = patch is not None or base is not model
+    baseline = None
     if compared:
         baseline = measurements.baseline(
             base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model", sampling=sampling
@@ -122,10 +141,11 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         measured = Measurement(chosen.clusters, scores, None)
         base_em = measured.scores.em
     measured = with_text_sizes(measured, rows, loaded.tokenizer)
-    print_reused(measurements.store)
     names = chosen.names
     if paragraphs is not None:
         names = set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
+    if attacks and "forget" not in names:
+        raise UserError(NOTHING_FORGOTTEN)
     found, of = chosen.found.get("forget", (0, 0))
     holds = holds_forgotten(rows, names, all_forget=found == of)
     by_em = bin_labels(measured.scores.em, rows.continuation_length)
@@ -137,6 +157,10 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         scores = score(model, alternatives, cfg.batch_size, description="scoring alternatives")
         parts["forget"].append(summarize_alternatives(scores, chosen.clusters[of_rows], cfg.seed))
     sets = {name: entry_of(summaries) for name, summaries in parts.items()}
+    proof: dict[str, Any] = {"oracle": None, "membership": None}
+    if patch is not None and patch.roles is not None and baseline is not None:
+        judged = Judged(chosen, model, baseline, measured, left_out=left_out)
+        proof = side_by_side(cfg, patch, judged, oracles, measurements.store)
     result = {
         "schema": 1,
         "config": shown(cfg),
@@ -147,11 +171,30 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         "roles": {name: {"found": found, "of": of} for name, (found, of) in chosen.found.items()} or None,
         "bins": counts,
         "sets": sets,
+        **proof,
     }
     write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured, holds))
     write_json(directory / EVALUATION, result)
+    print_reused(measurements.store)
     print_evaluation(sets, counts)
+    print_side_by_side(proof["oracle"], proof["membership"])
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
+    if attacks:
+        members = members_of(names, holds)
+        before, after = (base, model) if patch is None else with_patch(model, patch)
+        target = target_of(
+            {name: rows.select(of_set) for name, of_set in members.items()},
+            measured.clusters[members["forget"]],
+            base=before if compared else None,
+            patch=patch,
+            loaded=loaded,
+            batch_size=cfg.batch_size,
+            seed=cfg.seed,
+        )
+        subjects = [Subject("base", before), *([Subject("unlearned", after)] if compared else [])]
+        subjects += [Subject("oracle", oracles["oracle"].model)] if oracles else []
+        notes = [WHAT_IT_IS] * is_demo(cfg)
+        attack_models(attacks, subjects, target, config=shown(cfg), environment=place, notes=notes, directory=directory)
     return Evaluation(directory, result)
 
 
@@ -180,17 +223,15 @@ def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool])
     return seed
 
 
-def _base(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> PreTrainedModel:
-    """The model that KL and self-EM refer to: the reference if one is given, else the model without its patch."""
-    if cfg.reference is None:
-        return loaded.model
-    reference = load_model(str(cfg.reference))
+def _reference(name: str, loaded: LoadedModel, device: torch.device) -> PreTrainedModel:
+    """The model that KL and self-EM refer to where no patch names it."""
+    reference = load_model(name)
     if reference.config.vocab_size != loaded.model.config.vocab_size:
         raise UserError(
-            f"the reference {cfg.reference} has a vocabulary of {reference.config.vocab_size}, {loaded.name} one of "
+            f"the reference {name} has a vocabulary of {reference.config.vocab_size}, {loaded.name} one of "
             f"{loaded.model.config.vocab_size}: give the model that it was made from"
         )
-    move(reference, device, str(cfg.reference))
+    move(reference, device, name)
     return reference
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from memunlearn.attacks.material import Attack, Subject
+from memunlearn.attacks.summary import worst_numbers
 from memunlearn.commands.afterwards import Afterwards
+from memunlearn.commands.attacking import attack_models, chosen_attacks, target_of, with_patch
+from memunlearn.commands.attacks_folder import remove_attacks
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.curve_file import CurveFile, KeepCurve
@@ -52,6 +56,7 @@ from memunlearn.errors import UserError
 from memunlearn.files.writing import remove_leftovers
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.loading import LoadedModel
+from memunlearn.models.patches import Patch
 from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
@@ -102,6 +107,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
             check_run(cfg, call)
         resume_from, curve_rows = checkpoint_of(directory)
     remove_leftovers(directory)
+    remove_attacks(directory)
     quiet_libraries()
     device = choose_device(cfg.trainer.accelerator)
     check_run(cfg, call)
@@ -148,6 +154,10 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         result = result_of(
             config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes
         ) | {"inputs": inputs}
+        if attacks := chosen_attacks(cfg):
+            result["attacks"] = _attacked(
+                cfg, attacks, outcome.patches[0], loaded, sets, place=place, notes=notes, directory=directory
+            )
         write_run(
             directory,
             result,
@@ -172,6 +182,33 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         raise UserError("; ".join(filter(None, [_diverged(result, directory), afterwards.missing])))
     afterwards.raise_failures(directory / RESULT)
     return RunResult(directory, result)
+
+
+def _attacked(
+    cfg: DictConfig,
+    attacks: Mapping[str, Attack],
+    patch: Patch,
+    loaded: LoadedModel,
+    sets: ParagraphSets,
+    *,
+    place: Mapping[str, Any],
+    notes: Sequence[str],
+    directory: Path,
+) -> dict[str, Any]:
+    """What the worst attempts on the unlearned model brought; evaluate.py attacks the base model and the oracle beside it."""
+    base, unlearned = with_patch(loaded.model, patch)
+    target = target_of(
+        sets.by_name(),
+        sets.clusters["forget"],
+        base=base,
+        patch=patch,
+        loaded=loaded,
+        batch_size=2 * cfg.batch_size,
+        seed=cfg.seed,
+    )
+    subjects = [Subject("unlearned", unlearned)]
+    told = attack_models(attacks, subjects, target, config=shown(cfg), environment=place, notes=notes, directory=directory)
+    return worst_numbers(told["attacks"], "unlearned")
 
 
 def _skipped(folder: Path) -> RunResult:

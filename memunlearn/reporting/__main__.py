@@ -1,4 +1,5 @@
-"""`python -m memunlearn.reporting DIR`: a sweep's summary, or a run's page and figures, written again from the files there.
+"""`python -m memunlearn.reporting DIR`: a sweep's summary, a run's page and figures, or that of attacks, written again from the
+files there.
 
 With `--paper`: `paper.html` from what `make paper` has left in a folder.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from memunlearn.errors import UserError
@@ -17,19 +18,15 @@ from memunlearn.process import own_process
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m memunlearn.reporting") -> int:
     """program: what starts this. Returns the exit code: 0, or 2 after one line about a mistake that the user can mend."""
-    parser = argparse.ArgumentParser(prog=program, description="Write a sweep's or a run's page again.")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that holds the runs of a sweep, or one run's")
+    parser = argparse.ArgumentParser(prog=program, description="Write a sweep's page, a run's or that of attacks again.")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of a sweep, a run or an evaluation")
     parser.add_argument("--paper", action="store_true", help="it is the folder of `make paper`: write its page instead")
     options = parser.parse_args(arguments)
     from memunlearn.reporting.paper import write_paper  # here, so that --help answers at once
-    from memunlearn.reporting.run_page import rewrite_run_page
-    from memunlearn.reporting.sweep_summary import write_summary
 
     try:
         folder = expanded(options.folder)
-        is_run = (folder / "result.json").is_file()
-        write = write_paper if options.paper else rewrite_run_page if is_run else write_summary
-        written = write(folder)
+        written = (write_paper if options.paper else _write_of(folder))(folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -39,6 +36,18 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m memun
     for path in written:
         print(f"wrote {path}")
     return 0
+
+
+def _write_of(folder: Path) -> Callable[[Path], list[Path]]:
+    """What writes the pages of such a folder."""
+    from memunlearn.reporting.attacks_page import write_attacks_page
+    from memunlearn.reporting.run_page import rewrite_run_page
+    from memunlearn.reporting.sweep_summary import write_summary
+    from memunlearn.results.attacks.content import ATTACKS
+
+    if (folder / "result.json").is_file():
+        return rewrite_run_page
+    return write_attacks_page if (folder / ATTACKS).is_file() else write_summary
 
 
 if __name__ == "__main__":

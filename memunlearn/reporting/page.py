@@ -62,14 +62,16 @@ def write_report(
     paragraphs: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
     pictures: Sequence[Picture] = (),
+    attacks: str | None = None,
 ) -> None:
     """Writes one self-contained HTML page, atomically.
 
     result: as in `result.json`. curve: rows of `metrics.csv`, may be empty.
     paragraphs: rows of `paragraphs.parquet`: `set`, `index`, EM and NLL, and where there is text the columns that
     paragraph_browser reads. notes: shown at the top. pictures: of `run_charts`, for paper and where scripts do not run.
+    attacks: the page beside it that says what attacks brought back, or None.
     """
-    write_text(path, report(result, curve, paragraphs, notes, pictures))
+    write_text(path, report(result, curve, paragraphs, notes, pictures, attacks=attacks))
 
 
 def report(
@@ -78,6 +80,8 @@ def report(
     paragraphs: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
     pictures: Sequence[Picture] = (),
+    *,
+    attacks: str | None = None,
 ) -> str:
     """The page as HTML; arguments as in write_report."""
     from markupsafe import Markup
@@ -88,6 +92,7 @@ def report(
         "page.html.jinja",
         notes=notes,
         sentence=result_sentence(result),
+        attacks=attacks,
         pooled=one_paragraph_at_a_time(result),
         sets=[
             _set_table(name, result["before"].get(name), result["after"].get(name))

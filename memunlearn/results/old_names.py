@@ -20,6 +20,7 @@ RENAMED = {"mask.lr": "optimizer.lr", "mask.scope": "protocol.mask_scope"}
 ADDED: dict[str, dict[str, Any]] = {
     "memunlearn.unlearning.stopping.StopRule": {"min_bystander_em": None, "longest_run": None},
     "memunlearn.unlearning.per_paragraph.PerParagraph": {"mask_scope": "trial"},
+    "memunlearn.demo.model.Demo": {"oracle": False},
     "memunlearn.demo.model.DemoSource": {"bos": "auto"},
     "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None},
     "memunlearn.paragraphs.sources.HubSource": {"bos": "auto"},
@@ -29,13 +30,13 @@ ADDED: dict[str, dict[str, Any]] = {
 ADDED_AT_THE_TOP: dict[str, Any] = {"p_z": {"top_k": None, "temperature": 1.0}}
 
 # The same for the group `paragraphs`, by the class of its source.
-_PROTECT = {"protect": 0.0, "protected_share": 0.5}
+_ANY = {"protect": 0.0, "protected_share": 0.5, "unseen": None}
 ADDED_TO_PARAGRAPHS: dict[str, dict[str, Any]] = {
-    "memunlearn.demo.model.DemoSource": {"bos": "auto", **_PROTECT},
-    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_PROTECT},
-    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto", **_PROTECT},
-    "memunlearn.paragraphs.sources.PileSource": _PROTECT,
-    "memunlearn.paragraphs.sources.LMExtractionSource": _PROTECT,
+    "memunlearn.demo.model.DemoSource": {"bos": "auto", **_ANY},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_ANY},
+    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto", **_ANY},
+    "memunlearn.paragraphs.sources.PileSource": _ANY,
+    "memunlearn.paragraphs.sources.LMExtractionSource": _ANY,
 }
 
 

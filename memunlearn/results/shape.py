@@ -31,6 +31,9 @@ def check_result(result: Mapping[str, Any]) -> None:
                 _check_cell(value, key, f"{when}.{name}.{key}")
     for name in ("steps", "kept_step"):
         _check_number(result.get(name), name)
+    for name, worst in _group(result.get("attacks"), "attacks").items():
+        for key, value in _group(worst, f"attacks.{name}").items():
+            _check_number(value, f"attacks.{name}.{key}")
     mask = _group(result.get("mask"), "mask")
     for name in ("k", "eligible", "trained"):
         _check_number(mask.get(name), f"mask.{name}")

@@ -38,6 +38,9 @@ def test_what_a_run_writes_passes(table):
         (("after", "forget", "interval_note"), 3, "after.forget.interval_note is '3', which is no text"),
         (("steps",), {}, "steps is '{}'"),
         (("mask", "k"), "all", "mask.k is 'all'"),
+        (("attacks",), [], "attacks is '[]', which is no object"),
+        (("attacks", "relearning"), 3, "attacks.relearning is '3', which is no object"),
+        (("attacks", "pruning", "em"), "3", "attacks.pruning.em is '3'"),
         (("mask", "trained"), "all", "mask.trained is 'all'"),
         (("done",), 7, "done is '7', which is no text"),
         (("seconds", "protocol"), [1], "seconds.protocol is '[1]'"),
@@ -48,7 +51,8 @@ def test_what_a_run_writes_passes(table):
     ],
 )
 def test_a_damaged_result_is_refused_with_the_place(place, value, said):
-    damaged = copy.deepcopy(fake_results.result())
+    damaged = copy.deepcopy(fake_results.result()) | {"attacks": {"relearning": None, "pruning": {"em": 1.5}}}
+    check_result(damaged)
     inner = damaged
     for key in place[:-1]:
         inner = inner[key]
