@@ -111,7 +111,8 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     measurements = BaseMeasurements.of(base, open_store(cfg.cache))
     if patch is not None:
         check_base(patch, measurements.fingerprint)
-    paragraphs, oracles, left_out = None, None, 0
+    paragraphs, left_out = None, 0
+    oracles: dict[str, LoadedModel] = {}
     if patch is not None and patch.roles is not None:
         chosen, left_out = with_unseen_rows(
             cfg, rows_of_the_run(cfg, patch, patch.roles, loaded, names_rows(given)), loaded, given

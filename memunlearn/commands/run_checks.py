@@ -18,8 +18,12 @@ from memunlearn.masks.strategies import AllWeights, MaskStrategy
 from memunlearn.objectives.material import check_objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import protected_rows_a_batch
+from memunlearn.unlearning.edits.lora import LoRA
+from memunlearn.unlearning.joint import Joint
 from memunlearn.unlearning.optimizers import check_optimizer
 from memunlearn.unlearning.per_paragraph import NOT_PROTECTED, PerParagraph
+
+OF_CHOSEN_WEIGHTS = ("optimizer.sparse", "optimizer.iterations", "protocol.mask_scope")
 
 
 def check_run(cfg: DictConfig, call: Call) -> None:
@@ -65,6 +69,8 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     check_attribution(instantiate(cfg.attribution))
     if cfg.get("stop"):
         instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
+    if cfg.get("rehearsal"):
+        _check_rehearsal(cfg)
     mask_strategy(cfg)
     for name, build in (("optimizer", _build_optimizer), ("trainer", _build_trainer)):
         try:
@@ -79,17 +85,31 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     check_unseen(cfg)
 
 
+def _check_rehearsal(cfg: DictConfig) -> None:
+    if not isinstance(protocol := instantiate(cfg.protocol), Joint | LoRA):
+        raise UserError(
+            f"rehearsal=relearning goes with protocol=joint or protocol=lora, and {type(protocol).__name__} is neither: leave "
+            "rehearsal out"
+        )
+    instantiate(cfg.rehearsal).check(instantiate(cfg.objective))
+
+
 def _check_mask_is_chosen(cfg: DictConfig, call: Call) -> None:
     """What only other masks heed, where none was chosen; with mask=all said, a sweep over masks may set it for the others."""
     given = {override.partition("=")[0].lstrip("+"): override for override in call.given}
     if "mask" in given or not isinstance(mask_strategy(cfg), AllWeights):
         return
-    no_effect = "has no effect on mask=all, the default: leave it out, or add"
+    protocol = instantiate(cfg.protocol)
+    if getattr(protocol, "chooses_weights", False):
+        no_effect, ways = f"has no effect on {type(protocol).__name__}, which chooses weights itself: leave it out", {}
+    else:
+        no_effect = "has no effect on mask=all, the default: leave it out"
+        ways = {"attribution": ", or add mask=gradient, whose scores it gives"}
     for key, override in given.items():
-        if key == "attribution" or key.startswith("attribution."):
-            raise UserError(f"{override} {no_effect} mask=gradient, whose scores it gives")
-    if cfg.mask.get("fraction") is not None and "mask.fraction" in given:
-        raise UserError(f"{given['mask.fraction']} {no_effect} mask=gradient or mask=random")
+        group = key.partition(".")[0]
+        fraction = key == "mask.fraction" and cfg.mask.get("fraction") is not None
+        if group == "attribution" or key in OF_CHOSEN_WEIGHTS or fraction:
+            raise UserError(f"{override} {no_effect}{ways.get(group, ', or add mask=gradient or mask=random' if ways else '')}")
 
 
 def _check_protocol(cfg: DictConfig) -> None:

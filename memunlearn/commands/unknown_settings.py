@@ -23,6 +23,8 @@ def where_it_is(error: BaseException) -> str | None:
     if found is None or cause.full_key != found[1] or "." not in found[1]:
         return None
     group, key = found[1].split(".", 1)
+    if group == "stop" and (protocol := _without_stop_rule()) is not None:
+        return f"{found[1]}: {protocol} goes without a stop rule: leave it out"
     options = [f"{group}={name}" for name in options_with(group, key)]
     if not options:
         return None
@@ -31,6 +33,17 @@ def where_it_is(error: BaseException) -> str | None:
     leave_out = "add hydra.sweeper.params=null, and search this one's own settings" if not_typed else "leave it out"
     way_out = f"{leave_out}, or choose {known}, which {_have(options)} it"
     return f"{found[1]}: the {group} that is chosen has no {key}: {way_out}"
+
+
+def _without_stop_rule() -> str | None:
+    """The protocol that was asked for, where its file takes the stop rule away and none was asked for beside it."""
+    given = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
+    file = CONF / "protocol" / f"{given.get('protocol')}.yaml"
+    if "stop" in given or not file.is_file():
+        return None
+    content = OmegaConf.to_container(OmegaConf.load(file))
+    assert isinstance(content, dict)
+    return f"protocol={given['protocol']}" if {"override /stop": "none"} in content.get("defaults", []) else None
 
 
 def options_with(group: str, key: str) -> list[str]:

@@ -162,7 +162,9 @@ def test_an_interrupted_call_goes_on_where_it_was(tmp_path, reciting, half_train
     def run(fails):
         attacks = {"pruning": attack("pruning"), "partial": attack("partial", fails)}
         subjects = [Subject("base", reciting), Subject("unlearned", half_trained)]
-        return attack_models(attacks, subjects, target, config={"attacks": options}, environment={}, directory=tmp_path)
+        return attack_models(
+            attacks, subjects, target, config={"attacks": options}, environment={}, notes=(), directory=tmp_path
+        )
 
     with pytest.raises(Interrupted):
         run(fails=True)

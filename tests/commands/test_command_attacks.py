@@ -144,7 +144,7 @@ def test_an_oracle_is_attacked_as_the_others_are(gradient_run, tmp_path):
     base, _, oracle = result["attacks"]["pruning"]["attempts"]
     assert base["em"] > 8 > 3 > oracle["em"]
     evaluation = command_runs.read_result(tmp_path, "evaluation.json")
-    assert oracle["nll"] == pytest.approx(evaluation["oracle"]["sets"]["forget"]["oracle"]["nll"], abs=0.5)
+    assert oracle["nll"] == pytest.approx(evaluation["oracle"]["models"]["oracle"]["forget"]["nll"], abs=0.5)
     assert "the oracle, which never saw the text, says after its worst" in result["attacks"]["pruning"]["sentence"]
     assert "oracle" not in result["attacks"]["partial"]["sentence"]
     assert len({result["hashes"][name] for name in result["subjects"]}) == 3

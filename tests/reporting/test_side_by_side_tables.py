@@ -44,7 +44,7 @@ def oracle(second=True):
         "models": {name: {"forget": stats(10.0 + place, 1.5), "bystander": None} for place, name in enumerate(names)},
         "kl": {name: kl for name in others},
         "kl_is": "what it is",
-        "nll_distance": {name: {"value": 0.31, "low": 0.06, "high": None, "p_value": 0.0234} for name in others}
+        "nll_distance": {name: {"value": 0.31, "low": None, "high": None, "p_value": 0.0234} for name in others}
         | {"base": {"value": 1.0, "low": 0.75, "high": 1.0, "p_value": 0.0005}},
         "nll_distance_is": "how it is made",
         "notes": ["a note [of a kind]"],
@@ -91,7 +91,8 @@ def test_membership_says_what_it_shows_of_how_many_rows(console):
     print_side_by_side(None, membership(), console)
     lines = printed(console)
     text = " ".join(lines)
-    assert lines[0].startswith("distribution shift: AUROC of 32 forgotten rows (30 clusters, 1 duplicate) against")
+    assert text.startswith("distribution shift: AUROC of 32 forgotten rows (30 clusters, 1 duplicate)")
+    assert "88 never-seen rows (80 clusters, 0 duplicates)" in text
     place = next(place for place, line in enumerate(lines) if line.startswith("NLL"))
     assert lines[place].split() == ["NLL", "0.504", "0.504", "0.504", "-12.3"]
     assert lines[place + 1].split() == ["0.382-0.625"] * 3

@@ -51,7 +51,7 @@ def test_settings_that_were_not_there_yet_have_the_value_that_a_plain_command_gi
     assert read["stop"]["min_bystander_em"] is None and read["stop"]["longest_run"] is None and read["stop"]["every"] == 5
     assert read["paragraphs"]["bos"] == read["paragraphs"]["source"]["bos"] == "auto"
     pile = {"paragraphs": {"source": {"_target_": "memunlearn.paragraphs.sources.PileSource"}}}
-    protects = {"protect": 0.0, "protected_share": 0.5}
+    protects = {"protect": 0.0, "protected_share": 0.5, "unseen": None}
     assert config_today(pile) == {"paragraphs": pile["paragraphs"] | protects}  # and no bos
     told = earlier(JOINT, None)
     told["stop"]["min_bystander_em"] = 7.0

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar
 
 import lightning
 import torch
@@ -58,6 +59,7 @@ class BalancedSubnet:
     momentum: float = 0.9
     weight_decay: float = 0.0005
     clean_weight: float = 0.5
+    chooses_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -63,6 +63,7 @@ class KfacEdit:
     mass: float = 0.6
     eigenvalues: Literal["kronecker", "corrected"] = "kronecker"
     positions: Positions = "all"
+    chooses_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.mass < 1:
