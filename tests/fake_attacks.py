@@ -30,7 +30,7 @@ def entry(attempts, **more) -> dict:
     for subject in dict.fromkeys(one["subject"] for one in attempts):
         counting = [place for place, one in enumerate(attempts) if one["subject"] == subject and one["counts"]]
         worst[subject] = max(counting, key=lambda place: attempts[place]["em"], default=None)
-    known = {"protocol": "What was done & how.", "sentence": "On the unlearned model it brought back 1 of 12 rows whole."}
+    known = {"protocol": "What `was` done & how.", "sentence": "On the unlearned model it brought back 1 of 12 rows whole."}
     return known | {"worst": worst, "seconds": 1.25, "attempts": attempts} | more
 
 

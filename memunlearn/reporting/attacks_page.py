@@ -51,7 +51,7 @@ def page(content: AttacksContent, charts: Sequence[Chart], pictures: Sequence[Pi
                 "name": name,
                 "title": title(name),
                 "sentence": attack.sentence,
-                "protocol": attack.protocol,
+                "protocol": attack.protocol.replace("`", ""),
                 "table": attack_table(attack, content.subjects),
             }
             for name, attack in content.attacks.items()

@@ -46,8 +46,8 @@ CURVES = {
         panels="on",
         worst_of="lr",
         log_x=True,
-        caption="EM after steps of training on what a panel names, measured on rows that are not among it; each line at the "
-        "learning rate that brought back most.",
+        caption="EM after steps of training: on half of the forget clusters (the other half is measured), or on prefixes or "
+        "unrelated text (all forget rows are); each line at the learning rate that brought back most.",
     ),
     "pruning": Curve(
         x="share",
@@ -114,7 +114,7 @@ def curve(name: str, attack: AttackNumbers, subjects: Sequence[str], look: Curve
     if look.panels:
         for value in dict.fromkeys(attempt.settings.get(look.panels) for attempt in attempts):
             chosen = [attempt for attempt in attempts if attempt.settings.get(look.panels) == value]
-            panels.append(_lines(f"{look.panels} {value}", chosen, subjects, look, EM))
+            panels.append(_lines(f"trained {look.panels} {value}", chosen, subjects, look, EM))
     else:
         titles = [metric.label if len(look.metrics) > 1 else "" for metric in look.metrics]
         panels = [_lines(title, attempts, subjects, look, metric) for title, metric in zip(titles, look.metrics, strict=True)]

@@ -46,7 +46,8 @@ def test_the_worst_of_each_attack_is_a_bar_a_model(charts):
 
 def test_relearning_has_a_panel_for_what_was_trained_on_and_the_worst_rate_of_each_model(charts):
     half, unrelated = charts["relearning"].panels
-    assert isinstance(half, Lines) and (half.title, unrelated.title) == ("on half", "on unrelated") and half.log_x
+    assert isinstance(half, Lines) and half.log_x
+    assert (half.title, unrelated.title) == ("trained on half", "trained on unrelated")
     drawn = {series.label: series for series in half.series}
     assert list(drawn) == ["base, lr 0.0002", "unlearned, lr 0.0002", "oracle, lr 0.0002"]
     unlearned = drawn["unlearned, lr 0.0002"]
