@@ -36,9 +36,11 @@ from memunlearn.commands.oracle import ReferenceModels, check_oracle
 from memunlearn.commands.patch_settings import given_on_the_command_line, names_rows, with_settings_of
 from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
+from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.side_by_side import Judged, load_oracles, side_by_side
 from memunlearn.commands.sweep_folder import EVALUATION
+from memunlearn.commands.text_sizes import with_text_sizes
 from memunlearn.errors import UserError
 from memunlearn.evaluation.suite import Measurement, measure
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
@@ -52,7 +54,7 @@ from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paths import expanded
 from memunlearn.reporting.side_by_side_tables import print_side_by_side
 from memunlearn.reporting.terminal import print_evaluation
-from memunlearn.scoring.metric import FromPass, FromPassAndBase, OfOwnText
+from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, FromTextSize, OfOwnText
 from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import score
 
@@ -75,6 +77,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     (directory / EVALUATION).unlink(missing_ok=True)
     remove_leftovers(directory)
     check_settings(cfg, call)
+    sampling = sampling_of(cfg)
     reference = ReferenceModels.of(cfg).base
     if cfg.patch is not None and reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
@@ -119,14 +122,18 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     compared = patch is not None or base is not model
     baseline = None
     if compared:
-        baseline = measurements.baseline(base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model")
+        baseline = measurements.baseline(
+            base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model", sampling=sampling
+        )
         base_em = baseline.scores.em
         if patch is not None:
             apply_patch(model, patch)
         measured = measure(model, baseline, cfg.batch_size, "with the model")
     else:
-        measured = Measurement(chosen.clusters, measurements.scores(rows, cfg.batch_size, "scoring"), None)
+        scores = measurements.scores(rows, cfg.batch_size, "scoring", details=True, sampling=sampling)
+        measured = Measurement(chosen.clusters, scores, None)
         base_em = measured.scores.em
+    measured = with_text_sizes(measured, rows, loaded.tokenizer)
     names = chosen.names
     if paragraphs is not None:
         names = set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
@@ -143,7 +150,14 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     sets = {name: entry_of(summaries) for name, summaries in parts.items()}
     proof: dict[str, Any] = {"oracle": None, "membership": None}
     if patch is not None and patch.roles is not None and baseline is not None:
-        judged = Judged(chosen, model, baseline, measured, left_out=left_out)
+        judged = Judged(
+            chosen=chosen,
+            model=model,
+            tokenizer=loaded.tokenizer,
+            baseline=baseline,
+            measured=measured,
+            left_out=left_out,
+        )
         proof = side_by_side(cfg, patch, judged, oracles, measurements.store)
     result = {
         "schema": 1,
@@ -220,7 +234,8 @@ def _columns(
         index.append(seen[name])
         seen[name] += 1
     nothing: list[None] = [None] * len(rows)
-    of_rows = [m for m in METRICS if isinstance(m.source, FromPass | FromPassAndBase | OfOwnText) and m.in_rows]
+    kinds = FromPass | FromPassAndBase | FromPassAndSampling | FromTextSize | OfOwnText
+    of_rows = [metric for metric in METRICS if isinstance(metric.source, kinds) and metric.in_rows]
     return {
         "set": list(names),
         "index": index,
@@ -228,5 +243,5 @@ def _columns(
         "cluster": measured.clusters.tolist(),
         "holds_forgotten": holds,
         "bin": bins,
-        **{m.key: nothing if (values := measured.values(m)) is None else values.tolist() for m in of_rows},
+        **{metric.key: nothing if (column := measured.column(metric)) is None else column for metric in of_rows},
     }

@@ -10,6 +10,7 @@ from memunlearn.commands.inputs import caps_of
 from memunlearn.commands.mistakes import causes_of
 from memunlearn.commands.never_seen import check_unseen
 from memunlearn.commands.oracle import check_demo_oracle
+from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.search import check_search
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
@@ -27,6 +28,7 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     """Raises UserError for what is not tested or cannot be built, before any work."""
     check_search(cfg, call)
     _check_mask_is_chosen(cfg, call)
+    sampling_of(cfg)
     trainer = cfg.trainer
     nodes = trainer.get("num_nodes", 1)
     if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device") or nodes not in (1, "1"):

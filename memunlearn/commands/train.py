@@ -45,6 +45,7 @@ from memunlearn.commands.run_folder import result_of, write_run
 from memunlearn.commands.run_weights import weights_of_run
 from memunlearn.commands.settings import check_settings, in_place_of_null
 from memunlearn.commands.sweep_folder import RESULT
+from memunlearn.commands.text_sizes import outcome_with_text_sizes
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
@@ -137,7 +138,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         )
         keep_rows(directory, sets, given.preparation, paragraphs)
         prepared = time.perf_counter()
-        outcome = instantiate(cfg.protocol).run(given)
+        outcome = outcome_with_text_sizes(instantiate(cfg.protocol).run(given), loaded.tokenizer)
         print_reused(measurements.store)
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
         notes = [WHAT_IT_IS] * is_demo(cfg)

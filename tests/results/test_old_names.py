@@ -59,6 +59,13 @@ def test_settings_that_were_not_there_yet_have_the_value_that_a_plain_command_gi
     assert config_today(told)["stop"]["min_bystander_em"] == 7.0 and config_today(told)["paragraphs"]["bos"] is False
 
 
+def test_a_run_of_before_p_z_did_not_ask_for_it():
+    run = earlier(JOINT, None) | {"objective": {"_target_": "memunlearn.objectives.unlearn.Unlearn"}}
+    assert config_today(run)["p_z"] == {"top_k": None, "temperature": 1.0}
+    assert config_today(run | {"p_z": {"top_k": 40, "temperature": 2.0}})["p_z"]["top_k"] == 40
+    assert "p_z" not in config_today(earlier(JOINT, None))  # of another command: no objective
+
+
 def test_moved_classes_are_found_wherever_they_are_named(monkeypatch):
     monkeypatch.setattr(old_names, "MOVED", {"memunlearn.old.Mask": "memunlearn.new.Mask"})
     config = {

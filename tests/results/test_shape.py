@@ -88,6 +88,19 @@ def test_numbers_of_a_check_are_in_range():
 
 
 def test_the_columns_are_those_of_the_metrics():
-    pairs = ("em", "longest_run", "longest_common_run", "nll")
-    expected = {"trial", "kl", "self_em", "alternative_em", *(f"{key}_{when}" for key in pairs for when in ("before", "after"))}
+    likely = ("nll", "min_k", "min_k_pp", "zlib", "log_p_z")
+    said = ("longest_common_run", "levenshtein", "distinct")
+    pairs = ("em", "longest_run", "extraction_strength", "memorization_accuracy", *likely, *said)
+    compared = ("kl", "top1_agreement", "ndcg10", "self_em", "alternative_em")
+    expected = {"trial", *compared, *(f"{key}_{when}" for key in pairs for when in ("before", "after"))}
     assert set(number_columns()) == expected and len(number_columns()) == len(expected)
+
+
+def test_the_perplexity_of_a_ruined_model_is_no_damage():
+    """exp(40) is beyond what other numbers can be; 40 nats per token are not."""
+    stats = {"em": 0.0, "nll": 40.0, "perplexity": 2.4e17, "perplexity_ci": [2.2e17, 2.6e17]}
+    check_result({"before": {}, "after": {"forget": stats}})
+    with pytest.raises(ValueError, match="after.forget.nll"):
+        check_result({"before": {}, "after": {"forget": {**stats, "nll": 2.4e17}}})
+    with pytest.raises(ValueError, match="after.forget.perplexity"):
+        check_result({"before": {}, "after": {"forget": {**stats, "perplexity": "large"}}})
