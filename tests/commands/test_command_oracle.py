@@ -111,7 +111,7 @@ def test_without_an_oracle_the_models_are_told_apart_all_the_same(gradient_run, 
     found = read(tmp_path / "judged")
     assert ended.code == 0 and found["oracle"] is None
     assert set(found["membership"]["scores"]["nll"]) == {"base", "unlearned", "privleak", "privleak_note"}
-    assert "no privleak for NLL: there is no oracle's AUROC" in ended.out
+    assert "no privleak for NLL" in ended.out and "there is no oracle's AUROC" in ended.out
 
 
 def test_never_seen_rows_of_ones_own(gradient_run, tiny_folder, tmp_path):
