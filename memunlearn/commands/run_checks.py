@@ -18,6 +18,8 @@ from memunlearn.masks.strategies import AllWeights, MaskStrategy
 from memunlearn.objectives.material import check_objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import protected_rows_a_batch
+from memunlearn.unlearning.edits.lora import LoRA
+from memunlearn.unlearning.joint import Joint
 from memunlearn.unlearning.optimizers import check_optimizer
 from memunlearn.unlearning.per_paragraph import NOT_PROTECTED, PerParagraph
 
@@ -63,6 +65,8 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     check_attribution(instantiate(cfg.attribution))
     if cfg.get("stop"):
         instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
+    if cfg.get("rehearsal"):
+        _check_rehearsal(cfg)
     mask_strategy(cfg)
     for name, build in (("optimizer", _build_optimizer), ("trainer", _build_trainer)):
         try:
@@ -75,6 +79,15 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     _check_protocol(cfg)
     check_demo_oracle(cfg)
     check_unseen(cfg)
+
+
+def _check_rehearsal(cfg: DictConfig) -> None:
+    if not isinstance(protocol := instantiate(cfg.protocol), Joint | LoRA):
+        raise UserError(
+            f"rehearsal=relearning goes with protocol=joint or protocol=lora, and {type(protocol).__name__} is neither: leave "
+            "rehearsal out"
+        )
+    instantiate(cfg.rehearsal).check(instantiate(cfg.objective))
 
 
 def _check_mask_is_chosen(cfg: DictConfig, call: Call) -> None:

@@ -227,6 +227,7 @@ def _ingredients(
         resume_from=resume_from,
         keep=keep,
         measure_curvature=measurements.curvature,
+        rehearsal=instantiate(cfg.rehearsal) if cfg.get("rehearsal") else None,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -114,6 +114,15 @@ class Losses:
     @property
     def total(self) -> Tensor:
         return self.forget_term + self.retain_term
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """An objective that remembers something from step to step."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
 class Objective(Protocol):

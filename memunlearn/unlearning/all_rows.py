@@ -29,6 +29,7 @@ def train_all_rows(
         weights=given.weights,
         make_delta=make_delta,
         measure_curvature=given.measure_curvature,
+        rehearsal=given.rehearsal,
         resume_from=given.resume_from,
         keep_change=keep_change or partial(given.patch_of, None),
     )

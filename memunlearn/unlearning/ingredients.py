@@ -19,6 +19,7 @@ from memunlearn.objectives.material import Objective
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.unlearning.optimizers import MakeOptimizer
 from memunlearn.unlearning.preparation import Preparation
+from memunlearn.unlearning.rehearsal import Rehearsal
 from memunlearn.unlearning.stopping import StopRule
 from memunlearn.unlearning.training import MakeTrainer
 
@@ -33,7 +34,8 @@ class Ingredients:
 
     weights: the eligible ones. batch_size: forget rows a step. seed: of batches and trials; mask_seed: of what a mask draws.
     protected_share: of the rows to keep of a batch, where there are protected ones. resume_from: a checkpoint, or None. keep:
-    where what is trained goes at once, None for nowhere. measure_curvature: for an optimizer that asks for it.
+    where what is trained goes at once, None for nowhere. measure_curvature: for an optimizer that asks for it. rehearsal: of
+    every step, None for none.
     """
 
     model: PreTrainedModel
@@ -52,6 +54,7 @@ class Ingredients:
     resume_from: Path | None = None
     keep: KeepTrial | None = None
     measure_curvature: MeasureCurvature = measure_curvature
+    rehearsal: Rehearsal | None = None
 
     def patch_of(self, trial: int | None, change: Change) -> Patch:
         """What was trained, kept where it is to be. The model: with any deltas, or none."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Any
 
 import lightning
 from torch import Tensor
@@ -11,19 +12,12 @@ from torch.optim import Optimizer
 
 from memunlearn.errors import UserError
 from memunlearn.models.sparse_delta import delta_parameters
+from memunlearn.objectives.material import Stateful
 from memunlearn.paragraphs.batches import Batch
 from memunlearn.unlearning.optimizers import Deltas, MakeOptimizer, RunContext, make_optimizer
+from memunlearn.unlearning.rehearsal import ComesBack, Rehearsal
 from memunlearn.unlearning.step_rows import StepRows
 from memunlearn.unlearning.unread import UnreadLosses, is_look
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """An objective that remembers something from step to step."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
 class Unlearning(lightning.LightningModule):
@@ -36,12 +30,15 @@ class Unlearning(lightning.LightningModule):
     # Checkpoints hold deltas and their indices, not the base model.
     strict_loading = False
 
-    def __init__(self, context: RunContext, optimizer: MakeOptimizer, rows: StepRows) -> None:
+    def __init__(
+        self, context: RunContext, optimizer: MakeOptimizer, rows: StepRows, rehearsal: Rehearsal | None = None
+    ) -> None:
         super().__init__()
         self.context = context
         self.model = context.model
         self.make_optimizer = optimizer
         self.rows = rows
+        self.rehearsal = rehearsal
         self.deltas: Deltas = {}
         self.losses = UnreadLosses()
         objective = context.objective
@@ -63,6 +60,8 @@ class Unlearning(lightning.LightningModule):
             self.trainer.should_stop = True
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor | None:
+        # Before anything is computed that is differentiated later: it moves the deltas.
+        there = None if self.rehearsal is None else self._comes_back(self.rehearsal, batch, batch_index)
         losses = self.context.objective(self.rows.material(self.model, batch, self.deltas))
         if not losses.forget_term.requires_grad:
             raise UserError(
@@ -71,6 +70,8 @@ class Unlearning(lightning.LightningModule):
             )
         # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer.
         forget_share, retain_share = self.trainer.accumulate_grad_batches * batch["weights"]
+        if self.rehearsal is not None:
+            losses = replace(losses, forget_term=self.rehearsal.mixed(losses.forget_term, there, self.deltas))
         loss: Tensor = forget_share * losses.forget_term + retain_share * losses.retain_term
         self.losses.add(self.global_step, self.current_epoch, loss, losses)
         if is_look(self.global_step - self.started_at):
@@ -81,6 +82,19 @@ class Unlearning(lightning.LightningModule):
             self.last_good_step = self.global_step
             self.losses.log(self.trainer, before=self.global_step)
         return loss
+
+    def _comes_back(self, rehearsal: Rehearsal, batch: Batch, batch_index: int) -> ComesBack | None:
+        preparation, accumulated = self.context.preparation, self.trainer.accumulate_grad_batches
+        return rehearsal.comes_back(
+            model=self.model,
+            objective=self.context.objective,
+            rows=self.rows,
+            batch=batch,
+            deltas=self.deltas,
+            clusters=preparation.baselines["forget"].clusters[preparation.loss_positions],
+            # Of the step and the batch, so that a run that is resumed draws the same halves.
+            seed=self.context.seed * 1_000_003 + self.global_step * accumulated + batch_index % accumulated,
+        )
 
     def look(self) -> None:
         """Reads the losses since the last look; where one is not finite, training ends."""

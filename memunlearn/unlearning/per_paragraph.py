@@ -50,6 +50,10 @@ class PerParagraph:
             raise UserError(f"protocol=per_paragraph takes {self.steps} steps a trial and no stop rule: add stop=none")
         if "protected" in preparation.baselines:
             raise UserError(NOT_PROTECTED)
+        if given.rehearsal is not None:
+            raise UserError(
+                "protocol=per_paragraph trains on one paragraph at a time, and has no other to learn again: rehearsal=none"
+            )
         if given.resume_from is not None:
             raise UserError("a per_paragraph run cannot be resumed: start it anew, in another folder")
         for what, needed, there in (

@@ -30,6 +30,7 @@ from memunlearn.unlearning.module import Unlearning
 from memunlearn.unlearning.optimizers import MakeOptimizer, RunContext
 from memunlearn.unlearning.precision import measured_in
 from memunlearn.unlearning.preparation import Preparation
+from memunlearn.unlearning.rehearsal import Rehearsal
 from memunlearn.unlearning.step_rows import StepRows
 from memunlearn.unlearning.stopping import StopAndKeep, StopRule
 
@@ -85,6 +86,7 @@ def unlearn(
     weights: Sequence[WeightTensor] = (),
     make_delta: MakeDelta = sparse_delta,
     measure_curvature: MeasureCurvature = measure_curvature,
+    rehearsal: Rehearsal | None = None,
     resume_from: Path | None = None,
     keep_change: KeepChange | None = None,
 ) -> Training:
@@ -97,12 +99,15 @@ def unlearn(
         measure_curvature: what it measures with.
     make_delta: the kind of delta that is trained on the masked weights. The patch, and what the model carries afterwards, are
         always plain deltas.
+    rehearsal: relearning in the loop, see there; None for none.
     resume_from: a checkpoint of an earlier, unfinished call with the same arguments; the mask must be `checkpoint_mask`'s.
         Raises UserError if it cannot be gone on from.
     keep_change: is given what was trained after the last step, before the last checkpoint is written, loggers end or anything
         is scored: where one of these fails, what was trained is not lost.
     """
     device, objective = model.device, objective or Demote()
+    if rehearsal is not None:
+        rehearsal.check(objective)
     StepRows.of(preparation, objective.needs)  # refuses what cannot be trained before anything is attached
     epochs_of(preparation, batch_size=batch_size, protected_share=protected_share, seed=seed)  # refuses a share early
     keep = None if stop is None else StopAndKeep(stop, preparation, 2 * batch_size)
@@ -124,7 +129,7 @@ def unlearn(
         seed=seed,
         measure_curvature=measure_curvature,
     )
-    module = Unlearning(context, optimizer or Kfac(), StepRows.of(seen, objective.needs))
+    module = Unlearning(context, optimizer or Kfac(), StepRows.of(seen, objective.needs), rehearsal)
     plan = epochs_of(
         preparation,
         batch_size=batch_size,

@@ -157,6 +157,10 @@ TRAIN = {
     "mask.components": Unkeyed(["q"], CHOICE, GRADIENT),
     "mask.heads": Unkeyed([1], CHOICE, GRADIENT),
     "mask.match": Unkeyed(True, CHOICE, ("mask=random_matched",)),
+    **{
+        f"rehearsal.{name}": Unkeyed(value, TRAINING, ("rehearsal=relearning", "objective=unlearn"))
+        for name, value in (("steps", 2), ("lr", 1e-3), ("weight", 0.5))
+    },
     "stop.every": Unkeyed(7, TRAINING),
     "stop.forget_em": Unkeyed(1.0, TRAINING),
     "stop.longest_run": Unkeyed(4.0, TRAINING),

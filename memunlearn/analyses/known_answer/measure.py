@@ -71,8 +71,11 @@ def plant(
             yield Planting(number, one.place, one.mask.k, eligible, answer)
 
 
-def fresh_rows(material: Material, planted: int) -> Tensor:
-    """[N] bool: rows that may be planted: all of their cluster is non-memorized, by set and by EM."""
+def fresh_rows(material: Material, planted: int, option: str = "planted") -> Tensor:
+    """[N] bool: rows that may be planted: all of their cluster is non-memorized, by set and by EM.
+
+    option: what sets `planted`, for the UserError where there are too few rows.
+    """
     fresh = material.non_memorized
     if not material.self_generated:
         fresh = fresh & is_non_memorized(material.scores.em, material.paragraphs.continuation_length)
@@ -81,7 +84,7 @@ def fresh_rows(material: Material, planted: int) -> Tensor:
     if clusters <= drawn:
         raise UserError(
             f"analysis known_answer needs {drawn + 1} non-memorized paragraphs that are no near-duplicates of each other "
-            f"or of others, but there are {clusters}: give more paragraphs, or lower analysis.known_answer.planted "
+            f"or of others, but there are {clusters}: give more paragraphs, or lower analysis.known_answer.{option} "
             f"(now {planted})"
         )
     return fresh

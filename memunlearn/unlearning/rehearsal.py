@@ -1,0 +1,141 @@
+"""Relearning in the loop: what comes back of some rows when others are learnt again is forgotten, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from memunlearn.errors import UserError
+from memunlearn.objectives.losses import nll
+from memunlearn.objectives.material import Objective, Stateful
+from memunlearn.unlearning.step_rows import StepRows
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam, PyTorch's
+
+
+@dataclass(frozen=True, eq=False)
+class ComesBack:
+    """term: the forget term where relearning leads, a constant scalar. gradients: its own there, by the delta's name."""
+
+    term: Tensor
+    gradients: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """The forget term becomes (1 - weight) * term(batch) + weight * term(half), the second where relearning leads.
+
+    Half of the clusters of a batch's forget rows, drawn anew at each step, are learnt again: `steps` steps of Adam with this
+    learning rate on their NLL, from where the model stands. There the forget term of the other half is taken, and its gradient
+    there counts as one where the model stands (first order: not through the steps of relearning). A batch of one cluster has no
+    other half, and keeps its own term. After TAR (Tamirisa et al. 2024, arXiv 2408.00761).
+
+    It takes 2 x steps + 2 further passes of half a batch's forget rows a step, and room for three more copies of the deltas.
+    """
+
+    steps: int = 3
+    lr: float = 2e-4
+    weight: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.lr > 0 or not 0 < self.weight <= 1:
+            raise UserError(
+                f"rehearsal.steps={self.steps}, rehearsal.lr={self.lr} and rehearsal.weight={self.weight}: the first must be 1 "
+                "or more, the second above 0, the third above 0 and at most 1"
+            )
+
+    def check(self, objective: Objective) -> None:
+        """Raises UserError for an objective that is not given the memorized text, or that counts its calls."""
+        if isinstance(objective, Stateful):
+            raise UserError(
+                f"rehearsal=relearning asks for losses more than once a step, and objective {type(objective).__name__} "
+                "remembers each: leave rehearsal out, or choose another objective"
+            )
+        if objective.needs.alternatives and not objective.needs.originals:
+            raise UserError(
+                f"rehearsal=relearning learns memorized text again, and objective {type(objective).__name__} is not given it: "
+                "leave rehearsal out, or choose another objective"
+            )
+
+    def comes_back(
+        self,
+        *,
+        model: PreTrainedModel,
+        objective: Objective,
+        rows: StepRows,
+        batch: Mapping[str, Tensor],
+        deltas: Mapping[str, Tensor],
+        clusters: Tensor,
+        seed: int,
+    ) -> ComesBack | None:
+        """The forget term of the other half where relearning leads; None for a batch of one cluster.
+
+        clusters: [N] of every row that batch["forget"] may name. The deltas are moved meanwhile, and come back bit by bit: what
+        was computed from them before can no longer be differentiated.
+        """
+        halves = halves_of(batch["forget"], clusters, seed)
+        if halves is None:
+            return None
+        learnt, other = halves
+        few = {**batch, "retain": batch["retain"][:1]}  # no term of theirs is used here
+        if "protected" in batch:
+            few["protected"] = batch["protected"][:0]
+        with _coming_back(list(deltas.values())):
+            self._relearn(model, rows, {**few, "forget": learnt}, deltas)
+            term = objective(rows.material(model, {**few, "forget": other}, deltas)).forget_term
+            gradients = torch.autograd.grad(term, list(deltas.values()), allow_unused=True)
+        known = {name: gradient for name, gradient in zip(deltas, gradients, strict=True) if gradient is not None}
+        return ComesBack(term.detach(), known)
+
+    def mixed(self, own: Tensor, there: ComesBack | None, deltas: Mapping[str, Tensor]) -> Tensor:
+        """The step's forget term, a scalar: own is the objective's where the model stands."""
+        if there is None:
+            return own
+        # 0 in value: what counts is that its gradient is the one that was found where relearning led.
+        linear = sum((gradient * (deltas[name] - deltas[name].detach())).sum() for name, gradient in there.gradients.items())
+        return (1 - self.weight) * own + self.weight * (there.term + linear)
+
+    def _relearn(
+        self, model: PreTrainedModel, rows: StepRows, batch: Mapping[str, Tensor], deltas: Mapping[str, Tensor]
+    ) -> None:
+        trained = list(deltas.values())
+        first, second = ([torch.zeros_like(delta) for delta in trained] for _ in BETAS)
+        for step in range(1, self.steps + 1):
+            material = rows.material(model, batch, deltas)
+            text = material.original or material.forget
+            gradients = torch.autograd.grad(nll(text.logits, text.labels), trained)
+            with torch.no_grad():
+                for delta, gradient, mean, square in zip(trained, gradients, first, second, strict=True):
+                    mean.lerp_(gradient, 1 - BETAS[0])
+                    square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+                    root = (square / (1 - BETAS[1] ** step)).sqrt_().add_(EPSILON)
+                    delta.addcdiv_(mean, root, value=-self.lr / (1 - BETAS[0] ** step))
+
+
+def halves_of(rows: Tensor, clusters: Tensor, seed: int) -> tuple[Tensor, Tensor] | None:
+    """Of row numbers [F]: those of half of their clusters (the smaller half of an odd number) and the others, drawn with the
+    seed; None where all are of one cluster. clusters: [N]."""
+    of_rows = clusters[rows]
+    numbers = of_rows.unique()
+    if len(numbers) < 2:
+        return None
+    order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(seed))
+    chosen = torch.isin(of_rows, numbers[order[: len(numbers) // 2]])
+    return rows[chosen], rows[~chosen]
+
+
+@contextmanager
+def _coming_back(tensors: list[Tensor]) -> Iterator[None]:
+    """Whatever is done to the tensors, they are as before afterwards."""
+    before = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, kept in zip(tensors, before, strict=True):
+                tensor.copy_(kept)
