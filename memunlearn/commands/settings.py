@@ -17,8 +17,8 @@ from memunlearn.results.old_names import RENAMED
 LARGEST_SEED = 2**32 - 1  # numpy's
 # Lightning and PyTorch check their own, and know more types than that of the default.
 NOT_OURS = ("trainer.", "optimizer.", "hydra.", "hydra/")
-# null is a value of these: no limit.
-LIMITS = ("paragraphs.max_", "objective.max_")
+# null is a value of these: no limit, or (p_z) not measured.
+LIMITS = ("paragraphs.max_", "objective.max_", "p_z.top_k")
 ANALYSES = "analysis"
 
 

@@ -39,7 +39,6 @@ EXTRACTION_STRENGTH = Metric(
     source=FromPass(lambda given: leading_run(given.hits.flip(1)).double() / given.hits.shape[1]),
     forgotten="lower",
     kept="higher",
-    swept=("forget",),
     detail=True,
 )
 MEMORIZATION_ACCURACY = Metric(
@@ -92,7 +91,6 @@ TOP1_AGREEMENT = Metric(
     definition="positions at which the most likely token is the base model's",
     source=FromPassAndBase(lambda given: given.agrees.double().mean(1), itself=1.0),
     kept="higher",
-    swept=("retain",),
     detail=True,
 )
 NDCG10 = Metric(
@@ -161,7 +159,6 @@ def extraction(p: float, n: int) -> Metric:
         source=ShareOfRows(LOG_P_Z, Extractable(n, p)),
         forgotten="lower",
         kept="higher",
-        swept=("forget",) if (p, n) == (0.5, 1_000) else (),
         detail=True,
     )
 
