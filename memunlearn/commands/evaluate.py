@@ -159,7 +159,14 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     sets = {name: entry_of(summaries) for name, summaries in parts.items()}
     proof: dict[str, Any] = {"oracle": None, "membership": None}
     if patch is not None and patch.roles is not None and baseline is not None:
-        judged = Judged(chosen, model, baseline, measured, left_out=left_out)
+        judged = Judged(
+            chosen=chosen,
+            model=model,
+            tokenizer=loaded.tokenizer,
+            baseline=baseline,
+            measured=measured,
+            left_out=left_out,
+        )
         proof = side_by_side(cfg, patch, judged, oracles, measurements.store)
     result = {
         "schema": 1,

@@ -16,6 +16,7 @@ from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.never_seen import NONE_GIVEN, never_seen
 from memunlearn.commands.oracle import forgot_own_text, oracle_of, second_oracle_of, wants_oracle
 from memunlearn.commands.run_rows import RunRows
+from memunlearn.commands.text_sizes import with_text_sizes
 from memunlearn.errors import UserError
 from memunlearn.evaluation.membership import BASE, ORACLE, SECOND_ORACLE, UNLEARNED, Members, membership
 from memunlearn.evaluation.oracle import Told, beside_oracle
@@ -27,15 +28,16 @@ from memunlearn.scoring.score import ParagraphScores, reference_states
 SETS = ("forget", "bystander", "retain")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """What was measured: rows with their roles, the model with the patch, what the base says of them and what that model does.
 
-    left_out: of `paragraphs.unseen`, rows that are like rows that the run used.
+    tokenizer: the model's, or None. left_out: of `paragraphs.unseen`, rows that are like rows that the run used.
     """
 
     chosen: RunRows
     model: PreTrainedModel
+    tokenizer: Any | None
     baseline: Baseline
     measured: Measurement
     left_out: int = 0
@@ -64,11 +66,12 @@ def side_by_side(
     unseen = never_seen(cfg, rows, names)
     sets = {name: _members(judged.chosen, name) for name in SETS}
     needed = (torch.stack([unseen, *sets.values()]).any(0)).nonzero().flatten()
-    scores = {BASE: judged.baseline.scores.select(needed), UNLEARNED: judged.measured.scores.select(needed)}
+    base = _with_text_sizes(judged, judged.baseline.scores.select(needed), needed)
+    scores = {BASE: base, UNLEARNED: judged.measured.scores.select(needed)}
     beside = None
     if oracles:
         told = _told(judged, oracles, needed, cfg.batch_size, store)
-        scores |= {name: one.scores for name, one in told.items()}
+        scores |= {name: told[name].scores for name in oracles}
         of_sets = {name: members[needed] for name, members in sets.items()}
         beside = {
             "oracle": oracles[ORACLE].name,
@@ -88,11 +91,18 @@ def _told(
     unlearned = reference_states(judged.model, rows, batch_size, description="comparing with the oracle")
     told = {BASE: Told(base.scores, base.states), UNLEARNED: Told(judged.measured.scores.select(needed), unlearned[1])}
     for name, oracle in oracles.items():
-        known = BaseMeasurements.of(oracle.model, store).baseline(
-            oracle.model, rows, clusters, batch_size=batch_size, name=f"with the {name.replace('_', ' ')}", with_own=False
-        )
-        told[name] = Told(known.scores, known.states)
+        title, measurements = f"with the {name.replace('_', ' ')}", BaseMeasurements.of(oracle.model, store)
+        known = measurements.baseline(oracle.model, rows, clusters, batch_size=batch_size, name=title, with_own=False)
+        scores = measurements.scores(rows, batch_size, f"scoring {title}", details=True)
+        told[name] = Told(_with_text_sizes(judged, scores, needed), known.states)
     return told
+
+
+def _with_text_sizes(judged: Judged, scores: ParagraphScores, needed: Tensor) -> ParagraphScores:
+    """With the scores that need the text's size (zlib), where there is a tokenizer."""
+    rows, clusters = judged.chosen.rows.select(needed), judged.chosen.clusters[needed]
+    measured = Measurement(clusters=clusters, scores=scores, own=None)
+    return with_text_sizes(measured, rows, judged.tokenizer).scores
 
 
 def _membership(
