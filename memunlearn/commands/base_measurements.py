@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, get_float32_matmul_precision
 from transformers import PreTrainedModel
 
-from memunlearn.caching.keys import Key, tensor_digest
+from memunlearn.caching.keys import Key
 from memunlearn.caching.store import Store, cached
+from memunlearn.commands.measurement_keys import blocks_in_key, metrics_in_key, rows_in_key
 from memunlearn.curvature.factors import Curvature
-from memunlearn.curvature.measure import measure_curvature, output_blocks
+from memunlearn.curvature.measure import measure_curvature
 from memunlearn.curvature.packing import packed, unpacked
 from memunlearn.curvature.passes import Reading
 from memunlearn.evaluation.suite import Baseline, measure_base
@@ -32,8 +33,7 @@ from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.hidden_states import hidden_states
-from memunlearn.scoring.metric import FromPass, FromPassAndBase
-from memunlearn.scoring.metrics import METRICS
+from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores, score
 
 # Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
@@ -58,13 +58,24 @@ class BaseMeasurements:
         """model: without deltas or a patch. store: None computes everything anew."""
         return BaseMeasurements(model, store, fingerprint(model), architecture_fingerprint(model))
 
-    def scores(self, paragraphs: ParagraphSet, batch_size: int, description: str) -> ParagraphScores:
+    def scores(
+        self,
+        paragraphs: ParagraphSet,
+        batch_size: int,
+        description: str,
+        *,
+        details: bool = False,
+        sampling: Sampling | None = None,
+    ) -> ParagraphScores:
         """See `scoring.score`."""
+        measured = metrics_in_key(details, compared=False, sampling=sampling)
         return cached(
             self.store,
             "scores",
-            self._key("scores", VERSIONS["scores"], {"rows": _rows(paragraphs)}, metrics=_metrics()),
-            make=lambda _: score(self.model, paragraphs, batch_size, description=description),
+            self._key("scores", VERSIONS["scores"], {"rows": rows_in_key(paragraphs)}, **measured),
+            make=lambda _: score(
+                self.model, paragraphs, batch_size, description=description, details=details, sampling=sampling
+            ),
             pack=ParagraphScores.tensors,
             unpack=ParagraphScores.of_tensors,
         )
@@ -81,7 +92,7 @@ class BaseMeasurements:
         said = cached(
             self.store,
             "own continuations",
-            self._key("own", VERSIONS["own"], {"rows": _rows(paragraphs)}),
+            self._key("own", VERSIONS["own"], {"rows": rows_in_key(paragraphs)}),
             make=make,
             pack=lambda continuations: {"said": continuations},
             unpack=lambda tensors: tensors["said"],
@@ -98,13 +109,22 @@ class BaseMeasurements:
         name: str,
         with_own: bool = True,
         directory: Path | None = None,
+        sampling: Sampling | None = None,
     ) -> Baseline:
         """See `evaluation.measure_base`; large states lie in the store, and in the directory only where there is none."""
         self._check(model)
+        sampling = sampling if with_own else None
 
         def make(large: Path | None) -> Baseline:
             return measure_base(
-                model, paragraphs, clusters, batch_size=batch_size, name=name, with_own=with_own, directory=large or directory
+                model,
+                paragraphs,
+                clusters,
+                batch_size=batch_size,
+                name=name,
+                with_own=with_own,
+                directory=large or directory,
+                sampling=sampling,
             )
 
         def pack(baseline: Baseline) -> dict[str, Tensor]:
@@ -114,11 +134,13 @@ class BaseMeasurements:
         def unpack(tensors: Mapping[str, Tensor]) -> Baseline:
             states = ReferenceStates(tensors["hidden"], model.get_output_embeddings())
             own = paragraphs.with_continuations(tensors["own"]) if with_own else None
-            return Baseline(paragraphs, clusters, ParagraphScores.of_tensors(tensors), states, own)
+            scores = ParagraphScores.of_tensors(tensors)
+            return Baseline(paragraphs=paragraphs, clusters=clusters, scores=scores, states=states, own=own, sampling=sampling)
 
         if not len(paragraphs):
             return make(None)
-        key = self._key("baseline", VERSIONS["baseline"], {"rows": _rows(paragraphs)}, with_own=with_own, metrics=_metrics())
+        measured = metrics_in_key(with_own, compared=True, sampling=sampling)
+        key = self._key("baseline", VERSIONS["baseline"], {"rows": rows_in_key(paragraphs)}, with_own=with_own, **measured)
         return cached(self.store, "baselines", key, make=make, pack=pack, unpack=unpack)
 
     def hidden_states(
@@ -136,7 +158,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "hidden states",
-            self._key("hidden", VERSIONS["hidden"], {"rows": _rows(paragraphs)}, block=block),
+            self._key("hidden", VERSIONS["hidden"], {"rows": rows_in_key(paragraphs)}, block=block),
             make=lambda large: hidden_states(
                 model, block, paragraphs, batch_size, directory=large or directory, description=description
             ),
@@ -152,7 +174,7 @@ class BaseMeasurements:
         key = self._key(
             "alternatives",
             VERSIONS["alternatives"],
-            {"rows": _rows(paragraphs), "text_start": paragraphs.text_start},
+            {"rows": rows_in_key(paragraphs), "text_start": paragraphs.text_start},
             replacements=replacements,
             seed=seed,
         )
@@ -188,11 +210,11 @@ class BaseMeasurements:
         self._check(model)
         how = how or Reading()
         options = {"positions": how.positions, "labels": how.labels, "seed": how.seed, "eigenvalues": eigenvalues}
-        blocks = _blocks(weights, all_weights or weights)
+        blocks = blocks_in_key(weights, all_weights or weights)
         return cached(
             self.store,
             "curvature",
-            self._key("curvature", VERSIONS["curvature"], {"rows": _rows(paragraphs)}, weights=blocks, **options),
+            self._key("curvature", VERSIONS["curvature"], {"rows": rows_in_key(paragraphs)}, weights=blocks, **options),
             make=lambda _: measure_curvature(model, weights, paragraphs, how, eigenvalues=eigenvalues, all_weights=all_weights),
             pack=packed,
             unpack=lambda tensors: unpacked(tensors, model.device),
@@ -243,12 +265,12 @@ class _StoredAttribution:
         key = self.measurements._key(
             "attribution",
             self.method.version,
-            {"forget": _rows(asked.forget), "retain": _rows(asked.retain) if "retain" in uses else None},
+            {"forget": rows_in_key(asked.forget), "retain": rows_in_key(asked.retain) if "retain" in uses else None},
             method=f"{kind.__module__}.{kind.__qualname__}",
             settings=dataclasses.asdict(self.method),
             names=sorted(asked.names),
             seed=asked.seed if "seed" in uses else None,
-            **({"weights": _blocks(asked.weights, asked.weights)} if "weights" in uses else {}),
+            **({"weights": blocks_in_key(asked.weights, asked.weights)} if "weights" in uses else {}),
         )
         device = asked.model.device
         return cached(
@@ -259,25 +281,3 @@ class _StoredAttribution:
             pack=lambda scores: scores,
             unpack=lambda tensors: {name: tensors[name].to(device) for name in asked.names},
         )
-
-
-def _blocks(weights: Sequence[WeightTensor], all_weights: Sequence[WeightTensor]) -> dict[str, list[str]]:
-    """By the weight's name, which of its outputs share a factor: model.patterns says so, and is no part of the model."""
-    return {
-        weight.name: [tensor_digest(features) for features in output_blocks(weight, all_weights)]
-        for weight in sorted(weights, key=lambda weight: weight.name)
-    }
-
-
-def _metrics() -> list[str]:
-    """What is scored: an entry without a metric that has come since is of no use."""
-    return [metric.key for metric in METRICS if isinstance(metric.source, FromPass | FromPassAndBase)]
-
-
-def _rows(paragraphs: ParagraphSet) -> dict[str, Any]:
-    """What the rows say, not where they came from."""
-    return {
-        "ids": tensor_digest(paragraphs.ids),
-        "prefix_length": paragraphs.prefix_length,
-        "continuation_length": paragraphs.continuation_length,
-    }

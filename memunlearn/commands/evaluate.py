@@ -15,6 +15,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from memunlearn.attacks.material import Subject
+from memunlearn.commands.attacking import NOTHING_FORGOTTEN, attack_models, chosen_attacks, target_of, with_patch
+from memunlearn.commands.attacks_folder import remove_attacks
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.certificate import certificate_facts, check_certificate
@@ -26,6 +29,7 @@ from memunlearn.commands.inputs import (
     check_source,
     choose_device,
     forgets_own_text,
+    is_demo,
     load_configured_model,
     load_paragraphs,
     move,
@@ -33,11 +37,17 @@ from memunlearn.commands.inputs import (
 )
 from memunlearn.commands.kept_config import shown
 from memunlearn.commands.measurement_store import open_store, print_reused
+from memunlearn.commands.never_seen import check_unseen_of, with_unseen_rows
+from memunlearn.commands.oracle import ReferenceModels, check_oracle
 from memunlearn.commands.patch_settings import given_on_the_command_line, names_rows, with_settings_of
 from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
+from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.settings import check_settings
+from memunlearn.commands.side_by_side import Judged, load_oracles, side_by_side
 from memunlearn.commands.sweep_folder import EVALUATION
+from memunlearn.commands.text_sizes import with_text_sizes
+from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.evaluation.downstream import task_entries
 from memunlearn.evaluation.suite import Measurement, measure
@@ -52,8 +62,9 @@ from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paths import expanded
 from memunlearn.reporting.certificate_page import CERTIFICATE, write_certificate
 from memunlearn.reporting.downstream_table import print_downstream
+from memunlearn.reporting.side_by_side_tables import print_side_by_side
 from memunlearn.reporting.terminal import print_evaluation
-from memunlearn.scoring.metric import FromPass, FromPassAndBase, OfOwnText
+from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, FromTextSize, OfOwnText
 from memunlearn.scoring.metrics import METRICS
 from memunlearn.scoring.score import score
 
@@ -75,9 +86,12 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     """
     for stale in (EVALUATION, CERTIFICATE):
         (directory / stale).unlink(missing_ok=True)
+    remove_attacks(directory)
     remove_leftovers(directory)
     check_settings(cfg, call)
-    if cfg.patch is not None and cfg.reference is not None:
+    sampling = sampling_of(cfg)
+    reference = ReferenceModels.of(cfg).base
+    if cfg.patch is not None and reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
     given = given_on_the_command_line(call)
     patch = None if cfg.patch is None else load_patch(expanded(cfg.patch))
@@ -88,12 +102,15 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         raise UserError(
             "paragraphs.forget_text=own is for train.py, which writes such text: evaluate.py reads it; leave it out"
         )
+    attacks = chosen_attacks(cfg)
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     device = choose_device(cfg.accelerator)
     place = environment(device)
-    if cfg.reference is not None:
-        check_location(str(cfg.reference))
+    if reference is not None:
+        check_location(reference)
+    check_oracle(cfg, patch)
+    check_unseen_of(cfg, patch, given)
     if patch is None or patch.roles is None:
         check_source(instantiate(cfg.paragraphs.source))
     check_certificate(cfg, patch)
@@ -102,34 +119,44 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     check_reads_text(downstream, loaded)
     model = loaded.model
     move(model, device, loaded.name)
-    base = _base(cfg, loaded, device)
+    base = loaded.model if reference is None else _reference(reference, loaded, device)
     measurements = BaseMeasurements.of(base, open_store(cfg.cache))
     if patch is not None:
         check_base(patch, measurements.fingerprint)
-    paragraphs = None
+    paragraphs, left_out = None, 0
+    oracles: dict[str, LoadedModel] = {}
     if patch is not None and patch.roles is not None:
-        chosen = rows_of_the_run(cfg, patch, patch.roles, loaded, names_rows(given))
+        chosen, left_out = with_unseen_rows(
+            cfg, rows_of_the_run(cfg, patch, patch.roles, loaded, names_rows(given)), loaded, given
+        )
+        oracles = load_oracles(cfg, chosen, loaded)
     else:
         paragraphs = load_paragraphs(cfg.paragraphs.source, loaded)
         chosen = _not_split_yet(paragraphs)
 
     rows = chosen.rows
     compared = patch is not None or base is not model
+    baseline = None
     base_on_tasks = scores_on_tasks(downstream, base, loaded, cfg.batch_size)
     if compared:
-        baseline = measurements.baseline(base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model")
+        baseline = measurements.baseline(
+            base, rows, chosen.clusters, batch_size=cfg.batch_size, name="with the base model", sampling=sampling
+        )
         base_em = baseline.scores.em
         if patch is not None:
             apply_patch(model, patch)
         measured = measure(model, baseline, cfg.batch_size, "with the model")
     else:
-        measured = Measurement(chosen.clusters, measurements.scores(rows, cfg.batch_size, "scoring"), None)
+        scores = measurements.scores(rows, cfg.batch_size, "scoring", details=True, sampling=sampling)
+        measured = Measurement(chosen.clusters, scores, None)
         base_em = measured.scores.em
     on_tasks = scores_on_tasks(downstream, model, loaded, cfg.batch_size) if compared else None
-    print_reused(measurements.store)
+    measured = with_text_sizes(measured, rows, loaded.tokenizer)
     names = chosen.names
     if paragraphs is not None:
         names = set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
+    if attacks and "forget" not in names:
+        raise UserError(NOTHING_FORGOTTEN)
     found, of = chosen.found.get("forget", (0, 0))
     holds = holds_forgotten(rows, names, all_forget=found == of)
     by_em = bin_labels(measured.scores.em, rows.continuation_length)
@@ -141,6 +168,17 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         scores = score(model, alternatives, cfg.batch_size, description="scoring alternatives")
         parts["forget"].append(summarize_alternatives(scores, chosen.clusters[of_rows], cfg.seed))
     sets = {name: entry_of(summaries) for name, summaries in parts.items()}
+    proof: dict[str, Any] = {"oracle": None, "membership": None}
+    if patch is not None and patch.roles is not None and baseline is not None:
+        judged = Judged(
+            chosen=chosen,
+            model=model,
+            tokenizer=loaded.tokenizer,
+            baseline=baseline,
+            measured=measured,
+            left_out=left_out,
+        )
+        proof = side_by_side(cfg, patch, judged, oracles, measurements.store)
     result = {
         "schema": 1,
         "config": shown(cfg),
@@ -151,20 +189,39 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         "roles": {name: {"found": found, "of": of} for name, (found, of) in chosen.found.items()} or None,
         "bins": counts,
         "sets": sets,
+        **proof,
     }
     if downstream is not None and base_on_tasks is not None:
         result["lm_eval"] = task_entries(downstream, base_on_tasks, on_tasks)
-    if cfg.certificate.write and patch is not None:
+    if cfg.certificate.write and patch is not None and baseline is not None:
         of_sets = members_of(names, holds)
         result["certificate"] = certificate_facts(
             cfg, patch, model, baseline=baseline, measured=measured, members=of_sets, tokenizer=loaded.tokenizer
         )
     write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured, holds))
     write_json(directory / EVALUATION, result)
+    print_reused(measurements.store)
     print_evaluation(sets, counts)
+    print_side_by_side(proof["oracle"], proof["membership"])
     if "lm_eval" in result:
         print_downstream(result["lm_eval"])
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
+    if attacks:
+        members = members_of(names, holds)
+        before, after = (base, model) if patch is None else with_patch(model, patch)
+        target = target_of(
+            {name: rows.select(of_set) for name, of_set in members.items()},
+            measured.clusters[members["forget"]],
+            base=before if compared else None,
+            patch=patch,
+            loaded=loaded,
+            batch_size=cfg.batch_size,
+            seed=cfg.seed,
+        )
+        subjects = [Subject("base", before), *([Subject("unlearned", after)] if compared else [])]
+        subjects += [Subject("oracle", oracles["oracle"].model)] if oracles else []
+        notes = [WHAT_IT_IS] * is_demo(cfg)
+        attack_models(attacks, subjects, target, config=shown(cfg), environment=place, notes=notes, directory=directory)
     if cfg.certificate.write:
         print(f"wrote {write_certificate(directory)[0]}")
     return Evaluation(directory, result)
@@ -195,17 +252,15 @@ def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool])
     return seed
 
 
-def _base(cfg: DictConfig, loaded: LoadedModel, device: torch.device) -> PreTrainedModel:
-    """The model that KL and self-EM refer to: the reference if one is given, else the model without its patch."""
-    if cfg.reference is None:
-        return loaded.model
-    reference = load_model(str(cfg.reference))
+def _reference(name: str, loaded: LoadedModel, device: torch.device) -> PreTrainedModel:
+    """The model that KL and self-EM refer to where no patch names it."""
+    reference = load_model(name)
     if reference.config.vocab_size != loaded.model.config.vocab_size:
         raise UserError(
-            f"the reference {cfg.reference} has a vocabulary of {reference.config.vocab_size}, {loaded.name} one of "
+            f"the reference {name} has a vocabulary of {reference.config.vocab_size}, {loaded.name} one of "
             f"{loaded.model.config.vocab_size}: give the model that it was made from"
         )
-    move(reference, device, str(cfg.reference))
+    move(reference, device, name)
     return reference
 
 
@@ -226,7 +281,8 @@ def _columns(
         index.append(seen[name])
         seen[name] += 1
     nothing: list[None] = [None] * len(rows)
-    of_rows = [m for m in METRICS if isinstance(m.source, FromPass | FromPassAndBase | OfOwnText) and m.in_rows]
+    kinds = FromPass | FromPassAndBase | FromPassAndSampling | FromTextSize | OfOwnText
+    of_rows = [metric for metric in METRICS if isinstance(metric.source, kinds) and metric.in_rows]
     return {
         "set": list(names),
         "index": index,
@@ -234,5 +290,5 @@ def _columns(
         "cluster": measured.clusters.tolist(),
         "holds_forgotten": holds,
         "bin": bins,
-        **{m.key: nothing if (values := measured.values(m)) is None else values.tolist() for m in of_rows},
+        **{metric.key: nothing if (column := measured.column(metric)) is None else column for metric in of_rows},
     }

@@ -13,7 +13,7 @@ from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.clusters import repeats
 from memunlearn.paragraphs.near_parts import NEAR_FORGOTTEN, NEAR_OTHER
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.paragraphs.roles import UNKNOWN
+from memunlearn.paragraphs.roles import UNKNOWN, UNSEEN
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import (
     ROLE_NAMES,
@@ -66,7 +66,7 @@ def holds_forgotten(rows: ParagraphSet, names: Sequence[str], all_forget: bool) 
 
 def members_of(names: Sequence[str], holds: Sequence[bool | None]) -> dict[str, Tensor]:
     """[N] bool by set: those that are always reported, the parts of near among them, and others where they have rows."""
-    others = [name for name in (*ROLE_NAMES, "none", UNKNOWN) if name not in SET_ORDER and name in names]
+    others = [name for name in (*ROLE_NAMES, "none", UNKNOWN, UNSEEN) if name not in SET_ORDER and name in names]
     parts = {NEAR_FORGOTTEN: True, NEAR_OTHER: False}
     return {name: _are(holds, parts[name]) if name in parts else _are(names, name) for name in (*SET_ORDER, *others)}
 

@@ -46,7 +46,7 @@ def common_key(measurements: BaseMeasurements, material: Material) -> Key:
     """Everything but an analysis and its options."""
     groups = torch.stack([material.memorized, material.non_memorized])
     return {
-        "code": _code(),
+        "code": code_digest(),
         "libraries": {name: version(name) for name in (*LIBRARIES, *STATISTICS)},
         "model": {"weights": measurements.fingerprint, "architecture": measurements.architecture},
         "eligible": [
@@ -68,8 +68,8 @@ def common_key(measurements: BaseMeasurements, material: Material) -> Key:
 
 
 @cache
-def _code() -> str:
-    """sha256 (hex) over this package's source: an analysis rests on most of it, and no one version tells when it changed."""
+def code_digest() -> str:
+    """sha256 (hex) over this package's source: results rest on most of it, and no one version tells when it changed."""
     root = Path(memunlearn.__file__).parent
     found = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):

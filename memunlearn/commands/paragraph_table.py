@@ -91,7 +91,7 @@ def _values(metric: Metric, outcome: SetOutcome, edited: AlternativeOutcome | No
     if isinstance(metric.source, OfAlternatives):
         return (None if edited is None else _spread(edited.after.values[metric.source.of.key], edited.rows, n),)
     moments = (outcome.before, outcome.after)[-len(metric.columns) :]
-    return tuple(None if (values := moment.values(metric)) is None else values.tolist() for moment in moments)
+    return tuple(moment.column(metric) for moment in moments)
 
 
 def _spread(values: Tensor, rows: Tensor, n: int) -> list[Any]:

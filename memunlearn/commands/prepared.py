@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.resuming import CHECKPOINTS
+from memunlearn.commands.sampling import sampling_of
 from memunlearn.models.components import WeightTensor
 from memunlearn.objectives.material import Objective
 from memunlearn.paragraphs.splits import ParagraphSets
@@ -48,7 +49,7 @@ def prepare_run(
         weights=weights,
         batch_size=rows_at_once,
         directory=directory / CHECKPOINTS,
-        measure=measurements.baseline,
+        measure=partial(measurements.baseline, sampling=sampling_of(cfg)),
         measure_hidden=measurements.hidden_states,
     )
     length = sets.forget.continuation_length

@@ -5,9 +5,13 @@ from __future__ import annotations
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from memunlearn.commands.attacking import chosen_attacks
 from memunlearn.commands.call import Call
 from memunlearn.commands.inputs import caps_of
 from memunlearn.commands.mistakes import causes_of
+from memunlearn.commands.never_seen import check_unseen
+from memunlearn.commands.oracle import check_demo_oracle
+from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.search import check_search
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
@@ -27,6 +31,7 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     """Raises UserError for what is not tested or cannot be built, before any work."""
     check_search(cfg, call)
     _check_mask_is_chosen(cfg, call)
+    sampling_of(cfg)
     trainer = cfg.trainer
     nodes = trainer.get("num_nodes", 1)
     if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device") or nodes not in (1, "1"):
@@ -47,6 +52,11 @@ def check_run(cfg: DictConfig, call: Call) -> None:
         raise UserError(
             "save_model=true with protocol=per_paragraph: every trial has a model of its own; leave it out, and bake a trial's "
             "patch with `python -m memunlearn.models apply`"
+        )
+    if chosen_attacks(cfg) and isinstance(instantiate(cfg.protocol), PerParagraph):
+        raise UserError(
+            "attacks=... with protocol=per_paragraph: every trial has a model of its own; leave it out, and attack a trial's "
+            "with `python evaluate.py patch=patches/trial_000.safetensors attacks=...`"
         )
     if not isinstance(cfg.callbacks, DictConfig):
         raise UserError(f"callbacks={cfg.callbacks} must be callbacks by name, as in conf/callbacks/default.yaml")
@@ -73,6 +83,8 @@ def check_run(cfg: DictConfig, call: Call) -> None:
                     raise cause from None
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
     _check_protocol(cfg)
+    check_demo_oracle(cfg)
+    check_unseen(cfg)
 
 
 def _check_rehearsal(cfg: DictConfig) -> None:

@@ -82,14 +82,14 @@ def find_rows(roles: Roles, pools: Sequence[Pool], given: Pool | None) -> RunRow
     return RunRows(
         rows=chosen,
         names=names + [UNKNOWN] * len(unknown),
-        clusters=_clusters(chosen, torch.tensor(clusters)),
+        clusters=join_clusters(chosen, torch.tensor(clusters)),
         bins=[bins[place] for place in positions + unknown],
         self_generated=any(pool.self_generated for pool in everywhere),
         found=found,
     )
 
 
-def _clusters(rows: ParagraphSet, known: Tensor) -> Tensor:
+def join_clusters(rows: ParagraphSet, known: Tensor) -> Tensor:
     """[N]: the run's clusters of the first rows; the others join them by what they share, or get numbers of their own."""
     clusters = torch.cat([known, known.new_zeros(len(rows) - len(known))])
     if len(known) == len(rows):

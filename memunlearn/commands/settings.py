@@ -17,9 +17,10 @@ from memunlearn.results.old_names import RENAMED
 LARGEST_SEED = 2**32 - 1  # numpy's
 # Lightning and PyTorch check their own, and know more types than that of the default.
 NOT_OURS = ("trainer.", "optimizer.", "hydra.", "hydra/")
-# null is a value of these: no limit.
-LIMITS = ("paragraphs.max_", "objective.max_")
-ANALYSES = "analysis"
+# null is a value of these: no limit, or (p_z) not measured.
+LIMITS = ("paragraphs.max_", "objective.max_", "p_z.top_k")
+# Groups of which there can be several options, each under its own name.
+SEVERAL = ("analysis", "attacks")
 
 
 def check_settings(cfg: DictConfig, call: Call, kept: bool = False) -> None:
@@ -31,7 +32,7 @@ def check_settings(cfg: DictConfig, call: Call, kept: bool = False) -> None:
     for old, new in RENAMED.items():
         if (value := OmegaConf.select(cfg, old)) is not None:
             raise UserError(f"{old}={value}: this setting is {new} now: move it there in the config file that has it")
-    for name in sorted(NAMES | FILES):
+    for name in sorted((NAMES | FILES) - {"reference"}):  # which `ReferenceModels.of` reads
         value = OmegaConf.select(cfg, name)
         pair = " or a pair {prefix: A.npy, continuation: B.npy}" if name in FILES else ""
         if isinstance(value, ListConfig) or (isinstance(value, DictConfig) and name in NAMES):
@@ -61,7 +62,7 @@ def in_place_of_null(group: DictConfig, key: str, value: Any) -> dict[str, Any]:
 
 
 def _is_limit(name: str) -> bool:
-    return name.startswith(LIMITS) or (name.startswith(f"{ANALYSES}.") and ".max_" in name)
+    return name.startswith(LIMITS) or (name.startswith("analysis.") and ".max_" in name)
 
 
 def _unlike(value: Any, default: bool | int | float) -> str | None:
@@ -99,9 +100,8 @@ def _kept_defaults(cfg: DictConfig, call: Call) -> Iterator[tuple[str, bool | in
 def _defaults(cfg: DictConfig, call: Call, choices: Mapping[str, str | None]) -> Iterator[tuple[str, bool | int | float]]:
     """(dotted name, value) of every number and switch in the files that this job's config was composed of."""
     files = {"": f"{call.command}.yaml"}
-    files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in choices.items() if option and group != ANALYSES}
-    # Of this group there can be several, each under its own name.
-    files |= {f"{ANALYSES}.{name}.": f"{ANALYSES}/{name}.yaml" for name in cfg.get(ANALYSES, {})}
+    files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in choices.items() if option and group not in SEVERAL}
+    files |= {f"{group}.{name}.": f"{group}/{name}.yaml" for group in SEVERAL for name in cfg.get(group, {})}
     for prefix, name in files.items():
         file = next((folder / name for folder in call.folders if (folder / name).is_file()), None)
         if file is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from memunlearn.attacks.material import Attack, Subject
+from memunlearn.attacks.summary import worst_numbers
 from memunlearn.commands.afterwards import Afterwards
+from memunlearn.commands.attacking import attack_models, chosen_attacks, target_of, with_patch
+from memunlearn.commands.attacks_folder import remove_attacks
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.curve_file import CurveFile, KeepCurve
@@ -45,12 +49,14 @@ from memunlearn.commands.run_folder import result_of, write_run
 from memunlearn.commands.run_weights import weights_of_run
 from memunlearn.commands.settings import check_settings, in_place_of_null
 from memunlearn.commands.sweep_folder import RESULT
+from memunlearn.commands.text_sizes import outcome_with_text_sizes
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.files.writing import remove_leftovers
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.loading import LoadedModel
+from memunlearn.models.patches import Patch
 from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
@@ -101,6 +107,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
             check_run(cfg, call)
         resume_from, curve_rows = checkpoint_of(directory)
     remove_leftovers(directory)
+    remove_attacks(directory)
     quiet_libraries()
     device = choose_device(cfg.trainer.accelerator)
     check_run(cfg, call)
@@ -137,7 +144,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         )
         keep_rows(directory, sets, given.preparation, paragraphs)
         prepared = time.perf_counter()
-        outcome = instantiate(cfg.protocol).run(given)
+        outcome = outcome_with_text_sizes(instantiate(cfg.protocol).run(given), loaded.tokenizer)
         print_reused(measurements.store)
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
         notes = [WHAT_IT_IS] * is_demo(cfg)
@@ -147,6 +154,10 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         result = result_of(
             config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes
         ) | {"inputs": inputs}
+        if attacks := chosen_attacks(cfg):
+            result["attacks"] = _attacked(
+                cfg, attacks, outcome.patches[0], loaded, sets, place=place, notes=notes, directory=directory
+            )
         write_run(
             directory,
             result,
@@ -171,6 +182,33 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         raise UserError("; ".join(filter(None, [_diverged(result, directory), afterwards.missing])))
     afterwards.raise_failures(directory / RESULT)
     return RunResult(directory, result)
+
+
+def _attacked(
+    cfg: DictConfig,
+    attacks: Mapping[str, Attack],
+    patch: Patch,
+    loaded: LoadedModel,
+    sets: ParagraphSets,
+    *,
+    place: Mapping[str, Any],
+    notes: Sequence[str],
+    directory: Path,
+) -> dict[str, Any]:
+    """What the worst attempts on the unlearned model brought; evaluate.py attacks the base model and the oracle beside it."""
+    base, unlearned = with_patch(loaded.model, patch)
+    target = target_of(
+        sets.by_name(),
+        sets.clusters["forget"],
+        base=base,
+        patch=patch,
+        loaded=loaded,
+        batch_size=2 * cfg.batch_size,
+        seed=cfg.seed,
+    )
+    subjects = [Subject("unlearned", unlearned)]
+    told = attack_models(attacks, subjects, target, config=shown(cfg), environment=place, notes=notes, directory=directory)
+    return worst_numbers(told["attacks"], "unlearned")
 
 
 def _skipped(folder: Path) -> RunResult:

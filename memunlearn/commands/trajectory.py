@@ -33,7 +33,7 @@ def trajectory_table(trajectory: Sequence[CheckedScores], preparation: Preparati
     that decoded them.
     """
     kinds = ((FromPass, FromPassAndBase), FromText)
-    metrics = [metric for kind in kinds for metric in METRICS if isinstance(metric.source, kind)]
+    metrics = [metric for kind in kinds for metric in METRICS if isinstance(metric.source, kind) and not metric.detail]
     parts = []
     for checked in trajectory:
         for name, columns in checked.sets.items():

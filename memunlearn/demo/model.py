@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 # Raised whenever the way the demo is built changes, so that an older cache is not taken for a new one.
 BUILD = 1
 CORPUS = "corpus.safetensors"
+# How the origin of a row begins that the model was never shown.
+UNSEEN = "demo unseen:"
 
 WHAT_IT_IS = (
     "The demo is a test of the software: a small model that was made to memorize. It is no evidence about where larger models "
@@ -46,6 +49,8 @@ class Demo:
 
     steps: training steps of memorized_batch memorized and background_batch other rows. The text is cut into
     prefix_length + continuation_length tokens of a vocabulary of its own. width: hidden size D.
+
+    oracle: whether what was unlearned is compared with oracles (`demo.oracle`); the demo itself is the same.
     """
 
     memorized: int = 64
@@ -62,10 +67,11 @@ class Demo:
     memorized_batch: int = 28
     background_batch: int = 16
     seed: int = 0
+    oracle: bool = False
 
     def __post_init__(self) -> None:
         least = {"seen": 0, "unseen": 3, "vocabulary": 300, "layers": 2, "seed": 0}
-        for name, value in asdict(self).items():
+        for name, value in self._settings().items():
             if value < least.get(name, 1):
                 setting = name if name in ("prefix_length", "continuation_length") else f"demo.{name}"
                 raise UserError(f"{setting}={value} is too small for the demo: set {least.get(name, 1)} or more")
@@ -77,10 +83,24 @@ class Demo:
             raise UserError("the demo's model reads 256 tokens: prefix_length + continuation_length must be 256 or less")
 
     def key(self) -> str:
-        """Of the cache entry: changes with every setting, the text of this Python, and what computes."""
+        """Of the cache entry: changes with every setting but `oracle`, the text of this Python, and what computes."""
         libraries = {name: version(name) for name in ("torch", "transformers", "tokenizers")}
-        everything = {"build": BUILD, "text": text_hash(), "libraries": libraries, **asdict(self)}
+        everything = {"build": BUILD, "text": text_hash(), "libraries": libraries, **self._settings()}
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def size(self) -> tuple[int, int, int, int]:
+        """vocabulary, layers, width, heads."""
+        return self.vocabulary, self.layers, self.width, self.heads
+
+    @property
+    def rows_a_step(self) -> tuple[int, int]:
+        """Memorized and background rows."""
+        return self.memorized_batch, self.background_batch
+
+    def _settings(self) -> dict[str, int]:
+        """What decides what the demo is."""
+        return {name: value for name, value in asdict(self).items() if name != "oracle"}
 
     def bytes_at_least(self) -> int:
         """Of its weights on disk (fp32): embeddings of tokens and of 256 positions, and twelve D x D matrices a layer."""
@@ -90,9 +110,16 @@ class Demo:
 def demo_directory(demo: Demo) -> Path:
     """Where the demo lies, built if it is not there: a plain checkpoint with its tokenizer, and corpus.safetensors.
 
+    Raises UserError as `built_once` does.
+    """
+    return built_once(cache_root() / f"demo-{demo.key()}", demo, lambda place: _build(demo, place))
+
+
+def built_once(place: Path, demo: Demo, build: Callable[[Path], None]) -> Path:
+    """The folder, made by build(place) if it is not there: a checkpoint as large as the demo's.
+
     Several processes may ask at once: one builds, the others wait. Raises UserError if it cannot be built there.
     """
-    place = cache_root() / f"demo-{demo.key()}"
     if place.is_dir():
         return place
     try:
@@ -102,7 +129,7 @@ def demo_directory(demo: Demo) -> Path:
             raise OSError("no room is left on its disk")
         with FileLock(f"{place}.lock"):
             if not place.is_dir():
-                _build(demo, place)
+                build(place)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"cannot write the demo's model to {place.parent}: {error}; set MEMUNLEARN_CACHE to a writable folder"
@@ -125,13 +152,7 @@ def _build(demo: Demo, place: Path) -> None:
         rows = {"memorized": corpus.memorized, "unseen": corpus.unseen, "background": corpus.background}
         save_file(rows, temporary / CORPUS)
         tokenizer.save_pretrained(temporary)
-        model = train_demo_model(
-            corpus,
-            (demo.vocabulary, demo.layers, demo.width, demo.heads),
-            (demo.memorized_batch, demo.background_batch),
-            demo.steps,
-            demo.seed,
-        )
+        model = train_demo_model(corpus, demo.size, demo.rows_a_step, demo.steps, demo.seed)
         model.save_pretrained(temporary)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import lightning
 import torch
@@ -26,8 +27,10 @@ class LanguageModelling(lightning.LightningModule):
         self.learning_rate = learning_rate
         self.steps = steps
 
-    def training_step(self, batch: dict[str, list[Tensor]], batch_index: int) -> Tensor:
-        rows = torch.cat([batch["memorized"][0], batch["background"][0]])
+    def training_step(self, batch: dict[str, list[Tensor]], batch_index: int) -> Tensor | None:
+        rows = torch.cat([ids[shown] for ids, shown in (batch["memorized"], batch["background"])])
+        if not len(rows):  # every row of this batch is left out
+            return None
         loss: Tensor = self.model(input_ids=rows, labels=rows).loss
         self.log("loss", loss, prog_bar=True)
         return loss
@@ -61,11 +64,19 @@ def new_gpt_neo(vocabulary: int, layers: int, width: int, heads: int, *, end: in
 
 
 def train_demo_model(
-    corpus: DemoCorpus, size: tuple[int, int, int, int], rows: tuple[int, int], steps: int, seed: int
+    corpus: DemoCorpus,
+    size: tuple[int, int, int, int],
+    rows: tuple[int, int],
+    steps: int,
+    seed: int,
+    *,
+    shown: Mapping[str, Tensor] | None = None,
 ) -> GPTNeoForCausalLM:
     """A GPT-Neo (attention global and local in turn, tied embeddings) after `steps` steps.
 
-    size: vocabulary, layers, width, heads. rows: memorized and background rows in each step.
+    size: vocabulary, layers, width, heads. rows: memorized and background rows in each step. shown: by "memorized" and
+    "background" [n] bool, False for rows that are taken out of the batches they would stand in, which are otherwise the same,
+    in the same order; None: all rows are shown.
 
     Trained on the CPU, so that every machine gets the same kind of model.
     """
@@ -73,10 +84,11 @@ def train_demo_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = new_gpt_neo(vocabulary, layers, width, heads)
-        loaders = {
-            name: DataLoader(TensorDataset(ids), batch_size=batch, shuffle=True, generator=torch.Generator().manual_seed(seed))
-            for name, ids, batch in zip(("memorized", "background"), (corpus.memorized, corpus.background), rows, strict=True)
-        }
+        loaders = {}
+        for name, ids, batch in zip(("memorized", "background"), (corpus.memorized, corpus.background), rows, strict=True):
+            data = TensorDataset(ids, torch.ones(len(ids), dtype=torch.bool) if shown is None else shown[name])
+            order = torch.Generator().manual_seed(seed)
+            loaders[name] = DataLoader(data, batch_size=batch, shuffle=True, generator=order)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trainer = alone(lightning.Trainer)(

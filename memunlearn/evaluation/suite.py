@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,17 +14,19 @@ from transformers import PreTrainedModel
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
-from memunlearn.scoring.metric import Metric, OfOwnText
+from memunlearn.scoring.metric import FromTextSize, Metric, OfOwnText
 from memunlearn.scoring.metrics import metrics_from
+from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores, reference_states, score
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Baseline:
     """What the base model says of one set, measured once: later models are compared with it, and it is not run again.
 
     paragraphs: N rows; clusters: [N] int64. scores: as `reference_states` gives them. states: hidden states [N, C, D].
-    own: the same prefixes with the base model's own greedy continuations; None where self-EM is not asked for.
+    own: the same prefixes with the base model's own greedy continuations; None where the set is not to be reported.
+    sampling: how p_z is measured, of later models too; None where it is not.
     """
 
     paragraphs: ParagraphSet
@@ -31,14 +34,16 @@ class Baseline:
     scores: ParagraphScores
     states: ReferenceStates
     own: ParagraphSet | None
+    sampling: Sampling | None = None
 
     def select(self, rows: Tensor) -> Baseline:
         return Baseline(
-            self.paragraphs.select(rows),
-            self.clusters[rows],
-            self.scores.select(rows),
-            self.states.select(rows),
-            None if self.own is None else self.own.select(rows),
+            paragraphs=self.paragraphs.select(rows),
+            clusters=self.clusters[rows],
+            scores=self.scores.select(rows),
+            states=self.states.select(rows),
+            own=None if self.own is None else self.own.select(rows),
+            sampling=self.sampling,
         )
 
 
@@ -59,6 +64,16 @@ class Measurement:
         """[N] of a metric of rows; None where it was not measured."""
         return {**self.scores.values, **(self.own or {})}.get(metric.key)
 
+    def column(self, metric: Metric) -> list[float | None] | None:
+        """The same for a file, null in place of what is infinitely low (log p_z where p_z is 0)."""
+        values = self.values(metric)
+        return None if values is None else [None if value == -math.inf else value for value in values.tolist()]
+
+    def with_text_bytes(self, text_bytes: Tensor) -> Measurement:
+        """With the metrics that need to know how many bytes each continuation's text takes, compressed [N]."""
+        of_sizes = {metric.key: of.compute(self.scores.token_nll, text_bytes) for metric, of in metrics_from(FromTextSize)}
+        return replace(self, scores=replace(self.scores, values={**self.scores.values, **of_sizes}))
+
     def select(self, rows: Tensor) -> Measurement:
         own = None if self.own is None else {key: values[rows] for key, values in self.own.items()}
         trials = None if self.trials is None else self.trials[rows]
@@ -74,11 +89,19 @@ def measure_base(
     name: str,
     with_own: bool = True,
     directory: Path | None = None,
+    sampling: Sampling | None = None,
 ) -> Baseline:
-    """Scores, hidden states and (with_own) greedy continuations of the base model; large states go to a file in directory."""
-    scores, states = reference_states(model, paragraphs, batch_size, directory, f"scoring {name}")
+    """Scores and hidden states of the base model; large states go to a file in directory.
+
+    with_own: for a set that is reported; also its greedy continuations, and the metrics that only such sets are measured by,
+    p_z among them where there is a sampling.
+    """
+    sampling = sampling if with_own else None
+    scores, states = reference_states(
+        model, paragraphs, batch_size, directory, f"scoring {name}", details=with_own, sampling=sampling
+    )
     own = own_continuations(model, paragraphs, scores.em, batch_size, f"decoding {name}") if with_own else None
-    return Baseline(paragraphs, clusters, scores, states, own)
+    return Baseline(paragraphs=paragraphs, clusters=clusters, scores=scores, states=states, own=own, sampling=sampling)
 
 
 def base_measurement(baseline: Baseline) -> Measurement:
@@ -94,7 +117,15 @@ def measure(model: PreTrainedModel, baseline: Baseline, batch_size: int, name: s
     Self-EM needs no decoding: it is EM on the base model's own continuations (one more teacher-forced pass).
     """
     label = None if name is None else f"scoring {name}"
-    scores = score(model, baseline.paragraphs, batch_size, reference=baseline.states, description=label)
+    scores = score(
+        model,
+        baseline.paragraphs,
+        batch_size,
+        reference=baseline.states,
+        description=label,
+        details=baseline.own is not None,
+        sampling=baseline.sampling,
+    )
     if baseline.own is None:
         return Measurement(baseline.clusters, scores, None)
     differs = (baseline.own.ids != baseline.paragraphs.ids).any(1)

@@ -14,8 +14,10 @@ from memunlearn.scoring.metric import (
     FromPass,
     FromPassAndBase,
     FromText,
+    FromTextSize,
     Metric,
     OfAlternatives,
+    OfMean,
     OfOwnText,
     Percentile,
     ShareOfRows,
@@ -79,26 +81,41 @@ def summarize(measurement: Measurement, seed: int = 0) -> Summary | None:
         if (values := measurement.values(share.of)) is not None:
             parts.append(units.share(metric, share.hit(values, length)))
     for metric in METRICS:
-        if isinstance(metric.source, FromPass | FromPassAndBase | OfOwnText):
+        if isinstance(metric.source, FromPass | FromPassAndBase | FromTextSize | OfOwnText):
             values = measurement.values(metric)
             parts.append(Summary({metric.key: None}) if values is None else units.mean(metric, values, length))
-    return _together(parts)
+    means = _together(parts)
+    return _together([means, *(_of_mean(metric, source, means) for metric, source in metrics_from(OfMean))])
+
+
+def _of_mean(metric: Metric, source: OfMean, means: Summary) -> Summary:
+    """The mean's, through the metric's function."""
+    key, bounds = source.of.key, means.numbers[f"{source.of.key}_ci"]
+    interval = None if bounds is None else [source.function(bound) for bound in bounds]
+    numbers = {metric.key: source.function(means.numbers[key]), f"{metric.key}_ci": interval}
+    return Summary(numbers, {metric.key: means.missing[key]} if interval is None else {})
 
 
 def summarize_texts(
     said: Mapping[str, Tensor] | None, clusters: Tensor, length: int, trials: Tensor | None = None, seed: int = 0
 ) -> Summary:
-    """Means of the metrics of decoded text, and over how many rows (`<key>_n`).
+    """Means and shares of the metrics of decoded text, and over how many rows (`<key>_n`).
 
     said: by key [m], of the rows that were decoded; clusters [m], and trials [m] as in `Measurement`. None where nothing was.
     """
     parts = []
     units = Units(clusters.numpy(), None if trials is None else trials.numpy(), seed)
     for metric, _ in metrics_from(FromText):
-        values = None if said is None else said[metric.key]
+        values = None if said is None else said.get(metric.key)
         parts.append(Summary({metric.key: None, f"{metric.key}_n": 0 if values is None else len(values)}))
         if values is not None and len(values):
             parts.append(units.mean(metric, values, length))
+    for metric, share in metrics_from(ShareOfRows):
+        if isinstance(share.of.source, FromText):
+            values = None if said is None else said.get(share.of.key)
+            parts.append(Summary({metric.key: None, f"{metric.key}_n": 0 if values is None else len(values)}))
+            if values is not None and len(values):
+                parts.append(units.share(metric, share.hit(values, length)))
     return _together(parts)
 
 

@@ -34,6 +34,16 @@ def bake(model: PreTrainedModel) -> PreTrainedModel:
     return plain.requires_grad_(True)
 
 
+@torch.no_grad()
+def plain_base(model: PreTrainedModel) -> PreTrainedModel:
+    """The same of the model without its deltas: a plain copy with the base weights, bit for bit."""
+    plain = bake(model)
+    base = base_parameters(model)
+    for name, parameter in base_parameters(plain).items():
+        parameter.copy_(base[name])
+    return plain
+
+
 def _parts_of_deltas(module: nn.Module) -> list[torch.Tensor]:
     parametrizations = module.get_submodule("parametrizations")
     return [*parametrizations.parameters(), *parametrizations.buffers()]

@@ -15,6 +15,11 @@ def precise(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
+def log_probabilities(logits: Tensor) -> Tensor:
+    """log softmax over the vocabulary, in nats and at least fp32: [..., V] -> [..., V]."""
+    return functional.log_softmax(precise(logits), dim=-1)
+
+
 def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
     """-log softmax(logits)[label], in nats and at least fp32: logits [B, C, V], labels [B, C] -> [B, C]."""
     return functional.cross_entropy(precise(logits).transpose(1, 2), labels, reduction="none")
@@ -25,8 +30,11 @@ def token_kl(reference_logits: Tensor, logits: Tensor) -> Tensor:
 
     Both [B, C, V] -> [B, C]; never below 0.
     """
-    reference = functional.log_softmax(precise(reference_logits), dim=-1)
-    current = functional.log_softmax(precise(logits), dim=-1)
+    return token_kl_of(log_probabilities(reference_logits), log_probabilities(logits))
+
+
+def token_kl_of(reference: Tensor, current: Tensor) -> Tensor:
+    """`token_kl` of two models' log-probabilities, both [B, C, V] -> [B, C]."""
     # The sum of terms that cancel can end a rounding error below 0, where KL cannot be.
     return functional.kl_div(current, reference, reduction="none", log_target=True).sum(-1).clamp_min(0.0)
 

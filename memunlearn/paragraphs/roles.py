@@ -14,7 +14,9 @@ from torch import Tensor
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.splits import ROLE_NAMES
 
+# Sets of evaluate.py beside a run's roles: rows that it did not know, and rows that no model was shown.
 UNKNOWN = "unknown"
+UNSEEN = "unseen"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

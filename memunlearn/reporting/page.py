@@ -16,11 +16,22 @@ from memunlearn.charts.description import Chart
 from memunlearn.charts.files import Picture
 from memunlearn.charts.page import library, page_figure
 from memunlearn.files.writing import finite_or_null, write_text
+from memunlearn.reporting.extraction import SAMPLES_SHOWN, extraction_grid, is_extraction
 from memunlearn.reporting.paragraph_browser import browser_metrics, browser_rows, embedded_json, table_rows
 from memunlearn.results.figure_data import mask_grid
 from memunlearn.results.figures import run_charts
 from memunlearn.results.sentence import STOPPED_BECAUSE, one_paragraph_at_a_time, result_sentence
-from memunlearn.results.tables import change_text, in_part, interval_text, is_known, rows_and_clusters, set_names, value_text
+from memunlearn.results.tables import (
+    SetStats,
+    change_text,
+    in_part,
+    interval_text,
+    is_known,
+    rows_and_clusters,
+    set_names,
+    value_text,
+)
+from memunlearn.scoring.metric import Metric
 from memunlearn.scoring.metrics import EM, LONGEST_COMMON_RUN, METRICS, NLL
 from memunlearn.words import fixed
 
@@ -51,14 +62,16 @@ def write_report(
     paragraphs: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
     pictures: Sequence[Picture] = (),
+    attacks: str | None = None,
 ) -> None:
     """Writes one self-contained HTML page, atomically.
 
     result: as in `result.json`. curve: rows of `metrics.csv`, may be empty.
     paragraphs: rows of `paragraphs.parquet`: `set`, `index`, EM and NLL, and where there is text the columns that
     paragraph_browser reads. notes: shown at the top. pictures: of `run_charts`, for paper and where scripts do not run.
+    attacks: the page beside it that says what attacks brought back, or None.
     """
-    write_text(path, report(result, curve, paragraphs, notes, pictures))
+    write_text(path, report(result, curve, paragraphs, notes, pictures, attacks=attacks))
 
 
 def report(
@@ -67,6 +80,8 @@ def report(
     paragraphs: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
     pictures: Sequence[Picture] = (),
+    *,
+    attacks: str | None = None,
 ) -> str:
     """The page as HTML; arguments as in write_report."""
     from markupsafe import Markup
@@ -77,11 +92,13 @@ def report(
         "page.html.jinja",
         notes=notes,
         sentence=result_sentence(result),
+        attacks=attacks,
         pooled=one_paragraph_at_a_time(result),
         sets=[
             _set_table(name, result["before"].get(name), result["after"].get(name))
             for name in set_names(result["before"], result["after"])
         ],
+        samples=SAMPLES_SHOWN,
         figures=figures_of(charts, pictures),
         plots=plots_of(charts),
         mask_sentence=_mask_sentence(result.get("mask"), "were changed" if result.get("done") else "were free to change"),
@@ -137,26 +154,35 @@ def _content_security_hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _set_table(name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
+def _set_table(name: str, before: SetStats | None, after: SetStats | None) -> dict[str, Any]:
     rows, clusters = rows_and_clusters(after, before)
     notes = {
         when: note for when, stats in (("before", before), ("after", after)) if (note := (stats or {}).get("interval_note"))
     }
     note = next(iter(notes.values())) if len(set(notes.values())) == 1 and len(notes) == 2 else _by_moment(notes)
-    lines = [
-        {
-            "label": metric.label,
-            "unit": metric.unit.name + (f", over {part}" if (part := in_part(metric, after, before)) else ""),
-            "before": value_text(metric, before),
-            "before_interval": interval_text(metric, before),
-            "after": value_text(metric, after),
-            "after_interval": interval_text(metric, after),
-            "change": change_text(metric, before, after),
-        }
-        for metric in METRICS
-        if is_known(metric, before, after)
-    ]
-    return {"name": name, "rows": rows, "clusters": clusters, "lines": lines, "empty": not before and not after, "note": note}
+    known = [metric for metric in METRICS if is_known(metric, before, after)]
+    return {
+        "name": name,
+        "rows": rows,
+        "clusters": clusters,
+        "lines": [_line(metric, before, after) for metric in known if not metric.detail],
+        "more": [_line(metric, before, after) for metric in known if metric.detail and not is_extraction(metric)],
+        "extraction": extraction_grid(before, after),
+        "empty": not before and not after,
+        "note": note,
+    }
+
+
+def _line(metric: Metric, before: SetStats | None, after: SetStats | None) -> dict[str, str]:
+    return {
+        "label": metric.label,
+        "unit": metric.unit.name + (f", over {part}" if (part := in_part(metric, after, before)) else ""),
+        "before": value_text(metric, before),
+        "before_interval": interval_text(metric, before),
+        "after": value_text(metric, after),
+        "after_interval": interval_text(metric, after),
+        "change": change_text(metric, before, after),
+    }
 
 
 def _by_moment(notes: Mapping[str, str]) -> str:

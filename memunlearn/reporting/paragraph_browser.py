@@ -83,7 +83,8 @@ def embedded_json(data: Any) -> str:
 
 
 def _metrics() -> list[Metric]:
-    return [metric for metric in METRICS if isinstance(metric.source, FromPass | FromText | FromPassAndBase) and metric.in_rows]
+    kinds = FromPass | FromText | FromPassAndBase
+    return [metric for metric in METRICS if isinstance(metric.source, kinds) and metric.in_rows and not metric.detail]
 
 
 def _browser_row(row: Row) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,19 +20,23 @@ RENAMED = {"mask.lr": "optimizer.lr", "mask.scope": "protocol.mask_scope"}
 ADDED: dict[str, dict[str, Any]] = {
     "memunlearn.unlearning.stopping.StopRule": {"min_bystander_em": None, "longest_run": None},
     "memunlearn.unlearning.per_paragraph.PerParagraph": {"mask_scope": "trial"},
+    "memunlearn.demo.model.Demo": {"oracle": False},
     "memunlearn.demo.model.DemoSource": {"bos": "auto"},
     "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None},
     "memunlearn.paragraphs.sources.HubSource": {"bos": "auto"},
 }
 
+# The same at the top of a run's config.
+ADDED_AT_THE_TOP: dict[str, Any] = {"p_z": {"top_k": None, "temperature": 1.0}}
+
 # The same for the group `paragraphs`, by the class of its source.
-_PROTECT = {"protect": 0.0, "protected_share": 0.5}
+_ANY = {"protect": 0.0, "protected_share": 0.5, "unseen": None}
 ADDED_TO_PARAGRAPHS: dict[str, dict[str, Any]] = {
-    "memunlearn.demo.model.DemoSource": {"bos": "auto", **_PROTECT},
-    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_PROTECT},
-    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto", **_PROTECT},
-    "memunlearn.paragraphs.sources.PileSource": _PROTECT,
-    "memunlearn.paragraphs.sources.LMExtractionSource": _PROTECT,
+    "memunlearn.demo.model.DemoSource": {"bos": "auto", **_ANY},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_ANY},
+    "memunlearn.paragraphs.sources.HubSource": {"bos": "auto", **_ANY},
+    "memunlearn.paragraphs.sources.PileSource": _ANY,
+    "memunlearn.paragraphs.sources.LMExtractionSource": _ANY,
 }
 
 
@@ -52,6 +57,9 @@ def config_today(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(paragraphs, dict) and isinstance(source := paragraphs.get("source"), dict):
         for key, value in ADDED_TO_PARAGRAPHS.get(str(source.get(TARGET)), {}).items():
             paragraphs.setdefault(key, value)
+    if isinstance(protocol, dict) and isinstance(today.get("objective"), dict):
+        for key, value in copy.deepcopy(ADDED_AT_THE_TOP).items():
+            today.setdefault(key, value)
     return today
 
 

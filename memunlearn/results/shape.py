@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow
 from pyarrow import types
 
-from memunlearn.scoring.metrics import METRICS
+from memunlearn.scoring.metric import OfMean
+from memunlearn.scoring.metrics import METRICS, metrics_from
 
 LARGEST = 1e12  # no EM, NLL, step or number of weights comes near it; sums of larger ones overflow
 GROUPS = ("objective", "mask", "attribution", "protocol", "paragraphs", "seeds")
@@ -30,6 +31,9 @@ def check_result(result: Mapping[str, Any]) -> None:
                 _check_cell(value, key, f"{when}.{name}.{key}")
     for name in ("steps", "kept_step"):
         _check_number(result.get(name), name)
+    for name, worst in _group(result.get("attacks"), "attacks").items():
+        for key, value in _group(worst, f"attacks.{name}").items():
+            _check_number(value, f"attacks.{name}.{key}")
     mask = _group(result.get("mask"), "mask")
     for name in ("k", "eligible", "trained"):
         _check_number(mask.get(name), f"mask.{name}")
@@ -79,19 +83,21 @@ def _is_number(kind: pyarrow.DataType) -> bool:
 
 
 def _check_cell(value: Any, key: str, place: str) -> None:
+    # The exponential of a mean that is in range itself.
+    largest = math.inf if key.removesuffix("_ci") in [metric.key for metric, _ in metrics_from(OfMean)] else LARGEST
     if isinstance(value, list) and key.endswith("_ci"):
         if len(value) != 2:
             raise ValueError(f"{place} is no interval")
         for bound in value:
-            _check_number(bound, place)
+            _check_number(bound, place, largest)
     elif "note" in key:
         _check_text(value, place)
     else:
-        _check_number(value, place)
+        _check_number(value, place, largest)
 
 
-def _check_number(value: Any, place: str) -> None:
-    if not isinstance(value, int | float | None) or (value is not None and not abs(value) <= LARGEST):
+def _check_number(value: Any, place: str, largest: float = LARGEST) -> None:
+    if not isinstance(value, int | float | None) or (value is not None and not abs(value) <= largest):
         raise ValueError(f"{place} is {str(value)[:40]!r}, which is no such number")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -23,20 +25,26 @@ def greedy_continuations(
     checkpoint's own generation settings (repetition penalty and the like) are set aside.
     """
     generate: Any = model.generate
-    own_settings = model.generation_config
-    model.generation_config = GenerationConfig()
     settings = GenerationConfig(max_new_tokens=length, do_sample=False, num_beams=1, use_cache=True)
     said = [torch.empty(0, length, dtype=torch.int64)]
+    with own_settings_aside(model), parametrize.cached():
+        batches = prefixes.split(batch_size) if len(prefixes) else ()
+        for batch in track(batches, description) if description else batches:
+            inputs = batch.to(model.device)
+            out = generate(inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
+            said.append(out[:, inputs.shape[1] :].cpu())
+    return torch.cat(said)
+
+
+@contextlib.contextmanager
+def own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
+    """Without the checkpoint's own generation settings, which `generate` would mix into those that it is given."""
+    own_settings = model.generation_config
+    model.generation_config = GenerationConfig()
     try:
-        with parametrize.cached():
-            batches = prefixes.split(batch_size) if len(prefixes) else ()
-            for batch in track(batches, description) if description else batches:
-                inputs = batch.to(model.device)
-                out = generate(inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
-                said.append(out[:, inputs.shape[1] :].cpu())
+        yield
     finally:
         model.generation_config = own_settings
-    return torch.cat(said)
 
 
 def own_continuations(

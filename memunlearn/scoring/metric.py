@@ -18,7 +18,7 @@ Better = Literal["lower", "higher"]
 
 @dataclass(frozen=True)
 class Unit:
-    """name: as tables say it. highest: what a row's value can be at most, of C tokens (None: no limit); the least is 0.
+    """name: as tables say it. highest: what a row's value can be at most, of C tokens (None: no limit); lowest: at least.
 
     whole: whether a row's values are whole numbers. scale: what a value is shown times.
     """
@@ -27,12 +27,13 @@ class Unit:
     highest: Callable[[int], float] | None
     whole: bool = False
     scale: float = 1.0
+    lowest: float = 0.0
 
     def limits(self, continuation_length: int | None) -> tuple[float, float]:
         """What a row's value can be, lowest and highest. continuation_length: None where it is not known."""
         if self.highest is None or continuation_length is None:
-            return 0.0, np.inf
-        return 0.0, self.highest(continuation_length)
+            return self.lowest, np.inf
+        return self.lowest, self.highest(continuation_length)
 
 
 TOKENS = Unit("tokens", float, whole=True)
@@ -53,6 +54,20 @@ class FromPassAndBase:
 
     compute: Callable[[OnePass], Tensor]
     itself: float
+
+
+@dataclass(frozen=True)
+class FromPassAndSampling:
+    """compute: the one pass, with a scheme that tokens are drawn by -> [B]; of rows only, never a mean."""
+
+    compute: Callable[[OnePass], Tensor]
+
+
+@dataclass(frozen=True)
+class FromTextSize:
+    """compute: the NLL of each token [N, C], and the bytes of each continuation's text, compressed [N] -> [N]."""
+
+    compute: Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -96,7 +111,28 @@ class Percentile:
     q: float
 
 
-Source = FromPass | FromPassAndBase | FromText | OfOwnText | OfAlternatives | ShareOfRows | Percentile
+@dataclass(frozen=True)
+class OfMean:
+    """A rising function of the mean over rows of the metric `of`: its interval is that of the mean, through the same."""
+
+    of: Metric
+    function: Callable[[float], float]
+
+
+Source = (
+    FromPass
+    | FromPassAndBase
+    | FromPassAndSampling
+    | FromTextSize
+    | FromText
+    | OfOwnText
+    | OfAlternatives
+    | ShareOfRows
+    | Percentile
+    | OfMean
+)
+OF_A_SET = ShareOfRows | Percentile | OfMean
+"""Of a set only: no row has a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +145,7 @@ class Metric:
     checked: sets of which the stop rule's checks give it, of forget, retain_val (the only one that is compared with the base
     model then) and bystander_val. swept: sets of which a sweep's tables give it after the runs.
     in_terminal: it has a column in the printed tables, which 80 columns limit. in_rows: it has a column in paragraphs.parquet.
+    detail: it is measured only of sets that are reported, not at checks, and pages show it under "more measures".
     """
 
     key: str
@@ -123,13 +160,14 @@ class Metric:
     swept: tuple[str, ...] = ()
     in_terminal: bool = False
     in_rows: bool = True
+    detail: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Of paragraphs.parquet, the last one after training: none where there is no value of a row."""
-        if not self.in_rows or isinstance(self.source, ShareOfRows | Percentile):
+        if not self.in_rows or isinstance(self.source, OF_A_SET):
             return ()
-        if isinstance(self.source, FromPass | FromText):
+        if isinstance(self.source, FromPass | FromPassAndSampling | FromTextSize | FromText):
             return f"{self.key}_before", f"{self.key}_after"
         return (self.key,)
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import numpy as np
+
 from memunlearn.paragraphs.bins import is_memorized, is_non_memorized
+from memunlearn.scoring.detail_metrics import DETAILS
 from memunlearn.scoring.metric import (
     NATS,
     SHARE,
@@ -17,9 +20,11 @@ from memunlearn.scoring.metric import (
     FromText,
     Metric,
     OfAlternatives,
+    OfMean,
     OfOwnText,
     Percentile,
     ShareOfRows,
+    Unit,
 )
 from memunlearn.scoring.runs import leading_run, longest_common_run, longest_run
 
@@ -153,6 +158,18 @@ ALTERNATIVE_NLL = Metric(
     in_rows=False,
 )
 
+PERPLEXITY = Metric(
+    key="perplexity",
+    label="perplexity",
+    unit=Unit("equally likely tokens", None, lowest=1.0),
+    digits=1,
+    definition="exp of the mean NLL over all continuation tokens of the set",
+    source=OfMean(NLL, lambda nll: float(np.exp(np.float64(nll)))),
+    forgotten="higher",
+    kept="lower",
+    detail=True,
+)
+
 METRICS: list[Metric] = [
     EM,
     EM_P95,
@@ -165,6 +182,8 @@ METRICS: list[Metric] = [
     SELF_EM,
     ALTERNATIVE_EM,
     ALTERNATIVE_NLL,
+    PERPLEXITY,
+    *DETAILS,
 ]
 
 

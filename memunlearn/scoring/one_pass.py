@@ -7,37 +7,100 @@ from functools import cached_property
 
 from torch import Tensor
 
-from memunlearn.objectives.losses import token_kl, token_nll
+from memunlearn.objectives.losses import log_probabilities, precise, token_kl_of
+from memunlearn.scoring.agreement import RANKS, token_ndcg
+from memunlearn.scoring.likelihood import standardized
+from memunlearn.scoring.most_likely import most_likely
+from memunlearn.scoring.sampling import Sampling, log_p_z
 
 
 @dataclass(frozen=True, eq=False)
 class OnePass:
     """logits: [B, C, V] at the positions that predict the continuation; labels: [B, C], its tokens.
 
-    base_logits: [B, C, V], the base model's; None where there is no base to compare with. What several metrics share is
-    computed once, and only if one of them asks for it.
+    base_logits: [B, C, V], the base model's; None where there is no base to compare with. sampling: how p_z is measured; None
+    where nobody asks for it. What several metrics share is computed once, and only if one of them asks for it.
     """
 
     logits: Tensor
     labels: Tensor
     base_logits: Tensor | None = None
+    sampling: Sampling | None = None
+
+    @cached_property
+    def likeliest(self) -> Tensor:
+        """[B, C] int64: the most likely token at each position."""
+        return self.logits.argmax(-1)
 
     @cached_property
     def hits(self) -> Tensor:
         """[B, C] bool: the most likely token is the true one, all tokens before it being true."""
-        return token_hits(self.logits, self.labels)
+        return self.likeliest == self.labels
 
     @cached_property
+    def log_p(self) -> Tensor:
+        """[B, C, V], nats, at least fp32."""
+        return log_probabilities(self.logits)
+
+    @cached_property
+    def token_log_p(self) -> Tensor:
+        """[B, C], nats, at least fp32: log p of each true token."""
+        return _at(self.log_p, self.labels)
+
+    @property
     def token_nll(self) -> Tensor:
-        """[B, C] fp32, nats: -log p of each true token."""
-        return token_nll(self.logits, self.labels)
+        """[B, C], nats, at least fp32: -log p of each true token."""
+        return -self.token_log_p
 
     @cached_property
+    def token_z(self) -> Tensor:
+        """[B, C]: log p of each true token, standardized (`likelihood.standardized`)."""
+        return standardized(self.token_log_p, self.log_p)
+
+    @cached_property
+    def best(self) -> tuple[Tensor, Tensor]:
+        """Logits and ids [B, C, K] of the most likely tokens, in falling order: as many as any metric looks at."""
+        number = RANKS if self.sampling is None else max(RANKS, self.sampling.top_k)
+        return most_likely(self.logits, min(number, self.logits.shape[-1]))
+
+    @cached_property
+    def base_log_p(self) -> Tensor:
+        """[B, C, V], nats, at least fp32. Raises ValueError without a base."""
+        return log_probabilities(self._base)
+
+    @property
     def token_kl(self) -> Tensor:
-        """[B, C] fp32, nats: KL(base distribution, current distribution) at each position. Raises ValueError without a base."""
+        """[B, C], nats: KL(base distribution, current distribution) at each position. Raises ValueError without a base."""
+        return token_kl_of(self.base_log_p, self.log_p)
+
+    @property
+    def agrees(self) -> Tensor:
+        """[B, C] bool: the most likely token is the base model's. Raises ValueError without a base."""
+        return self.likeliest == self._base.argmax(-1)
+
+    @property
+    def token_ndcg(self) -> Tensor:
+        """[B, C], at least fp32: nDCG of the first ten tokens (`agreement.token_ndcg`). Raises ValueError without a base."""
+        log_p, ids = most_likely(self.base_log_p, min(RANKS, self.logits.shape[-1]))
+        return token_ndcg(log_p.exp(), ids, self.best[1][..., :RANKS])
+
+    @property
+    def log_p_z(self) -> Tensor:
+        """[B] fp64, nats (`sampling.log_p_z`). Raises ValueError where p_z is not asked for."""
+        if self.sampling is None:
+            raise ValueError("p_z is not asked for")
+        return log_p_z(self.best[0], _at(self.logits, self.labels), self.sampling)
+
+    @property
+    def _base(self) -> Tensor:
         if self.base_logits is None:
             raise ValueError("there is no base model to compare with")
-        return token_kl(self.base_logits, self.logits)
+        return self.base_logits
+
+
+def _at(values: Tensor, labels: Tensor) -> Tensor:
+    """The labels' own, at least fp32: [B, C, V], labels [B, C] -> [B, C]."""
+    return precise(values.gather(-1, labels.unsqueeze(-1)).squeeze(-1))
 
 
 def token_hits(logits: Tensor, labels: Tensor) -> Tensor:

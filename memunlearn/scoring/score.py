@@ -15,9 +15,10 @@ from transformers import PreTrainedModel
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.forward import ReferenceStates, check_head, continuation_logits, head_inputs
-from memunlearn.scoring.metric import FromPass, FromPassAndBase
+from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, Metric
 from memunlearn.scoring.metrics import METRICS, metrics_from
 from memunlearn.scoring.one_pass import OnePass
+from memunlearn.scoring.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,13 @@ def score(
     reference: ReferenceStates | None = None,
     record: ReferenceStates | None = None,
     description: str | None = None,
+    details: bool = False,
+    sampling: Sampling | None = None,
 ) -> ParagraphScores:
-    """Every metric of the pass (EM, longest run, NLL ...) and, with the base model's states as reference, those that compare
+    """The metrics of the pass (EM, longest run, NLL ...) and, with the base model's states as reference, those that compare
     with it (KL), of every paragraph, from one pass each.
 
+    details: also those that only reported sets are measured by (`Metric.detail`); then, with sampling, p_z too.
     record: filled with this model's own final hidden states, for later use as a reference.
     Raises UserError if an id is beyond the model's vocabulary.
     """
@@ -102,7 +106,8 @@ def score(
     length = paragraphs.continuation_length
     if not len(paragraphs):
         logits = torch.empty(0, length, model.config.vocab_size)
-        return _scores_of(OnePass(logits, paragraphs.continuations, None if reference is None else logits))
+        nothing = OnePass(logits, paragraphs.continuations, None if reference is None else logits, sampling)
+        return _scores_of(nothing, details)
     parts = []
     with parametrize.cached():
         for rows in _batches(paragraphs, batch_size, description):
@@ -114,15 +119,22 @@ def score(
                 record.hidden[rows] = received[0].float().cpu()
             labels = paragraphs.continuations[rows].to(logits.device)
             base_logits = None if reference is None else reference.logits(rows)
-            parts.append(_scores_of(OnePass(logits, labels, base_logits)))
+            parts.append(_scores_of(OnePass(logits, labels, base_logits, sampling), details))
     scores = ParagraphScores.concatenate(parts)
     return ParagraphScores({key: values.cpu() for key, values in scores.values.items()}, scores.token_nll.cpu())
 
 
-def _scores_of(given: OnePass) -> ParagraphScores:
-    values = {metric.key: source.compute(given) for metric, source in metrics_from(FromPass)}
-    if given.base_logits is not None:
-        values |= {metric.key: source.compute(given) for metric, source in metrics_from(FromPassAndBase)}
+def metrics_of_pass(details: bool, compared: bool, sampled: bool) -> list[Metric]:
+    """What `score` measures. compared: with a base model; sampled: p_z is asked for."""
+    kinds = (FromPass, *([FromPassAndBase] if compared else []), *([FromPassAndSampling] if sampled else []))
+    return [metric for metric in METRICS if isinstance(metric.source, kinds) and (details or not metric.detail)]
+
+
+def _scores_of(given: OnePass, details: bool) -> ParagraphScores:
+    values = {}
+    for metric in metrics_of_pass(details, given.base_logits is not None, given.sampling is not None):
+        assert isinstance(metric.source, FromPass | FromPassAndBase | FromPassAndSampling)
+        values[metric.key] = metric.source.compute(given)
     return ParagraphScores(values, given.token_nll)
 
 
@@ -132,12 +144,19 @@ def reference_states(
     batch_size: int = 16,
     directory: Path | None = None,
     description: str | None = None,
+    *,
+    details: bool = False,
+    sampling: Sampling | None = None,
 ) -> tuple[ParagraphScores, ReferenceStates]:
-    """The base model's scores and its final hidden states [N, C, D], from the same pass.
+    """The base model's scores and its final hidden states [N, C, D], from the same pass. details, sampling: as in `score`.
 
     What compares with the base model is what it is by definition (KL: 0): the model is its own reference.
     """
     states = ReferenceStates.empty(len(paragraphs), paragraphs.continuation_length, model, directory)
-    scores = score(model, paragraphs, batch_size, record=states, description=description)
-    itself = {metric.key: torch.full((len(scores),), source.itself) for metric, source in metrics_from(FromPassAndBase)}
+    scores = score(model, paragraphs, batch_size, record=states, description=description, details=details, sampling=sampling)
+    itself = {
+        metric.key: torch.full((len(scores),), source.itself)
+        for metric, source in metrics_from(FromPassAndBase)
+        if details or not metric.detail
+    }
     return replace(scores, values={**scores.values, **itself}), states

@@ -48,6 +48,8 @@ def _job_row(run: Run, facts: Mapping[str, str | None], varying: Sequence[str]) 
         for name, stats in (result.get(when) or {}).items():
             for key, value in (stats or {}).items():
                 row |= _cells(f"{when}/{name}/{key}", value)
+    for name, worst in (result.get("attacks") or {}).items():
+        row |= {f"attacks/{name}/{key}": _number((worst or {}).get(key)) for key in ("em", "memorized")}
     return row | {f"seconds/{name}": value for name, value in (result.get("seconds") or {}).items()}
 
 

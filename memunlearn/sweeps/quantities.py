@@ -49,8 +49,8 @@ class Column:
 
     @property
     def is_optional(self) -> bool:
-        """Whether it is left out where no run has it: nothing was decoded, or edited."""
-        return isinstance(self.metric.source, FromText | OfAlternatives)
+        """Whether it is left out where no run has it: nothing was decoded, or edited, or nobody asked for it then."""
+        return self.metric.detail or isinstance(self.metric.source, FromText | OfAlternatives)
 
     def value_after(self, row: Mapping[str, Any]) -> float | None:
         """Of a row of paragraphs.parquet, after the run, in the unit of tables; None where there is none."""

@@ -207,6 +207,8 @@ class StopAndKeep(lightning.Callback):
         """The check with the metrics of what is said [N, C] after the forget prefixes; each row's in `columns`."""
         numbers = {}
         for metric, source in metrics_from(FromText):
+            if metric.detail:
+                continue
             columns[metric.key] = source.compute(said, self.baselines["forget"].paragraphs.continuations)
             if "forget" in metric.checked:
                 numbers[metric.check_name("forget")] = float(columns[metric.key].double().mean())

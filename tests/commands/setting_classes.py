@@ -63,6 +63,7 @@ INPUTS = {
     "paragraphs.protected_share": Unkeyed(
         0.25, "of training: it is not asked for before the base model is measured", PROTECTED
     ),
+    "paragraphs.unseen": ByContent("with patch= only: its rows are keyed by their ids"),
     "paragraphs.cache_dir": ByContent(KEPT),
     "paragraphs.base_url": ByContent(
         "where files are fetched from: their checksums are fixed, and rows are keyed by their ids"
@@ -102,8 +103,12 @@ EVALUATE = {
     "model.tokenizer": Unkeyed("{}/other_tokenizer", "of text: here are ids, and the ids that text gives are keyed"),
     "model.patterns": Unkeyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}, "scoring changes no weight"),
     "seed": Unkeyed(1, "decides which set a row is shown in: all rows are scored, whatever their set"),
+    "p_z.top_k": Keyed(7),
+    "p_z.temperature": Keyed(0.5),
     "patch": ByContent("kept are the base model's numbers only: those of a patch are computed every time"),
-    "reference": Keyed("{}/other_model"),
+    "reference.base": Keyed("{}/other_model"),
+    "reference.oracle": ByContent("the oracle's own numbers are keyed by its weights; the base model's are what they are"),
+    "reference.second_oracle": ByContent("likewise"),
     "batch_size": Unkeyed(5, PLACE),
     "accelerator": Unkeyed("auto", PLACE),
     "paragraphs.max_forget": Unkeyed(2, "decides which set a row is shown in: all rows are scored, whatever their set"),
@@ -125,6 +130,8 @@ TRAIN = {
     "model.tokenizer": Unkeyed("{}/other_tokenizer", "of text: here are ids, and the ids that text gives are keyed"),
     "model.patterns": Keyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}, GRADIENT),
     "seed": Keyed(1),
+    "p_z.top_k": Keyed(7),
+    "p_z.temperature": Keyed(0.5, ("p_z.top_k=7",)),
     "seeds.split": Keyed(1),
     "seeds.mask": Keyed(1, (*FISHER, *GRADIENT)),
     "seeds.training": Unkeyed(1, TRAINING),

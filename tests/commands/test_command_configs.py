@@ -1,5 +1,6 @@
 """Every file under conf/ composes and builds what it names; --help and --cfg answer without torch."""
 
+import dataclasses
 from pathlib import Path
 
 import command_runs
@@ -20,9 +21,11 @@ from memunlearn.unlearning.optimizers import check_optimizer, takes_context
 CONF = command_runs.CONF
 GROUPS = [folder for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra"]
 OPTIONS = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in GROUPS}
+# Of these none is chosen by default, or several are.
+SEVERAL = ("experiment", "analysis", "attacks")
 # Composing takes a quarter of a second: each round takes the next option of every group, until all have had their turn.
 ROUNDS = [
-    {group: names[turn % len(names)] for group, names in sorted(OPTIONS.items()) if group not in ("experiment", "analysis")}
+    {group: names[turn % len(names)] for group, names in sorted(OPTIONS.items()) if group not in SEVERAL}
     for turn in range(max(map(len, OPTIONS.values())))
 ]
 
@@ -93,6 +96,30 @@ def test_several_analyses_or_all_of_them_can_be_chosen():
     assert list(composed("analysis=[em_nll,attention_heads]", name="localize").analysis) == ["em_nll", "attention_heads"]
     everything = composed("analysis=all", "analysis.em_nll._target_=somewhere", name="localize").analysis
     assert sorted(everything) == sorted(ANALYSES) and everything.em_nll._target_ == "somewhere"
+
+
+ATTACKS = [name for name in OPTIONS["attacks"] if name != "all"]
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_attack_composes_and_builds(name, command):
+    """The config gives every setting the default that the class has."""
+    cfg = composed(f"attacks={name}", name=command)
+    assert list(cfg.attacks) == [name]
+    attack = instantiate(cfg.attacks[name], _convert_="all")
+    assert attack.name == name and callable(attack)
+    for field in dataclasses.fields(attack):
+        value = getattr(attack, field.name)
+        assert (tuple(value) if isinstance(value, list) else value) == field.default, field.name
+    assert len(cfg.attacks[name]) == len(dataclasses.fields(attack)) + 1
+
+
+def test_no_attack_several_or_all_of_them_can_be_chosen():
+    assert "attacks" not in composed() and "attacks" not in composed(name="evaluate")
+    assert list(composed("attacks=[pruning,partial]", "attacks.partial.points=3").attacks) == ["pruning", "partial"]
+    everything = composed("attacks=all", "attacks.partial._target_=somewhere", name="evaluate").attacks
+    assert sorted(everything) == sorted(ATTACKS) and everything.partial._target_ == "somewhere"
 
 
 @pytest.mark.parametrize("name", OPTIONS["experiment"])

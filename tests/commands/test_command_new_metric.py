@@ -32,7 +32,7 @@ MISSES = Metric(
 )
 AGREEMENT = Metric(
     key="agreement",
-    label="top-1 agreement",
+    label="the same first choice",
     unit=Unit("% of positions", lambda _: 1.0, scale=100.0),
     digits=1,
     definition="positions at which the most likely token is the base model's",
@@ -78,9 +78,9 @@ def test_it_is_everywhere(more_metrics, tmp_path):
     low, high = result["after"]["retain"]["misses_ci"]
     before, after = (result[when]["retain"]["misses"] for when in ("before", "after"))
     assert f"wrong tokens tokens {before:.1f}" in text and f"{after:.1f} {low:.1f} to {high:.1f}" in text
-    assert "top-1 agreement % of positions 100.0" in text and "first token said % of rows" in text
+    assert "the same first choice % of positions 100.0" in text and "first token said % of rows" in text
     assert '["wrong tokens","misses",0]' in html  # beside each paragraph
-    assert "forget wrong tokens" in html and "retain_val top-1 agreement" in html  # lines of the training curve
+    assert "forget wrong tokens" in html and "retain_val the same first choice" in html  # lines of the training curve
     in_the_sweep(tmp_path / "sweep", result)
     judged(folder, result, tmp_path / "judged")
 
@@ -124,7 +124,7 @@ def in_the_sweep(sweep, result):
     cells = dict(zip(*([cell.strip() for cell in table[line].strip("|").split("|")] for line in (0, 2)), strict=True))
     low, high = after["misses_ci"]
     assert cells["retain wrong tokens (tokens)"] == f"{after['misses']:.2f} ({low:.2f} to {high:.2f})"
-    assert cells["retain top-1 agreement (% of positions)"].startswith(f"{100 * after['agreement']:.2f}")
+    assert cells["retain the same first choice (% of positions)"].startswith(f"{100 * after['agreement']:.2f}")
     assert cells["forget wrong tokens (tokens)"] == f"{result['after']['forget']['misses']:.2f}"
     assert "forget wrong tokens" in (sweep / "sweep.html").read_text()
 

@@ -35,7 +35,7 @@ from memunlearn.errors import UserError
 from memunlearn.results.finding import Finding
 from memunlearn.results.finding_files import KeptFinding
 
-GROUPS = {"train": [group for group in OPTIONS if group not in ("analysis", "experiment", "demo")]}
+GROUPS = {"train": [group for group in OPTIONS if group not in ("analysis", "attacks", "experiment", "demo")]}
 GROUPS |= {"evaluate": ["model", "paragraphs"], "localize": ["model", "paragraphs", "logger"]}
 CODE = ("_target_", "_convert_", "_partial_")
 

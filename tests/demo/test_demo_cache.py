@@ -35,10 +35,11 @@ def entries(cache):
 
 def test_the_key_changes_with_every_setting():
     keys = {Demo().key()}
-    for field in dataclasses.fields(Demo):
+    fields = [field for field in dataclasses.fields(Demo) if field.name != "oracle"]
+    for field in fields:
         larger = {"layers": 6, "width": 256, "heads": 8}.get(field.name, getattr(Demo(), field.name) + 1)
         keys.add(dataclasses.replace(Demo(), **{field.name: larger}).key())
-    assert len(keys) == 1 + len(dataclasses.fields(Demo))
+    assert len(keys) == 1 + len(fields)
 
 
 def test_the_key_changes_with_the_text_the_libraries_and_the_way_it_is_built(monkeypatch):

@@ -1,6 +1,7 @@
 """A set's entry in result.json, against loops over rows and the intervals of its parts."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from memunlearn.evaluation.suite import Measurement
 from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
+from memunlearn.scoring.detail_metrics import LOG_P_Z, ZLIB
 from memunlearn.scoring.metric import percentile
 from memunlearn.scoring.score import ParagraphScores
 from memunlearn.statistics.intervals import mean_with_interval
@@ -44,9 +46,14 @@ def test_an_entry_has_the_keys_of_the_contract_in_their_order():
     entry = entry_of([summarize(measured, seed=3), nothing_said])
     means = ("memorized", "non_memorized", "em", "longest_run", "nll", "kl", "self_em")
     with_intervals = [part for key in means for part in (key, f"{key}_ci")]
-    texts = ["longest_common_run", "longest_common_run_n"]
-    assert list(entry) == ["n", "clusters", "em_p95", *with_intervals, "interval_note", *texts]
-    assert entry["longest_common_run"] is None and entry["longest_common_run_n"] == 0
+    said = ("longest_common_run", "levenshtein", "distinct", "approximate_match")
+    texts = [part for key in said for part in (key, f"{key}_n")]
+    # Nobody asked for these of `made`.
+    not_measured = ["extraction_strength", "memorization_accuracy", "min_k", "min_k_pp", "zlib", "top1_agreement", "ndcg10"]
+    of_means = ["perplexity", "perplexity_ci"]
+    assert list(entry) == ["n", "clusters", "em_p95", *with_intervals, *not_measured, *of_means, "interval_note", *texts]
+    assert all(entry[key] is None and entry[f"{key}_n"] == 0 for key in said)
+    assert all(entry[key] is None for key in not_measured)
     scores, em = measured.scores, measured.scores.em.tolist()
     expected = {
         "em": sum(em) / 9,
@@ -57,11 +64,15 @@ def test_an_entry_has_the_keys_of_the_contract_in_their_order():
         "kl": sum(scores.kl.tolist()) / 9,
         "self_em": float(C),
     }
+    assert entry["perplexity"] == pytest.approx(math.exp(expected["nll"]), rel=1e-5) and entry["perplexity_ci"] is None
     assert expected.keys() == MEANS
     for name, value in expected.items():
         assert entry[name] == pytest.approx(value, rel=1e-5) and entry[f"{name}_ci"] is None
     assert entry["n"] == 9 and entry["clusters"] == 6 and 0 < entry["memorized"] < 1
-    assert entry["interval_note"] == f"no interval for memorized, non_memorized, em, longest_run, nll, kl, self_em: {FEW}"
+    assert (
+        entry["interval_note"]
+        == f"no interval for memorized, non_memorized, em, longest_run, nll, kl, self_em, perplexity: {FEW}"
+    )
 
 
 def test_what_was_not_measured_is_null_and_has_no_interval():
@@ -154,10 +165,17 @@ def test_alternatives_are_summarized():
     assert none == Summary({"alternatives": 0, "alternative_em": None, "alternative_nll": None})
 
 
+def of_texts(said):
+    """Of the numbers those of this metric; nothing else was measured."""
+    others = ("levenshtein", "distinct", "approximate_match")
+    assert all(said.numbers[key] is None and said.numbers[f"{key}_n"] == 0 for key in others)
+    return {key: value for key, value in said.numbers.items() if key.startswith("longest_common_run")}
+
+
 def test_longest_common_runs_are_those_of_the_rows_that_were_decoded():
     runs, clusters = torch.tensor([9, 1, 0, 3]), torch.tensor([4, 4, 5, 6])
     said = summarize_texts({"longest_common_run": runs}, clusters, C, seed=2)
-    assert said.numbers == {"longest_common_run": 3.25, "longest_common_run_n": 4, "longest_common_run_ci": None}
+    assert of_texts(said) == {"longest_common_run": 3.25, "longest_common_run_n": 4, "longest_common_run_ci": None}
     assert said.missing == {"longest_common_run": "3 clusters, and an interval needs 10"}
     nothing = summarize_texts(None, clusters, C)
     assert nothing == summarize_texts({"longest_common_run": runs[:0]}, clusters[:0], C)
@@ -165,6 +183,55 @@ def test_longest_common_runs_are_those_of_the_rows_that_were_decoded():
     _, interval = mean_with_interval(many.double().numpy(), apart.numpy(), 2, limits=(0.0, float(C)))
     found = summarize_texts({"longest_common_run": many}, apart, C, seed=2).numbers
     assert found["longest_common_run_ci"] == list(interval)
+
+
+def test_texts_that_are_alike_are_counted():
+    alike, clusters = torch.tensor([0.0, 0.5, 0.75, 1.0] * 6, dtype=torch.float64), torch.arange(24)
+    found = summarize_texts({"levenshtein": alike}, clusters, C, seed=2).numbers
+    assert found["levenshtein"] == 0.5625 and found["approximate_match"] == 0.5
+    assert found["levenshtein_n"] == found["approximate_match_n"] == 24
+    assert found["approximate_match_ci"] == pytest.approx(clustered_share(alike >= 0.75, clusters)[1])
+    assert 0 <= found["levenshtein_ci"][0] < 0.5625 < found["levenshtein_ci"][1] <= 1
+
+
+def with_more(measured, **values):
+    scores = measured.scores
+    return replace(measured, scores=replace(scores, values={**scores.values, **values}))
+
+
+def test_shares_of_extraction_are_over_rows_of_which_log_p_z_is_known():
+    log_p_z = torch.tensor([0.0, -0.5, -5.0, -math.inf] * 10, dtype=torch.float64)
+    measured = with_more(made(list(range(40))), log_p_z=log_p_z)
+    entry = numbers_of(measured)
+    # p_z = 1, .607, .0067, 0: at p = .5 it takes 1, 1, 102.5 and infinitely many samples.
+    shares = [entry[f"extraction_p50_n{n}"] for n in (1, 10, 1_000, 1_000_000)]
+    assert shares == [0.5, 0.5, 0.75, 0.75] and entry["extraction_p90_n1"] == 0.25
+    hits = (log_p_z >= -0.6).numpy()
+    assert entry["extraction_p50_n1_ci"] == pytest.approx(clustered_share(hits, measured.clusters.numpy())[1])
+    assert "log_p_z" not in entry  # never a mean
+    assert not [key for key in numbers_of(made(CLUSTERS)) if key.startswith("extraction_p")]
+    assert measured.column(LOG_P_Z)[:4] == [0.0, -0.5, -5.0, None] and made(CLUSTERS).column(LOG_P_Z) is None
+
+
+def test_perplexity_and_its_interval_are_those_of_the_nll():
+    entry = numbers_of(made([i // 2 for i in range(40)]), seed=3)
+    assert entry["perplexity"] == pytest.approx(math.exp(entry["nll"]))
+    assert entry["perplexity_ci"] == pytest.approx([math.exp(bound) for bound in entry["nll_ci"]])
+
+
+def test_log_probabilities_have_intervals_below_zero():
+    values = -torch.arange(40, dtype=torch.float32) / 50
+    entry = numbers_of(with_more(made(list(range(40))), min_k=values), seed=1)
+    expected = mean_with_interval(values.double().numpy(), np.arange(40), 1, limits=(-np.inf, 0.0))[1]
+    assert entry["min_k_ci"] == pytest.approx(expected) and expected[0] < entry["min_k"] < expected[1] < 0
+
+
+def test_zlib_is_known_where_text_is():
+    measured = made(CLUSTERS)
+    sized = measured.with_text_bytes(torch.arange(1, 10))
+    expected = [sum(row) / (i + 1) for i, row in enumerate(measured.scores.token_nll.double().tolist())]
+    assert sized.values(ZLIB).tolist() == pytest.approx(expected)
+    assert numbers_of(sized)["zlib"] == pytest.approx(sum(expected) / 9) and measured.values(ZLIB) is None
 
 
 def test_later_parts_replace_earlier_ones_and_a_reason_is_said_once():

@@ -12,6 +12,7 @@ import torch
 from memunlearn.errors import UserError
 from memunlearn.models import attach, bake, base_parameters, delta_parameters, is_attached, save_baked
 from memunlearn.models.__main__ import main
+from memunlearn.models.baking import plain_base
 from memunlearn.models.patches import capture_patch, save_patch
 
 CHOICES = {"sparse": tiny.some_indices, "all": tiny.all_indices}
@@ -79,6 +80,22 @@ def test_baking_leaves_the_model_as_it_is(family, choice):
     for name, parameter in base_parameters(base).items():
         assert torch.equal(parameter, base_parameters(model)[name])
         assert not base_parameters(model)[name].requires_grad
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_the_plain_base_is_the_model_that_deltas_were_put_on(family, choice):
+    base = tiny.tiny_model(family)
+    model = with_random_deltas(base, choice)
+    before = logits(model)
+    plain = plain_base(model)
+    assert not is_attached(plain) and torch.equal(logits(plain), logits(base)) and not torch.equal(before, logits(base))
+    for name, parameter in base_parameters(base).items():
+        assert torch.equal(parameter, base_parameters(plain)[name])
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.mul_(0.5)
+    assert torch.equal(logits(model), before) and is_attached(model)
 
 
 def test_nothing_is_overwritten_and_nothing_half_written_stays(tmp_path, monkeypatch):

@@ -168,3 +168,30 @@ def test_the_file_is_the_page(tmp_path):
     shown = {"paragraphs": fake_results.paragraphs(1), "notes": ["note"], "pictures": PICTURES}
     write_report(tmp_path / "report.html", fake_results.result(), [], **shown)
     assert (tmp_path / "report.html").read_text("utf-8") == report(fake_results.result(), [], **shown)
+
+
+def with_more(of_set, **numbers):
+    result = fake_results.result()
+    for when in ("before", "after"):
+        result[when][of_set] |= {key: values[when == "after"] for key, values in numbers.items()}
+    return result
+
+
+def test_details_stand_under_more_measures_and_not_in_the_first_table(page):
+    assert "More measures" not in page.words  # this run, of an earlier version, has none
+    result = with_more("forget", min_k=(-0.1, -2.5), min_k_ci=([-0.2, -0.05], [-3.0, -2.0]), levenshtein=(1.0, 0.064))
+    html = report(result, fake_results.curve(), fake_results.paragraphs(5))
+    first, _, more = html.partition('<details id="more-measures">')
+    more, first = Page("<i>" + more.partition("</details>")[0] + "</i>").words, Page(first.partition("<body>")[2]).words
+    assert "min-k nats per token -0.100 -0.200 to -0.050 -2.500 -3.000 to -2.000 -2.400" in more
+    assert "similarity of what is said % of tokens 100.0 6.4 -93.6" in more
+    assert "min-k" not in first and "EM tokens" in first and "EM tokens" not in more
+
+
+def test_extraction_is_one_table_of_p_and_n():
+    shares = {f"extraction_p{p}_n{n}": (0.75, 0.25) for p in (10, 50, 90) for n in (1, 10, 1_000, 1_000_000)}
+    shares |= {"extraction_p50_n1000": (1.0, 0.125), "extraction_p50_n1000_ci": ([0.891, 1.0], [0.0, 0.4])}
+    page = Page(report(with_more("forget", **shares), fake_results.curve(), fake_results.paragraphs(5)))
+    assert "so many samples, or fewer, say with probability p p 1 10 1,000 1,000,000" in page.words
+    assert "0.5 before 75.0 75.0 100.0 89.1 to 100.0 75.0 0.5 after 25.0 25.0 12.5 0.0 to 40.0 25.0" in page.words
+    assert page.words.count("say with probability p") == 1 and "said by" not in page.words

@@ -51,12 +51,19 @@ def test_settings_that_were_not_there_yet_have_the_value_that_a_plain_command_gi
     assert read["stop"]["min_bystander_em"] is None and read["stop"]["longest_run"] is None and read["stop"]["every"] == 5
     assert read["paragraphs"]["bos"] == read["paragraphs"]["source"]["bos"] == "auto"
     pile = {"paragraphs": {"source": {"_target_": "memunlearn.paragraphs.sources.PileSource"}}}
-    protects = {"protect": 0.0, "protected_share": 0.5}
+    protects = {"protect": 0.0, "protected_share": 0.5, "unseen": None}
     assert config_today(pile) == {"paragraphs": pile["paragraphs"] | protects}  # and no bos
     told = earlier(JOINT, None)
     told["stop"]["min_bystander_em"] = 7.0
     told["paragraphs"]["source"]["bos"] = told["paragraphs"]["bos"] = False
     assert config_today(told)["stop"]["min_bystander_em"] == 7.0 and config_today(told)["paragraphs"]["bos"] is False
+
+
+def test_a_run_of_before_p_z_did_not_ask_for_it():
+    run = earlier(JOINT, None) | {"objective": {"_target_": "memunlearn.objectives.unlearn.Unlearn"}}
+    assert config_today(run)["p_z"] == {"top_k": None, "temperature": 1.0}
+    assert config_today(run | {"p_z": {"top_k": 40, "temperature": 2.0}})["p_z"]["top_k"] == 40
+    assert "p_z" not in config_today(earlier(JOINT, None))  # of another command: no objective
 
 
 def test_moved_classes_are_found_wherever_they_are_named(monkeypatch):

@@ -38,6 +38,9 @@ def test_what_a_run_writes_passes(table):
         (("after", "forget", "interval_note"), 3, "after.forget.interval_note is '3', which is no text"),
         (("steps",), {}, "steps is '{}'"),
         (("mask", "k"), "all", "mask.k is 'all'"),
+        (("attacks",), [], "attacks is '[]', which is no object"),
+        (("attacks", "relearning"), 3, "attacks.relearning is '3', which is no object"),
+        (("attacks", "pruning", "em"), "3", "attacks.pruning.em is '3'"),
         (("mask", "trained"), "all", "mask.trained is 'all'"),
         (("done",), 7, "done is '7', which is no text"),
         (("seconds", "protocol"), [1], "seconds.protocol is '[1]'"),
@@ -48,7 +51,8 @@ def test_what_a_run_writes_passes(table):
     ],
 )
 def test_a_damaged_result_is_refused_with_the_place(place, value, said):
-    damaged = copy.deepcopy(fake_results.result())
+    damaged = copy.deepcopy(fake_results.result()) | {"attacks": {"relearning": None, "pruning": {"em": 1.5}}}
+    check_result(damaged)
     inner = damaged
     for key in place[:-1]:
         inner = inner[key]
@@ -88,6 +92,19 @@ def test_numbers_of_a_check_are_in_range():
 
 
 def test_the_columns_are_those_of_the_metrics():
-    pairs = ("em", "longest_run", "longest_common_run", "nll")
-    expected = {"trial", "kl", "self_em", "alternative_em", *(f"{key}_{when}" for key in pairs for when in ("before", "after"))}
+    likely = ("nll", "min_k", "min_k_pp", "zlib", "log_p_z")
+    said = ("longest_common_run", "levenshtein", "distinct")
+    pairs = ("em", "longest_run", "extraction_strength", "memorization_accuracy", *likely, *said)
+    compared = ("kl", "top1_agreement", "ndcg10", "self_em", "alternative_em")
+    expected = {"trial", *compared, *(f"{key}_{when}" for key in pairs for when in ("before", "after"))}
     assert set(number_columns()) == expected and len(number_columns()) == len(expected)
+
+
+def test_the_perplexity_of_a_ruined_model_is_no_damage():
+    """exp(40) is beyond what other numbers can be; 40 nats per token are not."""
+    stats = {"em": 0.0, "nll": 40.0, "perplexity": 2.4e17, "perplexity_ci": [2.2e17, 2.6e17]}
+    check_result({"before": {}, "after": {"forget": stats}})
+    with pytest.raises(ValueError, match="after.forget.nll"):
+        check_result({"before": {}, "after": {"forget": {**stats, "nll": 2.4e17}}})
+    with pytest.raises(ValueError, match="after.forget.perplexity"):
+        check_result({"before": {}, "after": {"forget": {**stats, "perplexity": "large"}}})

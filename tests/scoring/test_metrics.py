@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from memunlearn.scoring.detail_metrics import APPROXIMATE_MATCH, LEVENSHTEIN, LOG_P_Z, MIN_K, MIN_K_PP, ZLIB
 from memunlearn.scoring.metric import (
     NATS,
     SHARE,
@@ -19,12 +20,23 @@ from memunlearn.scoring.metric import (
     FromText,
     Metric,
     OfAlternatives,
+    OfMean,
     OfOwnText,
     Percentile,
     ShareOfRows,
     percentile,
 )
-from memunlearn.scoring.metrics import ALTERNATIVE_EM, ALTERNATIVE_NLL, EM, KL, METRICS, NLL, SELF_EM, metrics_from
+from memunlearn.scoring.metrics import (
+    ALTERNATIVE_EM,
+    ALTERNATIVE_NLL,
+    EM,
+    KL,
+    METRICS,
+    NLL,
+    PERPLEXITY,
+    SELF_EM,
+    metrics_from,
+)
 from memunlearn.scoring.one_pass import OnePass, token_hits
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -77,21 +89,25 @@ def test_what_several_metrics_share_is_computed_once(monkeypatch):
     from memunlearn.scoring import one_pass
 
     calls = []
-    monkeypatch.setattr(one_pass, "token_hits", lambda *given: calls.append(given) or token_hits(*given))
+    softmax = one_pass.log_probabilities
+    monkeypatch.setattr(one_pass, "log_probabilities", lambda logits: calls.append(logits) or softmax(logits))
     given, _ = some_pass()
-    for _ in range(2):
-        values_of("em", given), values_of("longest_run", given)
-    assert len(calls) == 1
+    for key in ("nll", "kl", "min_k", "min_k_pp", "ndcg10", "kl"):
+        values_of(key, given)
+    assert [logits is given.base_logits for logits in calls] == [False, True]
 
 
 def test_shares_are_those_of_rows_at_the_two_ends_of_em():
     em = torch.tensor([0, 1, 2, 9, 10, 10])
-    hits = {metric.key: share.hit(em, 10).tolist() for metric, share in metrics_from(ShareOfRows)}
+    of_em = [(metric, share) for metric, share in metrics_from(ShareOfRows) if share.of is EM]
+    hits = {metric.key: share.hit(em, 10).tolist() for metric, share in of_em}
     assert hits == {
         "memorized": [False, False, False, False, True, True],
         "non_memorized": [True, True, True, False, False, False],
     }
-    assert all(share.of is EM for _, share in metrics_from(ShareOfRows))
+    alike = torch.tensor([0.0, 0.74, 0.75, 1.0])
+    assert APPROXIMATE_MATCH.source.of is LEVENSHTEIN
+    assert APPROXIMATE_MATCH.source.hit(alike, 10).tolist() == [False, False, True, True]
 
 
 def test_percentiles_are_numpys():
@@ -104,6 +120,8 @@ def test_percentiles_are_numpys():
 def test_limits_are_what_a_row_can_be():
     assert TOKENS.limits(50) == (0.0, 50.0) and TOKENS.limits(None) == (0.0, np.inf)
     assert NATS.limits(50) == (0.0, np.inf) and SHARE.limits(50) == (0.0, 1.0)
+    assert MIN_K.unit.limits(50) == (-np.inf, 0.0) and MIN_K.unit.limits(None) == (-np.inf, np.inf)
+    assert MIN_K_PP.unit.limits(50) == (-np.inf, np.inf) and PERPLEXITY.unit.limits(50) == (1.0, np.inf)
     assert SELF_EM.source.itself(9) == 9 and KL.source.itself == 0.0
 
 
@@ -112,9 +130,10 @@ def test_columns_of_paragraphs_parquet_follow_from_the_source():
     assert KL.columns == ("kl",) and SELF_EM.columns == ("self_em",) and ALTERNATIVE_EM.columns == ("alternative_em",)
     assert ALTERNATIVE_NLL.columns == ()
     assert [metric.columns for metric, _ in metrics_from(FromText)] == [
-        ("longest_common_run_before", "longest_common_run_after")
+        (f"{key}_before", f"{key}_after") for key in ("longest_common_run", "levenshtein", "distinct")
     ]
-    assert {metric.columns for kind in (ShareOfRows, Percentile) for metric, _ in metrics_from(kind)} == {()}
+    assert LOG_P_Z.columns == ("log_p_z_before", "log_p_z_after") and ZLIB.columns == ("zlib_before", "zlib_after")
+    assert {metric.columns for kind in (ShareOfRows, Percentile, OfMean) for metric, _ in metrics_from(kind)} == {()}
     assert dataclasses.replace(EM, in_rows=False).columns == ()
 
 
@@ -133,9 +152,12 @@ def test_keys_and_labels_are_told_apart_and_every_source_is_of_a_listed_metric()
     for name in ("key", "label", "definition"):
         assert len({getattr(metric, name) for metric in METRICS}) == len(METRICS), name
     of_pass = [metric for metric, _ in metrics_from(FromPass)]
-    for kind in (OfOwnText, OfAlternatives, ShareOfRows, Percentile):
+    for kind in (OfOwnText, OfAlternatives, Percentile, OfMean):
         assert all(source.of in of_pass for _, source in metrics_from(kind))
-    assert [metric.key for metric, _ in metrics_from(FromPassAndBase)] == ["kl"]
+    assert all(source.of in [EM, LEVENSHTEIN, LOG_P_Z] for _, source in metrics_from(ShareOfRows))
+    assert [metric.key for metric, _ in metrics_from(FromPassAndBase)] == ["kl", "top1_agreement", "ndcg10"]
+    # A row's own continuation and an edit's alternative are read for what they need only.
+    assert not [metric for kind in (OfOwnText, OfAlternatives) for metric, source in metrics_from(kind) if source.of.detail]
 
 
 def test_the_list_is_read_without_torch():

@@ -1,5 +1,6 @@
 """sweep.parquet: a row a job."""
 
+import json
 import random
 
 import fake_sweeps
@@ -28,3 +29,21 @@ def test_every_job_is_a_row_with_the_same_columns(tmp_path):
     assert (rows["2"]["mask"], rows["2"]["state"], rows["2"]["steps"]) == ("all", "failed", None)
     assert rows["3"]["overrides"] == "mask=all mask.layers=[99]" and rows["3"]["mask"] is None
     assert rows["4"]["state"] == "unfinished"
+
+
+def test_what_attacks_brought_has_columns(tmp_path):
+    """Null where no attempt counts, and in the rows of jobs that were not attacked."""
+    fake_sweeps.write_run(tmp_path / "0", fake_sweeps.config())
+    fake_sweeps.write_run(tmp_path / "1", fake_sweeps.config("edit", "matched", 1))
+    path = tmp_path / "0" / "result.json"
+    attacks = {"relearning": None, "quantization/int4": {"em": 2.5, "memorized": 0.25}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attacks": attacks}))
+    rows = {row["folder"]: row for row in job_rows(read_sweep(tmp_path))}
+    of_attacks = {key: value for key, value in rows["0"].items() if key.startswith("attacks/")}
+    assert of_attacks == {
+        "attacks/relearning/em": None,
+        "attacks/relearning/memorized": None,
+        "attacks/quantization/int4/em": 2.5,
+        "attacks/quantization/int4/memorized": 0.25,
+    }
+    assert [rows["1"][key] for key in of_attacks] == [None] * 4

@@ -10,7 +10,7 @@ from memunlearn.statistics.seeds import SEEDS_AT_LEAST
 from memunlearn.sweeps.frontier.plan import CONFIRMATION, MASKS, ROUNDS, TUNING, Plan, read_plan
 from memunlearn.sweeps.frontier.read import JobReading, read_job
 from memunlearn.sweeps.frontier.summary import Summary, summaries
-from memunlearn.sweeps.frontier.tables import Table, matched_table, reported_table
+from memunlearn.sweeps.frontier.tables import Table, matched_table, reported_table, survival_table
 from memunlearn.sweeps.frontier.tell import headline, sentences
 from memunlearn.words import counted, listed
 
@@ -32,6 +32,11 @@ TITLES = {
     MASKS: "The best methods on fewer weights",
     CONFIRMATION: "Confirmation",
 }
+SURVIVAL = "Forgetting that survives relearning and rounding"
+HOW_ATTACKED = (
+    "Forget EM of each run's kept state, and after the worst attempt of each kind (attacks=... of train.py). Relearning half "
+    "of the clusters is measured on the other half, and counts only where the half that was trained on came back itself."
+)
 REPORTED = "Confirmation: what the runs report at their end"
 
 
@@ -86,6 +91,8 @@ def _tables(plan: Plan, of_round: dict[str, list[Summary]], length: float) -> li
         if name == CONFIRMATION and of_round[name]:
             how = "The kept state of each run, on sets that nothing was chosen by."
             found.append(reported_table(REPORTED, how, of_round[name]))
+        survived = survival_table(f"{TITLES[name]}: {SURVIVAL[0].lower()}{SURVIVAL[1:]}", HOW_ATTACKED, of_round[name])
+        found += [survived] if survived is not None else []
     return found
 
 

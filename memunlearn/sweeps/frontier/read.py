@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,8 +30,8 @@ class Point:
 @dataclass(frozen=True, kw_only=True)
 class JobReading:
     """points: by step, the base model (step 0) first. length: C in tokens, 0 where it is not known. after: result.json's, by
-    set. seconds: of the whole run; None where it is not finished. why: it failed. remarks: what a reader
-    must know. notes: what the run says that it is evidence for."""
+    set; attacks: its, empty where none was tried. seconds: of the whole run; None where it is not finished. why: it failed.
+    remarks: what a reader must know. notes: what the run says that it is evidence for."""
 
     job: PlannedJob
     state: Literal["finished", "failed", "unfinished"]
@@ -44,6 +44,7 @@ class JobReading:
     remarks: tuple[str, ...]
     notes: tuple[str, ...]
     has_report: bool
+    attacks: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_job(sweep: Path, job: PlannedJob) -> JobReading:
@@ -84,6 +85,7 @@ def read_job(sweep: Path, job: PlannedJob) -> JobReading:
         remarks=tuple(problems),
         notes=_notes(result),
         has_report=(folder / "report.html").is_file(),
+        attacks=result.get("attacks") or {},
     )
 
 

@@ -72,6 +72,12 @@ class Summary:
         }
         return seed_mean(known, (0.0, math.inf))
 
+    def after_attack(self, name: str) -> SeedMean | None:
+        """Mean over seeds of the forget EM that the worst attempt brought, in tokens. name: as in result.json's `attacks`, such
+        as `relearning/half`. Of the runs in which an attempt counted; None where there is none."""
+        known = {reading.job.seed: worst["em"] for reading in self.readings if (worst := reading.attacks.get(name)) is not None}
+        return seed_mean(known, (0.0, math.inf))
+
 
 def summaries(plan: Plan, readings: Sequence[JobReading]) -> list[Summary]:
     """Of these jobs, a summary a candidate, in the order of the plan."""

@@ -25,6 +25,16 @@ REPORTED = (
     (NEAR_OTHER, EM),
 )
 
+# As in result.json's `attacks`, and what the attack did.
+SURVIVED = (
+    ("relearning/half", "after relearning half of the clusters"),
+    ("relearning/prefixes", "after training on prefixes"),
+    ("relearning/unrelated", "after training on unrelated text"),
+    ("quantization/int8", "rounded to 8 bits"),
+    ("quantization/int4", "rounded to 4 bits"),
+    ("quantization/nf4", "rounded to 4 bits (NF4)"),
+)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -77,6 +87,27 @@ def reported_table(title: str, how: str, summaries: Sequence[Summary]) -> Table:
             cells.append(_mean(quantity, summary.after(name, metric.key)))
         rows.append((summary.candidate.label, tuple(cells)))
     return Table(title=title, how=how, header=tuple(header), rows=tuple(rows))
+
+
+def survival_table(title: str, how: str, summaries: Sequence[Summary]) -> Table | None:
+    """Forget EM after the runs, and after the worst attempts to get the text back; None where no run was attacked so."""
+    tried = [(name, label) for name, label in SURVIVED if any(name in r.attacks for s in summaries for r in s.readings)]
+    if not tried:
+        return None
+    quantity = Quantity(EM.label, EM.unit.name, max(EM.digits, 1))
+    rows = []
+    for summary in ranked(summaries):
+        cells = [_seeds(summary), _mean(quantity, summary.after("forget", EM.key))]
+        rows.append((summary.candidate.label, (*cells, *(_survived(quantity, summary, name) for name, _ in tried))))
+    header = [Cell("seeds"), Cell("forget EM", EM.unit.name), *(Cell("forget EM", label) for _, label in tried)]
+    return Table(title=title, how=how, header=tuple(header), rows=tuple(rows))
+
+
+def _survived(quantity: Quantity, summary: Summary, name: str) -> Cell:
+    found, runs = summary.after_attack(name), [reading for reading in summary.readings if name in reading.attacks]
+    cell = _mean(quantity, found)
+    counting = 0 if found is None else len(found.values)
+    return cell if counting == len(runs) else Cell(cell.text, f"counts in {counting} of {counted(len(runs), 'run')}")
 
 
 def _row(summary: Summary, length: float) -> tuple[Cell, ...]:

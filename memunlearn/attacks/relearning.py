@@ -1,0 +1,153 @@
+"""Does the text come back where the model is trained a little, on text that an attacker has?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from memunlearn.attacks.attempt import Attempt, Settings, attempt_with
+from memunlearn.attacks.material import Subject, Target
+from memunlearn.errors import UserError
+from memunlearn.models.sparse_delta import base_parameters
+from memunlearn.objectives.losses import token_nll
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.progress import track
+from memunlearn.scoring.forward import continuation_logits
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+HALF, PREFIXES, UNRELATED = KINDS = ("half", "prefixes", "unrelated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What is trained on, and what it is to bring back.
+
+    rows: trained on, the loss on the tokens after rows.prefix_length. measured: numbers of forget rows. attacked: those that
+    are trained on and must come back for the attempt to count; None where there are none.
+    """
+
+    on: str
+    rows: ParagraphSet
+    measured: Tensor
+    attacked: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relearning:
+    """A few steps of training, after which forget rows are measured that were not trained on.
+    On `half`: whole paragraphs of half of the forget clusters (drawn with the seed), loss on the continuation; measured on the
+    other half, of which no near-duplicate was trained on. It counts only where the half that was trained on came back itself
+    (mean EM at least `came_back` x C): else the attack was too weak to say anything. On `prefixes`: the prefixes of all forget
+    rows, loss on the prefix tokens; on `unrelated`: non-memorized rows, loss on the continuation; both measured on all forget
+    rows. AdamW in fp32 on the eligible weights, no warm-up, dropout off, batches in seeded order, every learning rate a
+    training of its own, read at each number of steps along it. The worst over all of them is what counts: an attacker chooses.
+
+    The same rows and order for every model; the oracle shows what training teaches a model that never saw the text.
+    Protocols of this kind: Lynch et al. 2024, arXiv 2402.16835; Hu et al. 2024, arXiv 2406.13356.
+
+    trained_on: out of half, prefixes, unrelated. steps: optimizer steps. learning_rates: of AdamW. batch_rows: rows a step.
+    came_back: share of C.
+    """
+
+    trained_on: Sequence[str] = KINDS
+    steps: Sequence[int] = (5, 10, 30, 100)
+    learning_rates: Sequence[float] = (2e-5, 2e-4, 1e-3)
+    batch_rows: int = 16
+    weight_decay: float = 0.01
+    came_back: float = 0.8
+    name: ClassVar[str] = "relearning"
+
+    def __post_init__(self) -> None:
+        if not self.trained_on or not set(self.trained_on) <= set(KINDS):
+            raise UserError(f"attacks.relearning.trained_on={list(self.trained_on)} must be some of {', '.join(KINDS)}")
+        if not self.steps or min(self.steps) < 1:
+            raise UserError(f"attacks.relearning.steps={list(self.steps)} must be numbers of steps, such as [10, 30]")
+        if not self.learning_rates or min(self.learning_rates) <= 0:
+            raise UserError(f"attacks.relearning.learning_rates={list(self.learning_rates)} must be above 0, such as [2e-5]")
+        if self.batch_rows < 1 or not 0 <= self.came_back <= 1:
+            raise UserError("attacks.relearning needs batch_rows of 1 or more and came_back from 0 to 1")
+
+    def __call__(self, subject: Subject, target: Target) -> list[Attempt]:
+        return [
+            attempt
+            for lesson, rate in track(
+                [(lesson, rate) for lesson in self._lessons(target) for rate in self.learning_rates],
+                f"{self.name}, {subject.name}",
+            )
+            for attempt in self._attempts(subject, target, lesson, rate)
+        ]
+
+    def _lessons(self, target: Target) -> list[Lesson]:
+        everything = torch.arange(len(target.forget))
+        lessons = []
+        for on in self.trained_on:
+            if on == HALF and len(target.clusters.unique()) > 1:
+                attacked, other = halves(target.clusters, target.seed)
+                lessons.append(Lesson(on=on, rows=target.forget.select(attacked), measured=other, attacked=attacked))
+            elif on == PREFIXES and (rows := prefixes_as_text(target.forget)) is not None:
+                lessons.append(Lesson(on=on, rows=rows, measured=everything))
+            elif on == UNRELATED and len(target.others):
+                lessons.append(Lesson(on=on, rows=target.others, measured=everything))
+            else:
+                print(f"{self.name}: nothing to train on for on={on} among these rows, it is left out", flush=True)
+        return lessons
+
+    def _attempts(self, subject: Subject, target: Target, lesson: Lesson, rate: float) -> Iterator[Attempt]:
+        for steps, model in self._trained(subject, target, lesson, rate):
+            settings: Settings = {"on": lesson.on, "lr": rate, "steps": steps}
+            if lesson.attacked is None:
+                yield attempt_with(model, target, settings, rows=lesson.measured)
+                continue
+            em = attempt_with(model, target, settings, rows=lesson.attacked).mean_em
+            counts = em >= self.came_back * target.forget.continuation_length
+            note = "" if counts else f"the half that was trained on did not come back itself (EM {em:.1f})"
+            extra = {"attacked_em": em}
+            yield attempt_with(model, target, settings, rows=lesson.measured, counts=counts, note=note, extra=extra)
+
+    def _trained(self, subject: Subject, target: Target, lesson: Lesson, rate: float) -> Iterator[tuple[int, PreTrainedModel]]:
+        """The model after each number of steps; it goes on from there when the next is asked for."""
+        model = copy.deepcopy(subject.model).requires_grad_(False)
+        parameters = base_parameters(model)
+        trained = [parameters[weight.name].requires_grad_(True) for weight in target.weights]
+        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=self.weight_decay)
+        for step, rows in enumerate(batches(len(lesson.rows), self.batch_rows, max(self.steps), target.seed), start=1):
+            labels = lesson.rows.continuations[rows].to(model.device)
+            logits = continuation_logits(model, lesson.rows.ids[rows], lesson.rows.continuation_length)
+            loss = token_nll(logits, labels).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step in self.steps:
+                yield step, model
+
+
+def halves(clusters: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Of clusters [N]: the numbers of the rows of half of them (the smaller half of an odd number), and of the others'."""
+    numbers = clusters.unique()
+    order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(seed))
+    chosen = torch.isin(clusters, numbers[order[: len(numbers) // 2]])
+    return chosen.nonzero().flatten(), (~chosen).nonzero().flatten()
+
+
+def prefixes_as_text(rows: ParagraphSet) -> ParagraphSet | None:
+    """The prefixes alone, to be predicted from their first token on; None where a prefix has a single token."""
+    given = max(rows.text_start, 1)
+    if given >= rows.prefix_length:
+        return None
+    return ParagraphSet(rows.prefixes, given, rows.origin, rows.text_start)
+
+
+def batches(rows: int, size: int, steps: int, seed: int) -> list[Tensor]:
+    """Row numbers of every step: at most `size`, each row once before any is drawn again, in an order of the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    parts: list[Tensor] = []
+    while len(parts) < steps:
+        parts += torch.randperm(rows, generator=generator).split(size)
+    return parts[:steps]

@@ -1,0 +1,133 @@
+"""Relearning against a training loop written out; halves that no cluster straddles; which attempts count."""
+
+import copy
+from dataclasses import replace
+
+import attacked
+import pytest
+import torch
+
+from memunlearn.attacks.relearning import Relearning, batches, halves, prefixes_as_text
+from memunlearn.errors import UserError
+from memunlearn.models.components import eligible_weights
+from memunlearn.models.sparse_delta import base_parameters
+from memunlearn.scoring.score import score
+
+P, C = 7, 9
+
+
+def trained_by_hand(model, ids, first, *, orders, rate):
+    """Steps of AdamW on the eligible weights, loss on the tokens from `first` on."""
+    model = copy.deepcopy(model)
+    eligible = {weight.name for weight in eligible_weights(model)}
+    trained = [parameter for name, parameter in base_parameters(model).items() if name in eligible]
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
+    for rows in orders:
+        total, tokens = 0.0, 0
+        for row in rows.tolist():
+            logits = model(ids[row : row + 1]).logits[0].log_softmax(-1)
+            for place in range(first, ids.shape[1]):
+                total, tokens = total - logits[place - 1, ids[row, place]], tokens + 1
+        model.zero_grad()
+        (total / tokens).backward()
+        optimizer.step()
+    return model
+
+
+@pytest.fixture
+def target(half_trained, sets):
+    return attacked.target_of(half_trained, sets.forget, sets.clusters["forget"], sets.retain)
+
+
+@pytest.mark.parametrize("on", ["half", "prefixes", "unrelated"])
+def test_the_model_is_trained_as_a_plain_loop_would(half_trained, sets, target, on):
+    relearning = Relearning(trained_on=(on,), steps=(1, 3), learning_rates=(1e-3,), batch_rows=2)
+    attempts = attacked.attack(relearning, half_trained, target)
+    attacked_rows, other = halves(target.clusters, 0)
+    ids, first, measured = {
+        "half": (sets.forget.ids[attacked_rows], P, other),
+        "prefixes": (sets.forget.prefixes, 1, torch.arange(5)),
+        "unrelated": (sets.retain.ids, P, torch.arange(5)),
+    }[on]
+    assert [dict(attempt.settings) for attempt in attempts] == [{"on": on, "lr": 1e-3, "steps": n} for n in (1, 3)]
+    for attempt, steps in zip(attempts, (1, 3), strict=True):
+        model = trained_by_hand(half_trained, ids, first, orders=batches(len(ids), 2, 3, 0)[:steps], rate=1e-3)
+        scores = score(model, sets.forget.select(measured))
+        assert torch.equal(attempt.rows, measured)
+        assert torch.allclose(attempt.nll, scores.nll, atol=1e-4) and torch.equal(attempt.em, scores.em)
+    assert not torch.allclose(attempts[0].nll, attempts[1].nll, atol=1e-3)
+
+
+def test_half_counts_only_where_the_attacked_half_came_back(half_trained, sets, target):
+    """One step at a tiny rate brings nothing; many bring back what was trained on."""
+    weak = Relearning(trained_on=("half",), steps=(1,), learning_rates=(1e-6,))
+    strong = Relearning(trained_on=("half",), steps=(60,), learning_rates=(1e-2,))
+    attacked_rows, _ = halves(target.clusters, 0)
+    (fails,) = attacked.attack(weak, half_trained, target)
+    before = float(score(half_trained, sets.forget.select(attacked_rows)).em.double().mean())
+    assert before < 0.8 * C and fails.extra == {"attacked_em": pytest.approx(before)}
+    assert not fails.counts and "did not come back" in fails.note and f"EM {before:.1f}" in fails.note
+    (works,) = attacked.attack(strong, half_trained, target)
+    assert works.extra["attacked_em"] >= 0.8 * C and works.counts and not works.note
+    (again,) = attacked.attack(strong, half_trained, target)
+    assert torch.equal(again.nll, works.nll)
+    (other,) = attacked.attack(strong, half_trained, replace(target, seed=5))
+    assert other.rows.tolist() != works.rows.tolist()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_halves_by_cluster(seed):
+    """By a loop: a cluster is on one side, and half of the clusters (rounded down) are attacked."""
+    generator = torch.Generator().manual_seed(seed)
+    clusters = torch.randint(0, 9, (30,), generator=generator) * 7 + 3
+    attacked_rows, other = halves(clusters, seed)
+    assert sorted([*attacked_rows.tolist(), *other.tolist()]) == list(range(30))
+    one, two = ({int(clusters[row]) for row in rows} for rows in (attacked_rows.tolist(), other.tolist()))
+    assert not one & two and len(one) == len(set(clusters.tolist())) // 2
+    assert torch.equal(halves(clusters, seed)[0], attacked_rows)
+
+
+def test_halves_differ_by_seed():
+    clusters = torch.arange(12)
+    assert len({tuple(halves(clusters, seed)[0].tolist()) for seed in range(8)}) > 4
+
+
+def test_batches_use_every_row_before_any_is_drawn_again():
+    drawn = batches(7, 3, 8, seed=2)
+    assert [len(rows) for rows in drawn] == [3, 3, 1, 3, 3, 1, 3, 3]
+    assert sorted(torch.cat(drawn[:3]).tolist()) == sorted(torch.cat(drawn[3:6]).tolist()) == list(range(7))
+    assert torch.cat(drawn[:3]).tolist() != torch.cat(drawn[3:6]).tolist()
+    assert not all(torch.equal(one, other) for one, other in zip(drawn, batches(7, 3, 8, seed=3), strict=True))
+
+
+def test_prefixes_hold_no_token_of_the_continuation(sets):
+    rows = prefixes_as_text(sets.forget)
+    assert torch.equal(rows.ids, sets.forget.prefixes) and rows.prefix_length == 1
+    assert torch.equal(rows.continuations, sets.forget.ids[:, 1:P])
+    assert prefixes_as_text(replace(sets.forget, text_start=3)).prefix_length == 3
+    assert prefixes_as_text(replace(sets.forget, prefix_length=1)) is None
+
+
+def test_what_there_is_nothing_to_train_on_is_left_out_and_said(half_trained, sets, capsys):
+    one = torch.zeros(5, dtype=torch.int64)
+    target = attacked.target_of(half_trained, sets.forget, one)
+    relearning = Relearning(steps=(1,), learning_rates=(1e-4, 1e-3))
+    attempts = attacked.attack(relearning, half_trained, target)
+    assert {attempt.settings["on"] for attempt in attempts} == {"prefixes"} and len(attempts) == 2
+    said = capsys.readouterr().out
+    assert "on=half" in said and "on=unrelated" in said
+
+
+@pytest.mark.parametrize(
+    "setting, value",
+    [
+        *(("trained_on", value) for value in ((), ("whole",))),
+        *(("steps", value) for value in ((), (0, 5))),
+        *(("learning_rates", value) for value in ((), (1e-3, 0.0))),
+        *(("batch_rows", value) for value in (0, -1)),
+        *(("came_back", value) for value in (-0.1, 1.1)),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(setting, value):
+    with pytest.raises(UserError, match=rf"attacks\.relearning.*{setting}"):
+        Relearning(**{setting: value})
