@@ -66,8 +66,11 @@ def attempt(subject: str, n: int, em: float | None, back: int, counts: bool = Tr
         "subject": subject,
         "settings": settings,
         "n": n,
+        "clusters": n,
         "em": em,
+        "longest_run": em,
         "memorized": memorized,
+        "nll": None if em is None else 3.5,
         "counts": counts,
         "note": note,
         "extra": {"more": 0.5},
@@ -90,6 +93,7 @@ def attacks() -> dict[str, Any]:
     }
     return {
         "schema": 1,
+        "seed": 19,
         "subjects": ["base", "unlearned", "oracle"],
         "hashes": {"models": {name: HASHES[name] for name in ("base", "unlearned")}},
         "attacks": {
