@@ -8,6 +8,9 @@ from safetensors.torch import save_file
 
 from memunlearn.results.tables import SET_ORDER
 
+# Metrics of what a model says, which evaluate.py does not decode.
+OF_DECODED_TEXT = ("longest_common_run", "levenshtein", "approximate_match", "distinct")
+
 
 def judge(patch, *overrides, directory):
     """`python evaluate.py patch=FILE`, with nothing of the tiny demo's settings."""
@@ -25,7 +28,7 @@ def assert_same(sets, after):
         stats, told = sets[name], after[name]
         assert (stats is None) == (told is None), name
         for key, value in (told or {}).items():
-            if key == "interval_note" or key.startswith("longest_common_run"):
+            if key == "interval_note" or key.startswith(OF_DECODED_TEXT):
                 assert key.endswith("_ci") or key in stats, (name, key)
                 continue
             assert stats[key] == (pytest.approx(value, abs=1e-4) if isinstance(value, float | list) else value), (name, key)
