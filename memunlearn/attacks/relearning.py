@@ -52,11 +52,14 @@ class Relearning:
     The same rows and order for every model; the oracle shows what training teaches a model that never saw the text.
     Protocols of this kind: Lynch et al. 2024, arXiv 2402.16835; Hu et al. 2024, arXiv 2406.13356.
 
-    trained_on: out of half, prefixes, unrelated. steps: optimizer steps. learning_rates: of AdamW. batch_rows: rows a step.
+    trained_on: out of half, prefixes, unrelated. splits: halves that are tried, of seed, seed + 1, ..., each a training of its
+    own; their measured rows are one attempt's, a row counting each time that it is in the other half. steps: optimizer steps.
+    learning_rates: of AdamW. batch_rows: rows a step.
     came_back: share of C.
     """
 
     trained_on: Sequence[str] = KINDS
+    splits: int = 1
     steps: Sequence[int] = (5, 10, 30, 100)
     learning_rates: Sequence[float] = (2e-5, 2e-4, 1e-3)
     batch_rows: int = 16
@@ -71,26 +74,27 @@ class Relearning:
             raise UserError(f"attacks.relearning.steps={list(self.steps)} must be numbers of steps, such as [10, 30]")
         if not self.learning_rates or min(self.learning_rates) <= 0:
             raise UserError(f"attacks.relearning.learning_rates={list(self.learning_rates)} must be above 0, such as [2e-5]")
+        if self.splits < 1:
+            raise UserError(f"attacks.relearning.splits={self.splits} must be 1 or more")
         if self.batch_rows < 1 or not 0 <= self.came_back <= 1:
             raise UserError("attacks.relearning needs batch_rows of 1 or more and came_back from 0 to 1")
 
     def __call__(self, subject: Subject, target: Target) -> list[Attempt]:
-        return [
-            attempt
-            for lesson, rate in track(
-                [(lesson, rate) for lesson in self._lessons(target) for rate in self.learning_rates],
-                f"{self.name}, {subject.name}",
-            )
-            for attempt in self._attempts(subject, target, lesson, rate)
-        ]
+        trainings = [(lesson, rate) for lesson in self._lessons(target) for rate in self.learning_rates]
+        alike: dict[tuple[object, ...], list[Attempt]] = {}
+        for lesson, rate in track(trainings, f"{self.name}, {subject.name}"):
+            for attempt in self._attempts(subject, target, lesson, rate):
+                alike.setdefault(tuple(attempt.settings.items()), []).append(attempt)
+        return [self._pooled(attempts, target) for attempts in alike.values()]
 
     def _lessons(self, target: Target) -> list[Lesson]:
         everything = torch.arange(len(target.forget))
         lessons = []
         for on in self.trained_on:
             if on == HALF and len(target.clusters.unique()) > 1:
-                attacked, other = halves(target.clusters, target.seed)
-                lessons.append(Lesson(on=on, rows=target.forget.select(attacked), measured=other, attacked=attacked))
+                for split in range(self.splits):
+                    attacked, other = halves(target.clusters, target.seed + split)
+                    lessons.append(Lesson(on=on, rows=target.forget.select(attacked), measured=other, attacked=attacked))
             elif on == PREFIXES and (rows := prefixes_as_text(target.forget)) is not None:
                 lessons.append(Lesson(on=on, rows=rows, measured=everything))
             elif on == UNRELATED and len(target.others):
@@ -106,10 +110,25 @@ class Relearning:
                 yield attempt_with(model, target, settings, rows=lesson.measured)
                 continue
             em = attempt_with(model, target, settings, rows=lesson.attacked).mean_em
-            counts = em >= self.came_back * target.forget.continuation_length
-            note = "" if counts else f"the half that was trained on did not come back itself (EM {em:.1f})"
-            extra = {"attacked_em": em}
-            yield attempt_with(model, target, settings, rows=lesson.measured, counts=counts, note=note, extra=extra)
+            yield attempt_with(model, target, settings, rows=lesson.measured, extra={"attacked_em": em})
+
+    def _pooled(self, attempts: Sequence[Attempt], target: Target) -> Attempt:
+        """Those of the same settings, one a split."""
+        first = attempts[0]
+        if "attacked_em" not in first.extra:
+            return first
+        em = sum(attempt.extra["attacked_em"] for attempt in attempts) / len(attempts)
+        counts = em >= self.came_back * target.forget.continuation_length
+        return Attempt(
+            settings=first.settings,
+            rows=torch.cat([attempt.rows for attempt in attempts]),
+            em=torch.cat([attempt.em for attempt in attempts]),
+            longest_run=torch.cat([attempt.longest_run for attempt in attempts]),
+            nll=torch.cat([attempt.nll for attempt in attempts]),
+            counts=counts,
+            note="" if counts else f"the half that was trained on did not come back itself (EM {em:.1f})",
+            extra={"attacked_em": em},
+        )
 
     def _trained(self, subject: Subject, target: Target, lesson: Lesson, rate: float) -> Iterator[tuple[int, PreTrainedModel]]:
         """The model after each number of steps; it goes on from there when the next is asked for."""

@@ -75,6 +75,25 @@ def test_half_counts_only_where_the_attacked_half_came_back(half_trained, sets, 
     assert other.rows.tolist() != works.rows.tolist()
 
 
+def test_several_splits_are_read_together(half_trained, sets, target):
+    several = Relearning(trained_on=("half",), splits=3, steps=(2, 4), learning_rates=(1e-3,), batch_rows=2)
+    together = attacked.attack(several, half_trained, target)
+    assert [dict(attempt.settings) for attempt in together] == [{"on": "half", "lr": 1e-3, "steps": n} for n in (2, 4)]
+    # Each split by itself, its batches drawn with the target's own seed.
+    for number, attempt in enumerate(together):
+        rows, em, attacked_em = [], [], []
+        for split in range(3):
+            learnt, other = halves(target.clusters, split)
+            orders = batches(len(learnt), 2, 4, 0)[: attempt.settings["steps"]]
+            model = trained_by_hand(half_trained, sets.forget.ids[learnt], P, orders=orders, rate=1e-3)
+            rows += other.tolist()
+            em += score(model, sets.forget.select(other)).em.tolist()
+            attacked_em.append(float(score(model, sets.forget.select(learnt)).em.double().mean()))
+        assert attempt.rows.tolist() == rows and attempt.em.tolist() == em, number
+        assert attempt.extra["attacked_em"] == pytest.approx(sum(attacked_em) / 3)
+    assert len(set(together[0].rows.tolist())) > len(halves(target.clusters, 0)[1])
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_halves_by_cluster(seed):
     """By a loop: a cluster is on one side, and half of the clusters (rounded down) are attacked."""
@@ -122,6 +141,7 @@ def test_what_there_is_nothing_to_train_on_is_left_out_and_said(half_trained, se
     "setting, value",
     [
         *(("trained_on", value) for value in ((), ("whole",))),
+        ("splits", 0),
         *(("steps", value) for value in ((), (0, 5))),
         *(("learning_rates", value) for value in ((), (1e-3, 0.0))),
         *(("batch_rows", value) for value in (0, -1)),
