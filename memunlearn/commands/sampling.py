@@ -10,9 +10,9 @@ from memunlearn.scoring.sampling import Sampling
 
 def sampling_of(cfg: DictConfig) -> Sampling | None:
     """None where p_z.top_k is null: nobody asks for p_z. Raises UserError for what is no such number."""
-    top_k, temperature = cfg.p_z.top_k, cfg.p_z.temperature
+    top_k = cfg.p_z.top_k
     if top_k is None:
         return None
     if isinstance(top_k, bool) or not isinstance(top_k, int):
         raise UserError(f"p_z.top_k={top_k} must be a whole number, 1 or more (null: p_z is not measured)")
-    return Sampling(top_k, float(temperature))
+    return Sampling(top_k, float(cfg.p_z.temperature))

@@ -38,9 +38,9 @@ class Rehearsal:
     It takes 2 x steps + 2 further passes of half a batch's forget rows a step, and room for three more copies of the deltas.
     """
 
-    steps: int = 3
+    steps: int = 6
     lr: float = 2e-4
-    weight: float = 0.7
+    weight: float = 0.8
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.lr > 0 or not 0 < self.weight <= 1:

@@ -58,7 +58,7 @@ def test_base_unlearned_and_oracles_stand_side_by_side(judged, gradient_run):
     assert oracle["nll_distance"]["base"]["value"] == 1.0  # no row of the base is as unfamiliar as any of the oracle's
     assert 0 < oracle["kl"]["second_oracle"]["retain"]["mean"] < oracle["kl"]["base"]["forget"]["mean"]
     said = judged.with_name("beside the oracle.terminal.txt").read_text()
-    assert "oracle 2" in said and "building the demo's oracle, once" in said
+    assert "oracle 2" in said
     assert "equal" not in said + json.dumps(read(judged)["oracle"]) + json.dumps(read(judged)["membership"])
 
 

@@ -19,7 +19,9 @@ class Own:
 
 def test_alternatives_are_looked_for_without_a_setting_of_the_objective(reciting, sets, tmp_path):
     objective = {"_target_": "own.Own"}
-    cfg = OmegaConf.create({"batch_size": 4, "objective": objective, "seeds": {"split": 3}, "paragraphs": {}})
+    cfg = OmegaConf.create(
+        {"batch_size": 4, "objective": objective, "seeds": {"split": 3}, "paragraphs": {}, "p_z": {"top_k": None}}
+    )
     OmegaConf.set_struct(cfg, True)
     measurements, weights = BaseMeasurements.of(reciting, None), eligible_weights(reciting)
     given = {"weights": weights, "stop": None, "directory": tmp_path}
