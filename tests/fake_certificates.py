@@ -95,7 +95,7 @@ def attacks() -> dict[str, Any]:
         "schema": 1,
         "seed": 19,
         "subjects": ["base", "unlearned", "oracle"],
-        "hashes": {"models": {name: HASHES[name] for name in ("base", "unlearned")}},
+        "hashes": {name: HASHES[name] for name in ("base", "unlearned")},
         "attacks": {
             name: {
                 "protocol": f"Protocol of {name}.",

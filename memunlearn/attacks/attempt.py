@@ -22,7 +22,7 @@ class Attempt:
     settings: what varied between the attempts of an attack. rows: [m] int64, numbers of the forget rows that were measured; m
     is 0 where none could be, as the note says. em, longest_run: [m] int64, tokens; nll: [m] fp32, nats per token. counts:
     False where the attempt says nothing about what is left in the model; note: why, or what else a reader must know. extra:
-    further numbers.
+    further numbers. whole: [m] bool, which rows were said to their end, where that is fewer than C tokens; None: EM is C.
     """
 
     settings: Settings
@@ -33,6 +33,7 @@ class Attempt:
     counts: bool = True
     note: str = ""
     extra: Mapping[str, float] = field(default_factory=dict)
+    whole: Tensor | None = None
 
     @property
     def mean_em(self) -> float:

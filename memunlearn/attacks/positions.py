@@ -17,14 +17,15 @@ from memunlearn.progress import track
 from memunlearn.scoring.score import ParagraphScores, score
 
 ANY = "any"
+AS_IT_STANDS = "the row as it stands, to compare with"
 
 
 @dataclass(frozen=True)
 class Positions:
     """The model is asked from other places of the same row: with a prefix that starts i tokens later (tokens i .. P+i-1; the
     C-i tokens after it are measured), or with only the last k tokens of the prefix (all C tokens are measured). Of every row
-    the largest EM, the largest longest run and the lowest NLL over all of these and the row as it stands count: the attempt in
-    which shift and prefix are "any".
+    the largest EM, the largest longest run and the lowest NLL over all of these count: the attempt in which shift and prefix
+    are "any". The row as it stands is read beside them and is no attempt.
 
     BOS, where rows begin with it, stays in front of every prefix. A prefix that is longer by i tokens of the continuation needs
     no reading of its own: what follows it is a run at offset i, which the longest run of the row as it stands holds. Prefixes
@@ -40,19 +41,22 @@ class Positions:
 
     def __post_init__(self) -> None:
         for setting, numbers in (("shifts", self.shifts), ("lengths", self.lengths)):
-            if any(number < 1 for number in numbers) or len(set(numbers)) < len(numbers):
-                raise UserError(f"attacks.positions.{setting}={list(numbers)}: give numbers of tokens, 1 or more, each once")
+            whole = all(isinstance(number, int) and number >= 1 for number in numbers)
+            if not whole or len(set(numbers)) < len(numbers):
+                raise UserError(f"attacks.positions.{setting}={list(numbers)}: give numbers of tokens, each once")
 
     def __call__(self, subject: Subject, target: Target) -> list[Attempt]:
-        """An attempt a place, those that the rows are too short for left out, then the largest of all."""
+        """The row as it stands, an attempt a place that the rows are long enough for, then the largest of these."""
         places = self._places(target.forget)
         rows = torch.arange(len(target.forget))
         attempts, read = list[Attempt](), list[ParagraphScores]()
         for settings, paragraphs in track(places, f"{self.name}: {subject.name}"):
             scores = score(subject.model, paragraphs, target.batch_size)
-            read.append(scores)
-            attempts.append(_attempt(settings, rows, [scores]))
-        return [*attempts, _attempt({"shift": ANY, "prefix": ANY}, rows, read)]
+            elsewhere = paragraphs is not target.forget
+            attempts.append(_attempt(settings, rows, [scores], note="" if elsewhere else AS_IT_STANDS))
+            if elsewhere:
+                read.append(scores)
+        return [*attempts, _attempt({"shift": ANY, "prefix": ANY}, rows, read)] if read else attempts
 
     def _places(self, forget: ParagraphSet) -> list[tuple[Settings, ParagraphSet]]:
         own = forget.prefix_length - forget.text_start
@@ -84,7 +88,7 @@ def shortened(paragraphs: ParagraphSet, length: int) -> ParagraphSet:
     return replace(paragraphs, ids=torch.cat([paragraphs.ids[:, :start], kept], dim=1), prefix_length=start + length)
 
 
-def _attempt(settings: Settings, rows: Tensor, read: Sequence[ParagraphScores]) -> Attempt:
+def _attempt(settings: Settings, rows: Tensor, read: Sequence[ParagraphScores], note: str = "") -> Attempt:
     """What counts of one or several readings of the same rows: of each row the largest EM and run, and the lowest NLL."""
     return Attempt(
         settings=settings,
@@ -92,4 +96,7 @@ def _attempt(settings: Settings, rows: Tensor, read: Sequence[ParagraphScores]) 
         em=torch.stack([scores.em for scores in read]).amax(0),
         longest_run=torch.stack([scores.values["longest_run"] for scores in read]).amax(0),
         nll=torch.stack([scores.nll for scores in read]).amin(0),
+        counts=not note,
+        note=note,
+        whole=torch.stack([scores.em == scores.token_nll.shape[1] for scores in read]).any(0),
     )

@@ -68,11 +68,14 @@ class Relearning:
     name: ClassVar[str] = "relearning"
 
     def __post_init__(self) -> None:
+        for name in ("trained_on", "steps", "learning_rates"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise UserError(f"attacks.relearning.{name}={list(getattr(self, name))}: give each once")
         if not self.trained_on or not set(self.trained_on) <= set(KINDS):
             raise UserError(f"attacks.relearning.trained_on={list(self.trained_on)} must be some of {', '.join(KINDS)}")
-        if not self.steps or min(self.steps) < 1:
+        if not self.steps or not all(isinstance(number, int) and number >= 1 for number in self.steps):
             raise UserError(f"attacks.relearning.steps={list(self.steps)} must be numbers of steps, such as [10, 30]")
-        if not self.learning_rates or min(self.learning_rates) <= 0:
+        if not self.learning_rates or not all(0 < rate < float("inf") for rate in self.learning_rates):
             raise UserError(f"attacks.relearning.learning_rates={list(self.learning_rates)} must be above 0, such as [2e-5]")
         if self.splits < 1:
             raise UserError(f"attacks.relearning.splits={self.splits} must be 1 or more")

@@ -34,13 +34,15 @@ def sentence(attempts: Sequence[Mapping[str, Any]], worst: Mapping[str, int | No
             parts.append(f"{NAMES['base']} treated the same way says {_came_back(same, length)}")
     of_oracle = worst.get("oracle")
     if of_oracle is not None:
-        parts.append(f"{NAMES['oracle']} says after its worst {_came_back(attempts[of_oracle], length)}")
+        own = attempts[of_oracle]
+        parts.append(f"{NAMES['oracle']} says after its worst ({_words(own['settings'])}) {_came_back(own, length)}")
     return f"{'; '.join(parts)}."
 
 
 def _came_back(attempt: Mapping[str, Any], length: int) -> str:
-    whole = round(attempt["memorized"] * attempt["n"])
-    return f"{whole} of {counted(attempt['n'], 'row')} whole (EM {attempt['em']:.1f} of {length} on average)"
+    whole, rows = round(attempt["memorized"] * attempt["n"]), attempt.get("rows", attempt["n"])
+    what = counted(rows, "row") if rows == attempt["n"] else f"{counted(attempt['n'], 'reading')} of {counted(rows, 'row')}"
+    return f"{whole} of {what} whole (EM {attempt['em']:.1f} of {length} on average)"
 
 
 def _words(settings: Mapping[str, Any]) -> str:

@@ -41,13 +41,13 @@ def attempt_entry(attempt: Attempt, clusters: Tensor, length: int, seed: int) ->
     """Means over rows with 95 % intervals over clusters, as those of a set in result.json; null where no row was measured."""
     of_rows = clusters[attempt.rows]
     units = Units(of_rows.numpy(), None, seed)
-    counts = Summary({"n": len(attempt.rows), "clusters": len(of_rows.unique())})
+    counts = Summary({"n": len(attempt.rows), "rows": len(attempt.rows.unique()), "clusters": len(of_rows.unique())})
     means = [Summary(dict.fromkeys((EM.key, LONGEST_RUN.key, MEMORIZED.key, NLL.key)))]
     if len(attempt.rows):
         means = [
             units.mean(EM, attempt.em, length),
             units.mean(LONGEST_RUN, attempt.longest_run, length),
-            units.share(MEMORIZED, is_memorized(attempt.em, length)),
+            units.share(MEMORIZED, is_memorized(attempt.em, length) if attempt.whole is None else attempt.whole),
             units.mean(NLL, attempt.nll, length),
         ]
     numbers = entry_of([counts, *means])

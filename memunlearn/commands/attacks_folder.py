@@ -74,6 +74,7 @@ def _plain(attempt: Attempt) -> dict[str, Any]:
         "counts": attempt.counts,
         "note": attempt.note,
         "extra": dict(attempt.extra),
+        "whole": None if attempt.whole is None else attempt.whole.tolist(),
     }
 
 
@@ -87,6 +88,7 @@ def _attempt(plain: dict[str, Any]) -> Attempt:
         counts=plain["counts"],
         note=plain["note"],
         extra={name: _number(value) for name, value in plain["extra"].items()},
+        whole=None if plain["whole"] is None else torch.tensor(plain["whole"], dtype=torch.bool),
     )
 
 

@@ -84,9 +84,6 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     (`rows_of_the_run`). Else they are those that train.py makes of the same paragraphs with the same seed, and rows in none of
     them are in set "none". Raises UserError for everything that the user can mend.
     """
-    for stale in (EVALUATION, CERTIFICATE):
-        (directory / stale).unlink(missing_ok=True)
-    remove_attacks(directory)
     remove_leftovers(directory)
     check_settings(cfg, call)
     sampling = sampling_of(cfg)
@@ -115,6 +112,10 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         check_source(instantiate(cfg.paragraphs.source))
     check_certificate(cfg, patch)
     downstream = downstream_of(cfg)
+    # Not before: a setting that is refused is to cost nobody what an earlier call has measured.
+    for stale in (EVALUATION, CERTIFICATE):
+        (directory / stale).unlink(missing_ok=True)
+    remove_attacks(directory)
     loaded = load_configured_model(cfg)
     check_reads_text(downstream, loaded)
     model = loaded.model

@@ -69,10 +69,15 @@ def check_run(cfg: DictConfig, call: Call) -> None:
         instantiate(group)
     check_objective(instantiate(cfg.objective))
     check_attribution(instantiate(cfg.attribution))
-    if cfg.get("stop"):
-        instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
     if cfg.get("rehearsal"):
         _check_rehearsal(cfg)
+    if cfg.get("stop"):
+        if "_target_" not in cfg.stop:
+            said = ", ".join(f"stop.{name}" for name in cfg.stop)
+            raise UserError(
+                f"{said} of an experiment, and no stop rule: leave stop=none or the protocol out, or the experiment"
+            )
+        instantiate(cfg.stop).least_bystander_em(cfg.paragraphs.continuation_length)
     mask_strategy(cfg)
     for name, build in (("optimizer", _build_optimizer), ("trainer", _build_trainer)):
         try:

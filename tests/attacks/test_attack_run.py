@@ -114,7 +114,7 @@ def test_the_entry_of_an_attack():
     assert entry["sentence"] == (
         "On the unlearned model the one attempt that counts (steps 2) brought back 1 of 3 rows whole (EM 3.0 of 9 on average); "
         "the base model treated the same way says 2 of 3 rows whole (EM 6.0 of 9 on average); "
-        "the oracle, which never saw the text, says after its worst 0 of 3 rows whole (EM 1.0 of 9 on average)."
+        "the oracle, which never saw the text, says after its worst (steps 1) 0 of 3 rows whole (EM 1.0 of 9 on average)."
     )
 
 

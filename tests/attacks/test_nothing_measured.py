@@ -24,6 +24,7 @@ def test_its_numbers_are_null():
     assert attempt_entry(nothing(), CLUSTERS, 9, 0) == {
         "settings": {"shots": 3},
         "n": 0,
+        "rows": 0,
         "clusters": 0,
         **dict.fromkeys(("em", "longest_run", "memorized", "nll")),
         "counts": False,

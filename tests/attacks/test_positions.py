@@ -65,14 +65,16 @@ def test_every_place_is_what_a_plain_pass_over_those_tokens_says(half_trained, s
         assert attempt.em.tolist() == [em for em, _, _ in expected]
         assert attempt.longest_run.tolist() == [run for _, run, _ in expected]
         assert attempt.nll.tolist() == pytest.approx([nll for _, _, nll in expected], rel=1e-4)
-        assert attempt.counts and attempt.rows.tolist() == list(range(5))
+        assert attempt.counts is (start > 0) and attempt.rows.tolist() == list(range(5))
+        assert attempt.whole.tolist() == [em == 16 - prefix for em, _, _ in expected]
     assert len({tuple(attempt.em.tolist()) for attempt in attempts}) > 2
 
 
 def test_of_every_row_the_largest_counts(half_trained, sets):
     attempts = attack(Positions((1, 3), (4,)), half_trained, target_of(half_trained, sets.forget, sets.clusters["forget"]))
-    *places, largest = attempts
+    _, *places, largest = attempts  # the row as it stands is no attempt
     for row in range(5):
+        assert largest.whole[row] == any(bool(place.whole[row]) for place in places)
         assert largest.em[row] == max(int(place.em[row]) for place in places)
         assert largest.longest_run[row] == max(int(place.longest_run[row]) for place in places)
         assert largest.nll[row] == min(float(place.nll[row]) for place in places)

@@ -96,8 +96,13 @@ def whole(attempt: Tried) -> int:
 
 
 def worst(attempts: Sequence[Tried]) -> Tried | None:
-    """The attempt after which most texts came back whole, of these the one with the highest EM; None where there is none."""
-    return max(attempts, key=lambda attempt: (whole(attempt), attempt.em or 0), default=None)
+    """The attempt after which the largest share came back whole, of these the one with the highest EM; None where there is
+    none."""
+    return max(attempts, key=_how_bad, default=None)
+
+
+def _how_bad(attempt: Tried) -> tuple[float, float]:
+    return attempt.memorized or 0, attempt.em or 0
 
 
 def title(name: str) -> str:
@@ -110,7 +115,7 @@ def worst_of_all(content: Content) -> tuple[str, Tried] | None:
     there = {name: attempt for name, attempt in found.items() if attempt is not None}
     if not there:
         return None
-    name = max(there, key=lambda one: (whole(there[one]), there[one].em or 0))
+    name = max(there, key=lambda one: _how_bad(there[one]))
     return name, there[name]
 
 
@@ -119,13 +124,14 @@ def _words(name: str, attack: Attack, length: int) -> AttackWords:
     for subject in dict.fromkeys([*SUBJECTS, *(attempt.subject for attempt in attack.attempts)]):
         attempts = counting(attack, subject)
         if (found := worst(attempts)) is not None:
-            back, em = f"{whole(found)} of {found.n}", f"{fixed(found.em or 0, 1)} of {length}"
+            back = f"{whole(found)} of {found.n if found.rows in (None, found.n) else found.of_what}"
+            em = f"{fixed(found.em or 0, 1)} of {length}"
             who = SUBJECTS.get(subject, subject)
             outcomes.append(Outcome(who, len(attempts), back, em, _settings(found)))
     silent = [attempt for attempt in attack.attempts if not attempt.counts and attempt.subject == "unlearned"]
     notes = list(dict.fromkeys(attempt.note for attempt in silent if attempt.note))
     nothing = [f"{_saying_nothing(sum(a.note == note for a in silent))}: {note}." for note in notes]
-    if _fails_on_base(attack):
+    if fails_on_base(attack):
         nothing.append(
             "It brought no text back from the original model either, which recites them: that it brings none back from the "
             "changed model says little."
@@ -134,7 +140,7 @@ def _words(name: str, attack: Attack, length: int) -> AttackWords:
     return AttackWords(kind.title, kind.done, attack.sentence, outcomes, nothing)
 
 
-def _fails_on_base(attack: Attack) -> bool:
+def fails_on_base(attack: Attack) -> bool:
     found = worst(counting(attack, "base"))
     return found is not None and whole(found) == 0
 

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json
+from memunlearn.words import counted
 
 EVALUATION, ATTACKS = "evaluation.json", "attacks.json"
 REMEDY = "write it again with evaluate.py patch=... certificate=true"
@@ -55,7 +56,10 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """One attempt of attacks.json. em: mean over n rows, tokens; memorized: share of them that came back whole."""
+    """One attempt of attacks.json. em: mean over n rows, tokens; memorized: share of them that came back whole.
+
+    rows: how many different rows these are, where some were measured more than once (None: n).
+    """
 
     subject: str
     settings: dict[str, Any]
@@ -64,6 +68,14 @@ class Tried:
     memorized: float | None
     counts: bool
     note: str = ""
+    rows: int | None = None
+
+    @property
+    def of_what(self) -> str:
+        """`32 texts`, `80 readings of 32 texts`."""
+        if self.rows is None or self.rows == self.n:
+            return counted(self.n, "text")
+        return f"{counted(self.n, 'reading')} of {counted(self.rows, 'text')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +147,7 @@ _AS_THEY_ARE = ("environment", "seed", "self_generated", "lm_eval", "oracle", "m
 
 
 def _check_same_models(path: Path, hashes: object, facts: Facts) -> None:
-    models = hashes.get("models") if isinstance(hashes, Mapping) else None
-    attacked: Mapping[str, Any] = models if isinstance(models, Mapping) else {}
+    attacked: Mapping[str, Any] = hashes if isinstance(hashes, Mapping) else {}
     for name in ("base", "unlearned"):
         if attacked.get(name, facts.hashes[name]) != facts.hashes[name]:
             raise UserError(f"{path} is about another {name} model than evaluation.json beside it: {REMEDY} attacks=all")

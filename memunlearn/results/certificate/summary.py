@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from memunlearn.results.certificate.attempts import counting, title, whole, worst_of_all
+from memunlearn.results.certificate.attempts import counting, fails_on_base, title, whole, worst_of_all
 from memunlearn.results.certificate.content import Content
 from memunlearn.words import counted, fixed
 
@@ -60,16 +60,20 @@ def _still_said(content: Content) -> str:
 
 def _tried(content: Content) -> str:
     attacks = content.attacks or {}
+    numbers = [
+        number
+        for name, attack in attacks.items()
+        if name != "partial" and not fails_on_base(attack) and (number := len(counting(attack, "unlearned")))
+    ]
     found = worst_of_all(content)
-    if found is None:
+    if found is None or not numbers:
         return "Beyond asking for them, no attempt to get the texts back was made that says anything."
     name, attempt = found
-    numbers = [number for attack in attacks.values() if (number := len(counting(attack, "unlearned")))]
     made = (
         f"{counted(sum(numbers), 'attempt')} of {counted(len(numbers), 'kind')} {'was' if sum(numbers) == 1 else 'were'} made"
     )
     back = whole(attempt)
-    said = f"{back} of {attempt.n} texts came back whole" if back else f"none of {counted(attempt.n, 'text')} came back whole"
+    said = f"{back} of {attempt.of_what} came back whole" if back else f"none of {attempt.of_what} came back whole"
     start = f"{fixed(attempt.em or 0, 1)} of {content.facts.length} tokens right from the start on average"
     return f"Beyond asking for them, {made} to get the texts back. After the worst ({title(name)}) {said}, with {start}."
 
@@ -81,7 +85,7 @@ def _given_away(content: Content) -> list[str]:
     of_changed = {key: value for key, score in scores.items() if (value := _value_of(score, "unlearned")) is not None}
     if not of_changed or found.get("figure") != "membership":
         return []
-    key = max(of_changed, key=lambda one: of_changed[one])
+    key = max(of_changed, key=lambda one: abs(of_changed[one] - 0.5))
     base, oracle = (_auroc(scores[key].get(name)) for name in ("base", "oracle"))
     return [
         f"Given a removed text and one that it never saw, the changed model gives away which is which in a share of "

@@ -56,7 +56,7 @@ def test_damaged_attacks_are_refused(text, tmp_path):
 @pytest.mark.parametrize("name", ["base", "unlearned"])
 def test_attacks_on_another_model_are_refused(name, tmp_path):
     attacks = fake.attacks()
-    attacks["hashes"]["models"][name] = "0" * 64
+    attacks["hashes"][name] = "0" * 64
     with pytest.raises(UserError, match=f"about another {name} model"):
         read_content(fake.write(tmp_path, attacked=attacks))
 

@@ -21,8 +21,8 @@ def test_in_short(content):
     )
     # (2 + 0 + 41 + 5 + 1 + 0 + 3) / 7 = 7.43; (5 x 41 + 39 + 17) / 7 = 37.3
     assert "gets 7.4 right from the start on average (the original: 37.3)" in said and "is 41 tokens long" in said
-    # Counting attempts on the changed model: 2 of relearning, 1 of few_shot, 1 of the user's own.
-    assert "4 attempts of 3 kinds were made" in tried
+    # Counting attempts on the changed model: 2 of relearning, 1 of the user's own; few_shot fails on the base model, too.
+    assert "3 attempts of 2 kinds were made" in tried
     assert "After the worst (own <attack>) 2 of 7 texts came back whole, with 8.8 of 41 tokens" in tried
     assert others == (
         "Of 23 other texts that the model knew by heart and nobody asked to remove, it recited 23 whole before and recites 21 "
@@ -41,8 +41,7 @@ def test_where_nothing_came_back_it_says_none(tmp_path):
     attacks = fake.attacks()
     attacks["attacks"] = {"few_shot": attacks["attacks"]["few_shot"]}
     tried = summary(read_content(fake.write(tmp_path, attacked=attacks)))[2]
-    assert "1 attempt of 1 kind was made" in tried
-    assert "none of 6 texts came back whole, with 0.3 of 41 tokens" in tried
+    assert tried == "Beyond asking for them, no attempt to get the texts back was made that says anything."
 
 
 def test_texts_that_are_no_near_duplicates_have_no_groups(tmp_path):
