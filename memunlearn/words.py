@@ -71,6 +71,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {plural(noun, count)}"
 
 
+def readings(count: int, different: int, noun: str) -> str:
+    """`32 rows`; where some were measured more than once: `80 readings of 32 rows`."""
+    return counted(count, noun) if count == different else f"{counted(count, 'reading')} of {counted(different, noun)}"
+
+
+def settings_text(settings: Mapping[str, int | float | str]) -> str:
+    """`steps 30, lr 0.0002, top k 40`."""
+    values = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in settings.items()}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
 def rows(count: int) -> str:
     """`1 row`, `1,280 rows`."""
     return counted(count, "row")

@@ -12,7 +12,9 @@ from memunlearn.words import (
     p_value,
     p_value_alone,
     plural,
+    readings,
     rows,
+    settings_text,
     signed,
     signed_to,
     to,
@@ -71,6 +73,16 @@ def test_counts_and_plurals():
     assert [plural("row", count) for count in (0, 1, 2, None)] == ["rows", "row", "rows", "rows"]
     assert [counted(count, "seed") for count in (0, 1, 1280)] == ["0 seeds", "1 seed", "1,280 seeds"]
     assert rows(1) == "1 row" and rows(2) == "2 rows"
+
+
+def test_readings_of_rows_that_were_measured_more_than_once():
+    assert readings(32, 32, "row") == "32 rows" and readings(80, 32, "text") == "80 readings of 32 texts"
+    assert readings(2, 1, "row") == "2 readings of 1 row"
+
+
+def test_settings_in_words():
+    assert settings_text({"steps": 30, "lr": 2e-4, "top_k": "all"}) == "steps 30, lr 0.0002, top k all"
+    assert settings_text({}) == ""
 
 
 def test_a_share_is_written_as_it_is_asked():

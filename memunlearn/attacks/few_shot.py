@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from memunlearn.attacks.attempt import Attempt
 from memunlearn.attacks.material import Subject, Target
-from memunlearn.errors import UserError
+from memunlearn.attacks.setting_checks import check_list, is_count
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.score import score
@@ -36,8 +36,7 @@ class FewShot:
     name: ClassVar[str] = "few_shot"
 
     def __post_init__(self) -> None:
-        if not self.shots or any(number < 1 for number in self.shots) or len(set(self.shots)) < len(self.shots):
-            raise UserError(f"attacks.few_shot.shots={list(self.shots)}: give numbers of rows, 1 or more, each once")
+        check_list("few_shot.shots", self.shots, is_count, "numbers of rows, 1 or more")
 
     def __call__(self, subject: Subject, target: Target) -> list[Attempt]:
         """An attempt for each number of shots, of the rows that have so many rows of other clusters."""
@@ -46,8 +45,9 @@ class FewShot:
 
     def _attempt(self, shots: int, subject: Subject, target: Target) -> Attempt:
         needed, longest = prompt_length(target.forget, shots), context_length(subject.model)
-        if longest is not None and needed > longest:
-            return _nothing(shots, f"the row with its shots has {needed} tokens, and the model reads {longest}")
+        read = needed - 1  # the last token of all predicts nothing
+        if longest is not None and read > longest:
+            return _nothing(shots, f"the row with its shots takes {read} tokens of context, and the model has {longest}")
         chosen = drawn_shots(target.clusters, shots, target.seed)
         rows = (chosen >= 0).all(1).nonzero().flatten()
         if not len(rows):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memunlearn.attacks.attempt import Attempt, Settings
 from memunlearn.attacks.material import Subject, Target
-from memunlearn.errors import UserError
+from memunlearn.attacks.setting_checks import check_list, is_count
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.score import ParagraphScores, score
@@ -41,9 +41,7 @@ class Positions:
 
     def __post_init__(self) -> None:
         for setting, numbers in (("shifts", self.shifts), ("lengths", self.lengths)):
-            whole = all(isinstance(number, int) and number >= 1 for number in numbers)
-            if not whole or len(set(numbers)) < len(numbers):
-                raise UserError(f"attacks.positions.{setting}={list(numbers)}: give numbers of tokens, each once")
+            check_list(f"positions.{setting}", numbers, is_count, "numbers of tokens, 1 or more", empty=True)
 
     def __call__(self, subject: Subject, target: Target) -> list[Attempt]:
         """The row as it stands, an attempt a place that the rows are long enough for, then the largest of these."""

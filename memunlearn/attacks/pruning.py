@@ -12,7 +12,7 @@ from torch import Tensor
 from memunlearn.attacks.attempt import Attempt, attempt_with
 from memunlearn.attacks.changed_weights import with_changed_weights
 from memunlearn.attacks.material import Subject, Target
-from memunlearn.errors import UserError
+from memunlearn.attacks.setting_checks import check_list, is_between
 from memunlearn.progress import track
 
 
@@ -31,8 +31,7 @@ class Pruning:
     name: ClassVar[str] = "pruning"
 
     def __post_init__(self) -> None:
-        if not self.shares or not all(0 < share < 1 for share in self.shares):
-            raise UserError(f"attacks.pruning.shares={list(self.shares)} must be above 0 and below 1, such as [0.1, 0.3]")
+        check_list("pruning.shares", self.shares, is_between(0, 1), "shares above 0 and below 1, such as [0.1, 0.3]")
 
     def __call__(self, subject: Subject, target: Target) -> list[Attempt]:
         attempts = []

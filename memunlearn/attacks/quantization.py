@@ -14,7 +14,7 @@ from torch import Tensor
 from memunlearn.attacks.attempt import Attempt, attempt_with
 from memunlearn.attacks.changed_weights import with_changed_weights
 from memunlearn.attacks.material import Subject, Target
-from memunlearn.errors import UserError
+from memunlearn.attacks.setting_checks import check_list
 from memunlearn.models.components import output_axis
 from memunlearn.models.sparse_delta import base_parameters, owner_of
 from memunlearn.progress import track
@@ -44,8 +44,7 @@ class Quantization:
 
     def __post_init__(self) -> None:
         known = (*BITS, NF4)
-        if not self.kinds or not set(self.kinds) <= set(known):
-            raise UserError(f"attacks.quantization.kinds={list(self.kinds)} must be some of {', '.join(known)}")
+        check_list("quantization.kinds", self.kinds, known.__contains__, f"words out of {', '.join(known)}")
 
     def __call__(self, subject: Subject, target: Target) -> list[Attempt]:
         attempts = []

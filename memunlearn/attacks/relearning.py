@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -12,12 +11,11 @@ from torch import Tensor
 
 from memunlearn.attacks.attempt import Attempt, Settings, attempt_with
 from memunlearn.attacks.material import Subject, Target
+from memunlearn.attacks.setting_checks import check_list, is_count, is_rate
 from memunlearn.errors import UserError
-from memunlearn.models.sparse_delta import base_parameters
-from memunlearn.objectives.losses import token_nll
+from memunlearn.localization.forgetting import taught
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
-from memunlearn.scoring.forward import continuation_logits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -68,15 +66,12 @@ class Relearning:
     name: ClassVar[str] = "relearning"
 
     def __post_init__(self) -> None:
-        for name in ("trained_on", "steps", "learning_rates"):
-            if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise UserError(f"attacks.relearning.{name}={list(getattr(self, name))}: give each once")
-        if not self.trained_on or not set(self.trained_on) <= set(KINDS):
-            raise UserError(f"attacks.relearning.trained_on={list(self.trained_on)} must be some of {', '.join(KINDS)}")
-        if not self.steps or not all(isinstance(number, int) and number >= 1 for number in self.steps):
-            raise UserError(f"attacks.relearning.steps={list(self.steps)} must be numbers of steps, such as [10, 30]")
-        if not self.learning_rates or not all(0 < rate < float("inf") for rate in self.learning_rates):
-            raise UserError(f"attacks.relearning.learning_rates={list(self.learning_rates)} must be above 0, such as [2e-5]")
+        for name, fits, wanted in (
+            ("trained_on", KINDS.__contains__, f"words out of {', '.join(KINDS)}"),
+            ("steps", is_count, "numbers of steps, 1 or more, such as [10, 30]"),
+            ("learning_rates", is_rate, "rates above 0, such as [2e-5]"),
+        ):
+            check_list(f"relearning.{name}", getattr(self, name), fits, wanted)
         if self.splits < 1:
             raise UserError(f"attacks.relearning.splits={self.splits} must be 1 or more")
         if self.batch_rows < 1 or not 0 <= self.came_back <= 1:
@@ -135,19 +130,15 @@ class Relearning:
 
     def _trained(self, subject: Subject, target: Target, lesson: Lesson, rate: float) -> Iterator[tuple[int, PreTrainedModel]]:
         """The model after each number of steps; it goes on from there when the next is asked for."""
-        model = copy.deepcopy(subject.model).requires_grad_(False)
-        parameters = base_parameters(model)
-        trained = [parameters[weight.name].requires_grad_(True) for weight in target.weights]
-        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=self.weight_decay)
-        for step, rows in enumerate(batches(len(lesson.rows), self.batch_rows, max(self.steps), target.seed), start=1):
-            labels = lesson.rows.continuations[rows].to(model.device)
-            logits = continuation_logits(model, lesson.rows.ids[rows], lesson.rows.continuation_length)
-            loss = token_nll(logits, labels).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if step in self.steps:
-                yield step, model
+        course = taught(
+            subject.model,
+            [weight.name for weight in target.weights],
+            lesson.rows,
+            batches(len(lesson.rows), self.batch_rows, max(self.steps), target.seed),
+            learning_rate=rate,
+            weight_decay=self.weight_decay,
+        )
+        return ((step, model) for step, model in enumerate(course) if step in self.steps)
 
 
 def halves(clusters: Tensor, seed: int) -> tuple[Tensor, Tensor]:

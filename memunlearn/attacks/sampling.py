@@ -12,20 +12,22 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from memunlearn.attacks.attempt import Attempt, Settings
 from memunlearn.attacks.material import Subject, Target
+from memunlearn.attacks.setting_checks import check_list, is_count
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits
 from memunlearn.scoring.greedy import own_settings_aside
+from memunlearn.scoring.one_pass import OnePass
 from memunlearn.scoring.runs import leading_run, longest_common_run
-from memunlearn.scoring.score import score
+from memunlearn.scoring.sampling import Sampling
 
 AT_ONCE = 64
 """Samples that are drawn together: always as many, since other batches would draw other samples."""
 
 
 @dataclass(frozen=True)
-class Sampling:
+class ManySamples:
     """The model answers each prefix n times, every token drawn from its top_k most likely ones at a temperature; the best
     answer of a row counts: the largest EM, and the longest run of the original that stands at any place of one.
 
@@ -45,8 +47,7 @@ class Sampling:
     name: ClassVar[str] = "sampling"
 
     def __post_init__(self) -> None:
-        if not self.samples or any(number < 1 for number in self.samples) or len(set(self.samples)) < len(self.samples):
-            raise UserError(f"attacks.sampling.samples={list(self.samples)}: give numbers of samples, 1 or more, each once")
+        check_list("sampling.samples", self.samples, is_count, "numbers of samples, 1 or more")
         if not self.temperature > 0:
             raise UserError(
                 f"attacks.sampling.temperature={self.temperature} must be above 0: greedy decoding is measured anyway"
@@ -70,8 +71,9 @@ class Sampling:
         original = forget.continuations.repeat_interleave(number, dim=0)
         em = leading_run(said.flatten(0, 1) == original).view(-1, number)
         runs = longest_common_run(said.flatten(0, 1), original).view(-1, number)
-        begun = log_begun(model, forget, temperature=self.temperature, top_k=self.top_k, batch_size=target.batch_size)
-        nll = score(model, forget, target.batch_size).nll
+        vocabulary: int = model.config.vocab_size
+        scheme = Sampling(vocabulary if self.top_k is None else min(self.top_k, vocabulary), self.temperature)
+        begun, nll = one_pass_over(model, forget, scheme, target.batch_size)
         return [self._attempt(n, em[:, :n], runs[:, :n], nll, begun) for n in sorted(self.samples)]
 
     def _attempt(self, n: int, em: Tensor, runs: Tensor, nll: Tensor, begun: Tensor) -> Attempt:
@@ -132,31 +134,16 @@ def sampled_continuations(
 
 
 @torch.no_grad()
-def log_begun(
-    model: PreTrainedModel, paragraphs: ParagraphSet, *, temperature: float = 1.0, top_k: int | None = 40, batch_size: int = 16
-) -> Tensor:
-    """log Q_j of the first j = 1 .. C tokens of each continuation when it is sampled: [N, C] fp64, on the CPU; the last column
-    is log p_z. -inf from the first token on that is not among the top_k."""
-    parts = [torch.empty(0, paragraphs.continuation_length, dtype=torch.float64)]
+def one_pass_over(model: PreTrainedModel, paragraphs: ParagraphSet, scheme: Sampling, batch_size: int) -> tuple[Tensor, Tensor]:
+    """log Q_j of the first j = 1 .. C tokens of each continuation when it is sampled: [N, C] fp64, the last column log p_z,
+    -inf from the first token on that is not among the top k; and NLL [N] fp32, nats per token. Both on the CPU."""
+    begun, nll = [torch.empty(0, paragraphs.continuation_length, dtype=torch.float64)], [torch.empty(0)]
     for rows in torch.arange(len(paragraphs)).split(batch_size) if len(paragraphs) else ():
         logits = continuation_logits(model, paragraphs.ids[rows], paragraphs.continuation_length)
-        labels = paragraphs.continuations[rows].to(logits.device)
-        parts.append(sampled_log_p(logits, labels, temperature, top_k).cumsum(1).cpu())
-    return torch.cat(parts)
-
-
-def sampled_log_p(logits: Tensor, labels: Tensor, temperature: float, top_k: int | None) -> Tensor:
-    """log of the probability with which each label is drawn: [B, C] fp64 from logits [B, C, V] and labels [B, C].
-
-    softmax(logits / temperature) renormalised over the top_k largest logits (all that are as large as the k-th), -inf outside.
-    """
-    scaled = logits.float() / temperature
-    of_label = scaled.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    if top_k is not None and top_k < logits.shape[-1]:
-        least = scaled.topk(top_k).values[..., -1:]
-        scaled = scaled.masked_fill(scaled < least, -torch.inf)
-        of_label = of_label.masked_fill(of_label < least.squeeze(-1), -torch.inf)
-    return of_label.double() - scaled.logsumexp(-1).double()
+        given = OnePass(logits, paragraphs.continuations[rows].to(logits.device), sampling=scheme)
+        begun.append(given.token_log_q.cumsum(1))
+        nll.append(given.token_nll.mean(1).cpu())
+    return torch.cat(begun), torch.cat(nll)
 
 
 def chance_in(log_p: Tensor, samples: int) -> Tensor:

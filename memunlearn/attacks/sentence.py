@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memunlearn.words import counted
+from memunlearn.words import counted, readings, settings_text
 
 NAMES = {"base": "the base model", "unlearned": "the unlearned model", "oracle": "the oracle, which never saw the text,"}
 
@@ -27,7 +27,7 @@ def sentence(attempts: Sequence[Mapping[str, Any]], worst: Mapping[str, int | No
     found = attempts[place]
     counting = sum(attempt["counts"] for attempt in tried)
     number = f"the worst of {counting} attempts" if counting > 1 else "the one attempt that counts"
-    parts = [f"On {NAMES[first]} {number} ({_words(found['settings'])}) brought back {_came_back(found, length)}"]
+    parts = [f"On {NAMES[first]} {number} ({settings_text(found['settings'])}) brought back {_came_back(found, length)}"]
     if first != "base":
         same = next((a for a in attempts if a["subject"] == "base" and a["settings"] == found["settings"]), None)
         if same is not None:
@@ -35,15 +35,10 @@ def sentence(attempts: Sequence[Mapping[str, Any]], worst: Mapping[str, int | No
     of_oracle = worst.get("oracle")
     if of_oracle is not None:
         own = attempts[of_oracle]
-        parts.append(f"{NAMES['oracle']} says after its worst ({_words(own['settings'])}) {_came_back(own, length)}")
+        parts.append(f"{NAMES['oracle']} says after its worst ({settings_text(own['settings'])}) {_came_back(own, length)}")
     return f"{'; '.join(parts)}."
 
 
 def _came_back(attempt: Mapping[str, Any], length: int) -> str:
     whole, rows = round(attempt["memorized"] * attempt["n"]), attempt.get("rows", attempt["n"])
-    what = counted(rows, "row") if rows == attempt["n"] else f"{counted(attempt['n'], 'reading')} of {counted(rows, 'row')}"
-    return f"{whole} of {what} whole (EM {attempt['em']:.1f} of {length} on average)"
-
-
-def _words(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in settings.items())
+    return f"{whole} of {readings(attempt['n'], rows, 'row')} whole (EM {attempt['em']:.1f} of {length} on average)"

@@ -20,7 +20,6 @@ from memunlearn.caching.keys import Key, digest, tensor_digest
 from memunlearn.commands.attacks_folder import keep_attacked, kept_attacked, write_attacks
 from memunlearn.commands.base_measurements import LIBRARIES
 from memunlearn.commands.finding_key import code_digest
-from memunlearn.commands.sweep_folder import ATTACKS
 from memunlearn.models.baking import bake, plain_base
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
@@ -28,6 +27,7 @@ from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch, apply_patch
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.reporting.attacks_page import write_attacks_page
+from memunlearn.results.attacks.content import ATTACKS
 
 # Text that has nothing to do with the forget rows, from sets that no loss has seen first.
 OTHERS = ("retain", "retain_val", "retain_train")

@@ -14,10 +14,10 @@ from memunlearn.attacks.material import SubjectName
 from memunlearn.attacks.run import Attacked
 from memunlearn.attacks.summary import row_columns
 from memunlearn.caching.keys import Key, digest
-from memunlearn.commands.sweep_folder import ATTACKS
 from memunlearn.files.reading import parse_json
 from memunlearn.files.writing import write_json, write_parquet
 from memunlearn.reporting.attacks_page import PAGE
+from memunlearn.results.attacks.content import ATTACKS
 
 KEPT = "attacks"
 ROWS = "attacks.parquet"

@@ -22,13 +22,9 @@ def where_it_is(error: BaseException) -> str | None:
     if found is None or "." not in found[1]:
         return None
     group, key = found[1].split(".", 1)
-    if group == "attacks" and (name := key.partition(".")[0]) in _options_of(group):
-        return f"{found[1]}: attacks={name} is not chosen: add attacks={name} (or attacks=all)"
-    if group == "rehearsal":
-        return f"{found[1]}: nothing is relearned in this run: add rehearsal=relearning"
     # Without the whole name, what is missing is the group itself, and not a setting of the option.
     if cause.full_key != found[1]:
-        return None
+        return _not_chosen(found[1], group, key)
     if group == "stop" and (protocol := _without_stop_rule()) is not None:
         return f"{found[1]}: {protocol} goes without a stop rule: leave it out"
     options = [f"{group}={name}" for name in options_with(group, key)]
@@ -52,8 +48,14 @@ def _without_stop_rule() -> str | None:
     return f"protocol={given['protocol']}" if {"override /stop": "none"} in content.get("defaults", []) else None
 
 
-def _options_of(group: str) -> set[str]:
-    return {file.stem for file in (CONF / group).glob("*.yaml")}
+def _not_chosen(setting: str, group: str, key: str) -> str | None:
+    """Of groups of which nothing is chosen by default."""
+    name = key.partition(".")[0]
+    if group == "attacks" and (CONF / group / f"{name}.yaml").is_file():
+        return f"{setting}: attacks={name} is not chosen: add attacks={name} (or attacks=all)"
+    if group == "rehearsal":
+        return f"{setting}: nothing is relearned in this run: add rehearsal=relearning"
+    return None
 
 
 def options_with(group: str, key: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.models.baking import bake
-from memunlearn.models.sparse_delta import attach, delta_parameters
+from memunlearn.models.sparse_delta import attach, base_parameters, delta_parameters
 from memunlearn.objectives.demote import Demote
 from memunlearn.objectives.losses import nll
 from memunlearn.objectives.material import Side, StepMaterial
@@ -117,34 +117,52 @@ class Relearned:
     other: ParagraphScores
 
 
+def taught(
+    model: PreTrainedModel,
+    names: Sequence[str],
+    paragraphs: ParagraphSet,
+    batches: Iterable[Tensor],
+    *,
+    learning_rate: float,
+    weight_decay: float = 0.01,
+) -> Iterator[PreTrainedModel]:
+    """A copy of a plain model before and after each of the batches [B] of row numbers: the same copy, which goes on from there
+    when the next is asked for.
+
+    AdamW on the weights called `names` minimises the mean NLL of the batch's continuations. In evaluation mode: no dropout.
+    """
+    copied = copy.deepcopy(model).eval().requires_grad_(False)
+    parameters = base_parameters(copied)
+    trained = [parameters[name].requires_grad_(True) for name in names]
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
+    yield copied
+    for rows in batches:
+        logits = continuation_logits(copied, paragraphs.ids[rows], paragraphs.continuation_length)
+        loss = nll(logits, paragraphs.continuations[rows].to(logits.device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield copied
+
+
 def relearn(
     model: PreTrainedModel,
     names: Sequence[str],
-    taught: ParagraphSet,
+    rows: ParagraphSet,
     other: ParagraphSet,
     *,
     steps: Sequence[int],
     learning_rate: float,
     batch_size: int,
 ) -> list[Relearned]:
-    """A copy of the model minimises the NLL of `taught`, all rows in every batch, by AdamW on the weights called `names`.
+    """`taught` on all of the rows at each step: one entry for 0 and each of `steps` (ascending). Nothing is drawn.
 
-    One entry for 0 and each of `steps` (ascending). Nothing is drawn. weight decay: torch's 0.01. `other` is never in a loss:
-    what comes back of it was not forgotten but hidden, or is what this much training teaches any model (relearn one that never
-    knew it to see).
+    `other` is never in a loss: what comes back of it was not forgotten but hidden, or is what this much training teaches any
+    model (relearn one that never knew it to see).
     """
-    copied = copy.deepcopy(model).requires_grad_(False)
-    parameters = [copied.get_parameter(name).requires_grad_(True) for name in names]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
-    course = []
-    for step in range(max(steps) + 1):
-        if step in (0, *steps):
-            course.append(Relearned(step, score(copied, taught, batch_size), score(copied, other, batch_size)))
-        if step == max(steps):
-            break
-        logits = continuation_logits(copied, taught.ids, taught.continuation_length)
-        loss = nll(logits, taught.continuations.to(logits.device))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return course
+    batches = [torch.arange(len(rows))] * max(steps)
+    return [
+        Relearned(step, score(copied, rows, batch_size), score(copied, other, batch_size))
+        for step, copied in enumerate(taught(model, names, rows, batches, learning_rate=learning_rate))
+        if step in (0, *steps)
+    ]

@@ -140,7 +140,7 @@ LOG_P_Z = Metric(
     unit=Unit("nats", lambda _: 0.0, lowest=-math.inf),
     digits=2,
     definition="log of the probability that sampling says the whole continuation, where it is asked for; null where that is 0",
-    source=FromPassAndSampling(lambda given: given.log_p_z),
+    source=FromPassAndSampling(lambda given: given.token_log_q.sum(1)),
     forgotten="lower",
     kept="higher",
     detail=True,

@@ -11,7 +11,7 @@ from memunlearn.objectives.losses import log_probabilities, precise, token_kl_of
 from memunlearn.scoring.agreement import RANKS, token_ndcg
 from memunlearn.scoring.likelihood import standardized
 from memunlearn.scoring.most_likely import most_likely
-from memunlearn.scoring.sampling import Sampling, log_p_z
+from memunlearn.scoring.sampling import Sampling, token_log_q
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +60,7 @@ class OnePass:
     @cached_property
     def best(self) -> tuple[Tensor, Tensor]:
         """Logits and ids [B, C, K] of the most likely tokens, in falling order: as many as any metric looks at."""
-        number = RANKS if self.sampling is None else max(RANKS, self.sampling.top_k)
-        return most_likely(self.logits, min(number, self.logits.shape[-1]))
+        return self._best_of(self.logits)
 
     @cached_property
     def base_log_p(self) -> Tensor:
@@ -81,15 +80,21 @@ class OnePass:
     @property
     def token_ndcg(self) -> Tensor:
         """[B, C], at least fp32: nDCG of the first ten tokens (`agreement.token_ndcg`). Raises ValueError without a base."""
-        log_p, ids = most_likely(self.base_log_p, min(RANKS, self.logits.shape[-1]))
-        return token_ndcg(log_p.exp(), ids, self.best[1][..., :RANKS])
+        # Found as the current model's, so that equal logits are ranked alike where tokens tie.
+        ids = self._best_of(self._base)[1][..., :RANKS]
+        return token_ndcg(self.base_log_p.gather(-1, ids).exp(), ids, self.best[1][..., :RANKS])
 
     @property
-    def log_p_z(self) -> Tensor:
-        """[B] fp64, nats (`sampling.log_p_z`). Raises ValueError where p_z is not asked for."""
+    def token_log_q(self) -> Tensor:
+        """[B, C] fp64, nats: log of the probability with which each true token is sampled (`sampling.token_log_q`); summed,
+        log p_z. Raises ValueError where p_z is not asked for."""
         if self.sampling is None:
             raise ValueError("p_z is not asked for")
-        return log_p_z(self.best[0], _at(self.logits, self.labels), self.sampling)
+        return token_log_q(self.best[0], _at(self.logits, self.labels), self.sampling)
+
+    def _best_of(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        number = RANKS if self.sampling is None else max(RANKS, self.sampling.top_k)
+        return most_likely(logits, min(number, logits.shape[-1]))
 
     @property
     def _base(self) -> Tensor:

@@ -27,16 +27,16 @@ class Sampling:
             raise UserError(f"p_z.temperature={self.temperature} must be a number above 0: for greedy decoding read EM")
 
 
-def log_p_z(best: Tensor, of_labels: Tensor, sampling: Sampling) -> Tensor:
-    """log p_z = sum over the continuation of log q(true token), q the softmax of the top-k logits / temperature.
+def token_log_q(best: Tensor, of_labels: Tensor, sampling: Sampling) -> Tensor:
+    """log q(true token) at each place of the continuation, q the softmax of the top-k logits / temperature.
 
     best: [B, C, K], the highest logits in falling order, K >= min(top_k, V). of_labels: [B, C], the true tokens' logits.
-    Returns [B] fp64 on the CPU, nats; -inf where a true token is not among the top k. Where several tie for the last place,
+    Returns [B, C] fp64 on the CPU, nats; -inf where a true token is not among the top k. Where several tie for the last place,
     k stay, the true one among them (Hayes et al., arXiv 2410.19482, section 3).
     """
     top, true = best[..., : sampling.top_k].cpu().double(), of_labels.cpu().double()  # not every device has fp64
     log_q = true / sampling.temperature - (top / sampling.temperature).logsumexp(-1)
-    return log_q.clamp_max(0.0).masked_fill(true < top[..., -1], -math.inf).sum(-1)
+    return log_q.clamp_max(0.0).masked_fill(true < top[..., -1], -math.inf)
 
 
 def samples_needed(log_p_z: Tensor, p: float) -> Tensor:

@@ -76,7 +76,16 @@ def test_what_the_context_cannot_hold_measures_nothing_and_says_why(half_trained
     one, two = attack(FewShot((2, 1)), half_trained, target_of(half_trained, sets.forget, sets.clusters["forget"]))
     assert one.settings == {"shots": 1} and len(one.rows) == 5 and one.counts  # 32 tokens, which the model just reads
     assert two.settings == {"shots": 2} and len(two.rows) == 0 and not two.counts
-    assert two.note == "the row with its shots has 48 tokens, and the model reads 32"
+    assert two.note == "the row with its shots takes 47 tokens of context, and the model has 32"
+
+
+def test_the_last_token_of_all_takes_no_place_in_the_context(half_trained, sets):
+    target = target_of(half_trained, sets.forget, sets.clusters["forget"])
+    assert prompt_length(sets.forget, 1) == 32
+    for context, fits in ((31, True), (30, False)):
+        half_trained.config.max_position_embeddings = context
+        (attempt,) = attack(FewShot((1,)), half_trained, target)
+        assert attempt.counts is fits and len(attempt.rows) == 5 * fits
 
 
 def test_rows_without_others_are_left_out(half_trained, sets):

@@ -10,9 +10,10 @@ from attacked import attack, target_of, unchanged
 from transformers import GenerationConfig
 
 from memunlearn.attacks.material import Subject
-from memunlearn.attacks.sampling import Sampling, chance_in, log_begun, sampled_continuations, sampled_log_p
+from memunlearn.attacks.sampling import ManySamples, chance_in, one_pass_over, sampled_continuations
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import score
 
 
@@ -23,38 +24,9 @@ def naive_log_p(logits, label, temperature, top_k):
     return math.log(weights[label] / sum(weights[token] for token in kept)) if label in kept else -math.inf
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, 5), (0.7, 12), (2.0, None), (1.0, 1), (1.0, 100)])
-def test_probabilities_are_renormalised_over_the_most_likely(dtype, temperature, top_k):
-    generator = torch.Generator().manual_seed(3)
-    logits = (3 * torch.randn(4, 7, 31, generator=generator)).to(dtype)
-    logits += torch.arange(31) / 64 * (dtype == torch.float32)  # no ties
-    labels = torch.randint(0, 31, (4, 7), generator=generator)
-    labels[:, ::2] = logits[:, ::2].topk(3).indices[..., 2]
-    found = sampled_log_p(logits, labels, temperature, top_k)
-    assert found.dtype == torch.float64 and found.shape == (4, 7)
-    for row in range(4):
-        for place in range(7):
-            values = logits[row, place].float()
-            if top_k and top_k < 31 and (values == values.sort().values[-top_k]).sum() > 1:
-                continue  # a tie at the edge, which 16 bits bring: both stay in, as with generate
-            expected = naive_log_p(values, int(labels[row, place]), temperature, top_k)
-            assert float(found[row, place]) == pytest.approx(expected, abs=1e-5)
-
-
-def test_ties_at_the_edge_are_all_kept():
-    logits = torch.tensor([[[2.0, 1.0, 1.0, 1.0, 0.0]]])
-    p = math.exp(1) / (math.exp(2) + 3 * math.exp(1))
-    for label in (1, 2, 3):
-        assert float(sampled_log_p(logits, torch.tensor([[label]]), 1.0, 2)) == pytest.approx(math.log(p))
-    assert float(sampled_log_p(logits, torch.tensor([[4]]), 1.0, 2)) == -math.inf
-
-
-def test_p_z_by_hand():
-    """Two tokens of probability 1/2 and 3/4 among the kept ones: 3/8; of two samples one has it with 1 - (5/8)^2."""
-    logits = torch.tensor([[[0.0, 0.0, -9.0], [math.log(3.0), 0.0, -9.0]]])
-    begun = sampled_log_p(logits, torch.tensor([[1, 0]]), 1.0, 2).cumsum(1)
-    assert begun.exp().tolist() == [pytest.approx([0.5, 0.375], rel=1e-6)]
+def test_chances_by_hand():
+    """Tokens of probability 1/2 and 3/4: both in a row 3/8; of two samples one has them with 1 - (5/8)^2."""
+    begun = torch.tensor([[math.log(0.5), math.log(0.375)]], dtype=torch.float64)
     assert chance_in(begun, 2).tolist() == [pytest.approx([0.75, 1 - 0.625**2], rel=1e-6)]
 
 
@@ -67,14 +39,15 @@ def test_the_chance_of_rare_and_certain_texts():
 
 def test_begun_is_the_product_over_a_rows_first_tokens(half_trained, sets):
     forget = sets.forget
-    begun = log_begun(half_trained, forget, temperature=0.8, top_k=9, batch_size=2)
+    begun, nll = one_pass_over(half_trained, forget, Sampling(9, 0.8), 2)
+    assert torch.equal(nll, score(half_trained, forget, 2).nll)
     assert begun.shape == (5, 9) and begun.dtype == torch.float64
     for row, ids in enumerate(forget.ids):
         logits, total = naive.logits_of(half_trained, ids), 0.0
         for place in range(9):
             total += naive_log_p(logits[6 + place], int(ids[7 + place]), 0.8, 9)
             assert float(begun[row, place]) == pytest.approx(total, rel=1e-4, abs=1e-5)
-    assert log_begun(half_trained, forget.select([])).shape == (0, 9)
+    assert [part.shape for part in one_pass_over(half_trained, forget.select([]), Sampling(9), 2)] == [(0, 9), (0,)]
 
 
 def test_samples_are_those_of_the_seed_and_of_no_other_setting():
@@ -114,7 +87,7 @@ def test_first_tokens_come_as_often_as_their_probability_says(temperature, top_k
 def test_attempts_are_the_first_n_of_one_series(half_trained, sets):
     forget = sets.forget
     target = target_of(half_trained, forget, sets.clusters["forget"], seed=4)
-    attempts = attack(Sampling((6, 1, 3), temperature=0.9, top_k=10), half_trained, target)
+    attempts = attack(ManySamples((6, 1, 3), temperature=0.9, top_k=10), half_trained, target)
     said = sampled_continuations(half_trained, forget, 6, temperature=0.9, top_k=10, seed=4)
     assert [dict(attempt.settings) for attempt in attempts] == [{"n": n, "temperature": 0.9, "top_k": 10} for n in (1, 3, 6)]
     for attempt, n in zip(attempts, (1, 3, 6), strict=True):
@@ -134,7 +107,7 @@ def test_what_is_drawn_is_what_was_to_be_expected(reciting, sets):
     runs = []
     for seed in seeds:
         target = target_of(reciting, forget, sets.clusters["forget"], batch_size=64, seed=seed)
-        runs.append(Sampling((4,), temperature=1.3)(Subject("base", reciting), target)[0])
+        runs.append(ManySamples((4,), temperature=1.3)(Subject("base", reciting), target)[0])
     expected = runs[0].extra
     em = torch.stack([run.em.double().mean() for run in runs])
     whole = torch.tensor([run.extra["whole"] for run in runs])
@@ -144,7 +117,9 @@ def test_what_is_drawn_is_what_was_to_be_expected(reciting, sets):
 
 
 def test_all_tokens_are_said_as_all(half_trained, sets):
-    (attempt,) = attack(Sampling((1,), top_k=None), half_trained, target_of(half_trained, sets.forget, sets.clusters["forget"]))
+    (attempt,) = attack(
+        ManySamples((1,), top_k=None), half_trained, target_of(half_trained, sets.forget, sets.clusters["forget"])
+    )
     assert attempt.settings["top_k"] == "all"
 
 
@@ -153,10 +128,10 @@ def test_all_tokens_are_said_as_all(half_trained, sets):
 )
 def test_settings_that_say_nothing_are_refused(settings):
     with pytest.raises(UserError, match=f"attacks.sampling.{next(iter(settings))}"):
-        Sampling(**settings)
+        ManySamples(**settings)
 
 
 def test_samples_do_not_depend_on_the_rows_a_scoring_pass(half_trained, sets):
     targets = [target_of(half_trained, sets.forget, sets.clusters["forget"], batch_size=size) for size in (2, 5)]
-    one, other = (attack(Sampling((20,)), half_trained, target)[0] for target in targets)
+    one, other = (attack(ManySamples((20,)), half_trained, target)[0] for target in targets)
     assert torch.equal(one.em, other.em) and torch.equal(one.longest_run, other.longest_run)

@@ -26,10 +26,11 @@ def test_what_is_asked_of_a_patch_s_models(gradient_run, tmp_path):
             [attempt for attempt in attacks[name]["attempts"] if attempt["subject"] == subject]
             for name in ("positions", "sampling", "few_shot")
         )
-        as_it_stands, *_, largest = positions
+        as_it_stands, *elsewhere, largest = positions
         of_the_run = told[moment]["forget"]
         assert as_it_stands["em"] == of_the_run["em"] and as_it_stands["longest_run"] == of_the_run["longest_run"]
-        assert largest["em"] == max(largest["em"], *(one["em"] for one in positions)) and len(positions) == 5
+        assert not as_it_stands["counts"] and len(elsewhere) == 3
+        assert largest["em"] >= max(one["em"] for one in elsewhere)
         assert sampling[0]["nll"] == pytest.approx(of_the_run["nll"], abs=1e-5)
         assert sampling[1]["em"] >= sampling[0]["em"] and 0 <= sampling[1]["extra"]["whole_expected"] <= 1
         assert [one["n"] for one in few_shot] == [4, 0] and few_shot[1]["em"] is None and "256" in few_shot[1]["note"]

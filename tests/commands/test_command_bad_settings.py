@@ -101,6 +101,7 @@ OF_ANOTHER = {
     "protocol=kfac_edit mask.fraction=0.1": ("mask.fraction=0.1 has no effect on KfacEdit", "leave it out"),
     "protocol=balanced_subnet attribution=fisher": ("attribution=fisher has no effect on BalancedSubnet", "leave it out"),
     "rehearsal.steps=3": ("rehearsal.steps: nothing is relearned in this run", "add rehearsal=relearning"),
+    "attacks=pruning attacks.pruning.nothing=1": ("attacks.pruning.nothing", "nothing"),
     "attacks.pruning.shares=[0.1]": ("attacks=pruning is not chosen", "add attacks=pruning"),
     "experiment=robust stop=none": ("of an experiment", "leave stop=none or the protocol out"),
     "optimizer.sparse=project": ("optimizer.sparse=project has no effect on mask=all", "add mask=gradient or mask=random"),

@@ -25,7 +25,15 @@ ALONE = [
     for group in ("objective", "optimizer", "attribution", "protocol")
     for file in sorted((command_runs.CONF / group).glob("*.yaml"))
 ]
-VARIANTS = [("train", []), ("train", ["mask=random"]), ("train", ["experiment=frontier"]), *ALONE, *FULL.items()]
+NOT_BY_DEFAULT = [("train", ["rehearsal=relearning"]), ("evaluate", ["attacks=all"])]
+VARIANTS = [
+    ("train", []),
+    ("train", ["mask=random"]),
+    ("train", ["experiment=frontier"]),
+    *ALONE,
+    *FULL.items(),
+    *NOT_BY_DEFAULT,
+]
 # Names of other libraries that messages give, and words that only look like a call or a setting.
 FOREIGN = {
     "isValid",
@@ -37,7 +45,7 @@ FOREIGN = {
     "merge_and_unload",
     "save_pretrained",
 }
-FILES = (".safetensors", ".json", ".parquet")
+FILES = (".safetensors", ".json", ".parquet", ".html", ".jinja")
 SHELL = {"HYDRA_FULL_ERROR", "WANDB_MODE", "MEMUNLEARN_CACHE"}
 
 
@@ -83,9 +91,7 @@ def _names(node, prefix=""):
 
 def settings_in(text):
     """Dotted names below a config group, and names before `=`, as `stop=none`."""
-    groups = (
-        "analysis|attribution|callbacks|demo|logger|mask|model|objective|optimizer|paragraphs|protocol|seeds|stop|trainer|hydra"
-    )
+    groups = "analysis|attacks|attribution|callbacks|demo|logger|mask|model|objective|optimizer|paragraphs|protocol|rehearsal|seeds|stop|trainer|hydra"
     yield from re.findall(rf"(?<![\w./{{}}-])((?:{groups})(?:\.[a-z][a-z_]*)+)(?![\w(/{{]|\.\{{)", text)
     yield from re.findall(r"(?:set|use|add|with|leave|needs|give) ([a-z_]+(?:\.[a-z_]+)*)=", text)
 

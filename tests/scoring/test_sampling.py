@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memunlearn.errors import UserError
-from memunlearn.scoring.sampling import Extractable, Sampling, log_p_z, samples_needed
+from memunlearn.scoring.sampling import Extractable, Sampling, samples_needed, token_log_q
 
 
 def naive_log_p_z(logits, labels, top_k, temperature):
@@ -32,7 +32,7 @@ def given(dtype=torch.float32, rows=9, length=5, vocabulary=23, seed=0):
 
 def measured(logits, labels, sampling):
     best = logits.topk(min(max(10, sampling.top_k), logits.shape[-1])).values
-    return log_p_z(best, logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1), sampling)
+    return token_log_q(best, logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1), sampling).sum(1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

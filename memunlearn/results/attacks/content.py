@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json
+from memunlearn.words import readings
 
 ATTACKS = "attacks.json"
 REMEDY = "run the attacks again (evaluate.py patch=... attacks=all)"
@@ -22,7 +23,7 @@ Interval = tuple[float, float]
 class AttemptNumbers:
     """What one attempt brought back from one model. em, longest_run: means over n rows, tokens; memorized: 0..1; nll: nats per
     token; each with its 95 % interval over clusters, or None (interval_note: why). counts: False where it says nothing; note:
-    why, or what else."""
+    why, or what else. rows: how many different rows these are, where some were measured more than once (None: n)."""
 
     subject: str
     settings: dict[str, Setting]
@@ -40,6 +41,11 @@ class AttemptNumbers:
     counts: bool = True
     note: str = ""
     extra: dict[str, float | None] = Field(default_factory=dict)
+    rows: int | None = None
+
+    def measured(self, noun: str) -> str:
+        """`32 texts`, `80 readings of 32 texts`."""
+        return readings(self.n, self.n if self.rows is None else self.rows, noun)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from memunlearn.results.attacks.content import AttackNumbers, AttacksContent, At
 from memunlearn.results.tables import MISSING, interval_text, value_text
 from memunlearn.scoring.metric import Metric
 from memunlearn.scoring.metrics import EM, LONGEST_RUN, MEMORIZED, NLL
-from memunlearn.words import counted, number
+from memunlearn.words import counted, number, settings_text
 
 SHOWN: tuple[Metric, ...] = (EM, LONGEST_RUN, MEMORIZED, NLL)
 
@@ -81,11 +81,7 @@ def title(name: str) -> str:
 
 def setting_text(settings: Mapping[str, Setting]) -> str:
     """`steps 30, lr 0.0002, on half`."""
-    return ", ".join(f"{key.replace('_', ' ')} {_value_text(value)}" for key, value in settings.items()) or "as it is"
-
-
-def _value_text(value: Setting) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return settings_text(settings) or "as it is"
 
 
 def _cell(metric: Metric, attempt: AttemptNumbers | None, worst: bool = False) -> Cell:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memunlearn.results.certificate.content import Attack, Content, Tried
+from memunlearn.results.attacks.content import AttackNumbers, AttemptNumbers
+from memunlearn.results.attacks.tables import setting_text
+from memunlearn.results.certificate.content import Content
 from memunlearn.words import counted, fixed
 
 SUBJECTS = {
@@ -84,24 +86,24 @@ def attack_words(content: Content) -> list[AttackWords]:
     return [_words(name, attacks[name], content.facts.length) for name in names]
 
 
-def counting(attack: Attack, subject: str) -> list[Tried]:
+def counting(attack: AttackNumbers, subject: str) -> list[AttemptNumbers]:
     """The attempts on this model that say something, with their numbers."""
     of_subject = (attempt for attempt in attack.attempts if attempt.subject == subject)
     return [attempt for attempt in of_subject if attempt.counts and attempt.em is not None and attempt.memorized is not None]
 
 
-def whole(attempt: Tried) -> int:
+def whole(attempt: AttemptNumbers) -> int:
     """In how many texts it came back."""
     return round((attempt.memorized or 0) * attempt.n)
 
 
-def worst(attempts: Sequence[Tried]) -> Tried | None:
+def worst(attempts: Sequence[AttemptNumbers]) -> AttemptNumbers | None:
     """The attempt after which the largest share came back whole, of these the one with the highest EM; None where there is
     none."""
     return max(attempts, key=_how_bad, default=None)
 
 
-def _how_bad(attempt: Tried) -> tuple[float, float]:
+def _how_bad(attempt: AttemptNumbers) -> tuple[float, float]:
     return attempt.memorized or 0, attempt.em or 0
 
 
@@ -109,7 +111,7 @@ def title(name: str) -> str:
     return KINDS[name].title if name in KINDS else name
 
 
-def worst_of_all(content: Content) -> tuple[str, Tried] | None:
+def worst_of_all(content: Content) -> tuple[str, AttemptNumbers] | None:
     """The attack, and its attempt on the unlearned model, that brought most texts back; None where no attempt counts."""
     found = {name: worst(counting(attack, "unlearned")) for name, attack in (content.attacks or {}).items()}
     there = {name: attempt for name, attempt in found.items() if attempt is not None}
@@ -119,15 +121,15 @@ def worst_of_all(content: Content) -> tuple[str, Tried] | None:
     return name, there[name]
 
 
-def _words(name: str, attack: Attack, length: int) -> AttackWords:
+def _words(name: str, attack: AttackNumbers, length: int) -> AttackWords:
     outcomes = []
     for subject in dict.fromkeys([*SUBJECTS, *(attempt.subject for attempt in attack.attempts)]):
         attempts = counting(attack, subject)
         if (found := worst(attempts)) is not None:
-            back = f"{whole(found)} of {found.n if found.rows in (None, found.n) else found.of_what}"
+            back = f"{whole(found)} of {found.n if found.rows in (None, found.n) else found.measured('text')}"
             em = f"{fixed(found.em or 0, 1)} of {length}"
             who = SUBJECTS.get(subject, subject)
-            outcomes.append(Outcome(who, len(attempts), back, em, _settings(found)))
+            outcomes.append(Outcome(who, len(attempts), back, em, setting_text(found.settings)))
     silent = [attempt for attempt in attack.attempts if not attempt.counts and attempt.subject == "unlearned"]
     notes = list(dict.fromkeys(attempt.note for attempt in silent if attempt.note))
     nothing = [f"{_saying_nothing(sum(a.note == note for a in silent))}: {note}." for note in notes]
@@ -140,15 +142,10 @@ def _words(name: str, attack: Attack, length: int) -> AttackWords:
     return AttackWords(kind.title, kind.done, attack.sentence, outcomes, nothing)
 
 
-def fails_on_base(attack: Attack) -> bool:
+def fails_on_base(attack: AttackNumbers) -> bool:
     found = worst(counting(attack, "base"))
     return found is not None and whole(found) == 0
 
 
 def _saying_nothing(count: int) -> str:
     return f"{counted(count, 'attempt')} on the changed model {'says' if count == 1 else 'say'} nothing"
-
-
-def _settings(attempt: Tried) -> str:
-    values = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in attempt.settings.items()}
-    return ", ".join(f"{name} {value}" for name, value in values.items())

@@ -11,9 +11,9 @@ from pydantic.dataclasses import dataclass
 
 from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json
-from memunlearn.words import counted
+from memunlearn.results.attacks.content import ATTACKS, AttackNumbers, read_attacks
 
-EVALUATION, ATTACKS = "evaluation.json", "attacks.json"
+EVALUATION = "evaluation.json"
 REMEDY = "write it again with evaluate.py patch=... certificate=true"
 
 
@@ -55,39 +55,6 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
-    """One attempt of attacks.json. em: mean over n rows, tokens; memorized: share of them that came back whole.
-
-    rows: how many different rows these are, where some were measured more than once (None: n).
-    """
-
-    subject: str
-    settings: dict[str, Any]
-    n: int
-    em: float | None
-    memorized: float | None
-    counts: bool
-    note: str = ""
-    rows: int | None = None
-
-    @property
-    def of_what(self) -> str:
-        """`32 texts`, `80 readings of 32 texts`."""
-        if self.rows is None or self.rows == self.n:
-            return counted(self.n, "text")
-        return f"{counted(self.n, 'reading')} of {counted(self.rows, 'text')}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attack:
-    """protocol: how it was done; sentence: what came back."""
-
-    protocol: str
-    sentence: str
-    attempts: tuple[Tried, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Content:
     """now: the unlearned model's entries by set. roles: rows found and rows of the run by set. attacks: None where none were
     run. notes: what a reader must know of what the figures are evidence for. The others: as in evaluation.json."""
@@ -98,7 +65,7 @@ class Content:
     environment: dict[str, Any]
     seed: int
     self_generated: bool = False
-    attacks: dict[str, Attack] | None = None
+    attacks: dict[str, AttackNumbers] | None = None
     notes: tuple[str, ...] = ()
     lm_eval: dict[str, Any] | None = None
     oracle: dict[str, Any] | None = None
@@ -106,7 +73,6 @@ class Content:
 
 
 _CONTENT = TypeAdapter(Content)
-_ATTACKS = TypeAdapter(dict[str, Attack])
 
 
 def has_certificate(directory: Path) -> bool:
@@ -121,15 +87,14 @@ def read_content(directory: Path) -> Content:
     evaluation = read_json(path, REMEDY)
     if not isinstance(evaluation.get("certificate"), Mapping):
         raise UserError(f"{path} holds nothing for a certificate: {REMEDY}")
-    attacks_path = directory / ATTACKS
-    attacked = read_json(attacks_path, REMEDY) if attacks_path.is_file() else None
+    attacked = read_attacks(directory) if (directory / ATTACKS).is_file() else None
     try:
         content = _CONTENT.validate_python(
             {
                 "facts": evaluation["certificate"],
                 "now": evaluation.get("sets"),
                 "roles": evaluation.get("roles") or {},
-                "attacks": None if attacked is None else _ATTACKS.validate_python(attacked.get("attacks")),
+                "attacks": None if attacked is None else attacked.attacks,
                 "notes": evaluation["certificate"].get("notes", []),
                 **{name: evaluation[name] for name in _AS_THEY_ARE if evaluation.get(name) is not None},
             }
@@ -139,15 +104,14 @@ def read_content(directory: Path) -> Content:
         where = ".".join(map(str, first["loc"]))
         raise UserError(f"{directory}: the certificate cannot be made ({where}: {first['msg']}): {REMEDY}") from error
     if attacked is not None:
-        _check_same_models(attacks_path, attacked.get("hashes"), content.facts)
+        _check_same_models(directory / ATTACKS, attacked.hashes, content.facts)
     return content
 
 
 _AS_THEY_ARE = ("environment", "seed", "self_generated", "lm_eval", "oracle", "membership")
 
 
-def _check_same_models(path: Path, hashes: object, facts: Facts) -> None:
-    attacked: Mapping[str, Any] = hashes if isinstance(hashes, Mapping) else {}
+def _check_same_models(path: Path, hashes: Mapping[str, Any], facts: Facts) -> None:
     for name in ("base", "unlearned"):
-        if attacked.get(name, facts.hashes[name]) != facts.hashes[name]:
+        if hashes.get(name, facts.hashes[name]) != facts.hashes[name]:
             raise UserError(f"{path} is about another {name} model than evaluation.json beside it: {REMEDY} attacks=all")

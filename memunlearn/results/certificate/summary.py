@@ -73,7 +73,7 @@ def _tried(content: Content) -> str:
         f"{counted(sum(numbers), 'attempt')} of {counted(len(numbers), 'kind')} {'was' if sum(numbers) == 1 else 'were'} made"
     )
     back = whole(attempt)
-    said = f"{back} of {attempt.of_what} came back whole" if back else f"none of {attempt.of_what} came back whole"
+    said = f"{back or 'none'} of {attempt.measured('text')} came back whole"
     start = f"{fixed(attempt.em or 0, 1)} of {content.facts.length} tokens right from the start on average"
     return f"Beyond asking for them, {made} to get the texts back. After the worst ({title(name)}) {said}, with {start}."
 

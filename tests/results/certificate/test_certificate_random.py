@@ -5,8 +5,9 @@ import random
 import fake_certificates as fake
 import pytest
 
+from memunlearn.results.attacks.content import AttemptNumbers
 from memunlearn.results.certificate.attempts import KINDS, attack_words, whole, worst_of_all
-from memunlearn.results.certificate.content import Tried, read_content
+from memunlearn.results.certificate.content import read_content
 from memunlearn.results.certificate.summary import summary
 from memunlearn.results.certificate.untested import not_tested
 
@@ -18,7 +19,8 @@ def random_attacks(draw):
     """Some of the attacks, each with attempts of any outcome on any model."""
     attacks = fake.attacks()
     names = draw.sample([*KINDS, "own"], draw.randint(1, len(KINDS)))
-    attacks["attacks"] = {name: {"protocol": "p", "sentence": "s", "attempts": random_attempts(draw)} for name in names}
+    one = {"protocol": "p", "sentence": "s", "worst": {}}
+    attacks["attacks"] = {name: one | {"attempts": random_attempts(draw)} for name in names}
     return attacks
 
 
@@ -106,11 +108,13 @@ def test_each_attack_is_tested_or_listed(drawn):
         assert any(f"({name})" in line for line in lines)
 
 
+def a_try(n, memorized):
+    numbers = {"em": 0.0, "longest_run": 0.0, "nll": 1.0, "memorized": memorized}
+    return AttemptNumbers(subject="unlearned", settings={}, n=n, clusters=n, **numbers)
+
+
 def test_shares_are_whole_texts_again():
     """However a share was rounded on its way through a file."""
     for n in range(1, 500):
         for back in {0, 1, n // 3, n - 1, n}:
-            assert (
-                whole(Tried(subject="unlearned", settings={}, n=n, em=0.0, memorized=float(f"{back / n:.6f}"), counts=True))
-                == back
-            )
+            assert whole(a_try(n, float(f"{back / n:.6f}"))) == back
