@@ -14,8 +14,10 @@ from memunlearn.attacks.material import Subject, Target
 from memunlearn.attacks.setting_checks import check_list, is_count, is_rate
 from memunlearn.errors import UserError
 from memunlearn.localization.forgetting import taught
+from memunlearn.paragraphs.clusters import SHINGLE, repeats
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
+from memunlearn.words import counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,9 +45,10 @@ class Relearning:
     On `half`: whole paragraphs of half of the forget clusters (drawn with the seed), loss on the continuation; measured on the
     other half, of which no near-duplicate was trained on. It counts only where the half that was trained on came back itself
     (mean EM at least `came_back` x C): else the attack was too weak to say anything. On `prefixes`: the prefixes of all forget
-    rows, loss on the prefix tokens; on `unrelated`: non-memorized rows, loss on the continuation; both measured on all forget
-    rows. AdamW in fp32 on the eligible weights, no warm-up, dropout off, batches in seeded order, every learning rate a
-    training of its own, read at each number of steps along it. The worst over all of them is what counts: an attacker chooses.
+    rows, loss on the prefix tokens, measured on the rows whose continuation stands in no prefix; on `unrelated`: non-memorized
+    rows, loss on the continuation, measured on all forget rows. AdamW in fp32 on the eligible weights, no warm-up, dropout off,
+    batches in seeded order, every learning rate a training of its own, read at each number of steps along it. The worst over
+    all of them is what counts: an attacker chooses.
 
     The same rows and order for every model; the oracle shows what training teaches a model that never saw the text.
     Protocols of this kind: Lynch et al. 2024, arXiv 2402.16835; Hu et al. 2024, arXiv 2406.13356.
@@ -94,7 +97,12 @@ class Relearning:
                     attacked, other = halves(target.clusters, target.seed + split)
                     lessons.append(Lesson(on=on, rows=target.forget.select(attacked), measured=other, attacked=attacked))
             elif on == PREFIXES and (rows := prefixes_as_text(target.forget)) is not None:
-                lessons.append(Lesson(on=on, rows=rows, measured=everything))
+                held = held_by_prefixes(target.forget)
+                if held.any():
+                    left = counted(int(held.sum()), "row")
+                    print(f"{self.name}: {left} not measured, since the text is taught as a prefix", flush=True)
+                if not held.all():
+                    lessons.append(Lesson(on=on, rows=rows, measured=everything[~held]))
             elif on == UNRELATED and len(target.others):
                 lessons.append(Lesson(on=on, rows=target.others, measured=everything))
             else:
@@ -155,6 +163,15 @@ def prefixes_as_text(rows: ParagraphSet) -> ParagraphSet | None:
     if given >= rows.prefix_length:
         return None
     return ParagraphSet(rows.prefixes, given, rows.origin, rows.text_start)
+
+
+def held_by_prefixes(rows: ParagraphSet) -> Tensor:
+    """[N] bool: rows whose continuation shares SHINGLE tokens in a row with the prefix of some row, as overlapping windows of a
+    text do."""
+    prefixes = rows.prefixes[:, rows.text_start :]
+    width = min(SHINGLE, rows.continuation_length, prefixes.shape[1])
+    said, given = (part.unfold(1, width, 1) for part in (rows.continuations, prefixes))
+    return repeats(said.flatten(0, 1), given.flatten(0, 1), width).view(len(rows), -1).any(1)
 
 
 def batches(rows: int, size: int, steps: int, seed: int) -> list[Tensor]:

@@ -109,11 +109,13 @@ class BaseMeasurements:
         name: str,
         with_own: bool = True,
         directory: Path | None = None,
+        details: bool | None = None,
         sampling: Sampling | None = None,
     ) -> Baseline:
         """See `evaluation.measure_base`; large states lie in the store, and in the directory only where there is none."""
         self._check(model)
-        sampling = sampling if with_own else None
+        details = with_own if details is None else details
+        sampling = sampling if details else None
 
         def make(large: Path | None) -> Baseline:
             return measure_base(
@@ -124,6 +126,7 @@ class BaseMeasurements:
                 name=name,
                 with_own=with_own,
                 directory=large or directory,
+                details=details,
                 sampling=sampling,
             )
 
@@ -139,7 +142,7 @@ class BaseMeasurements:
 
         if not len(paragraphs):
             return make(None)
-        measured = metrics_in_key(with_own, compared=True, sampling=sampling)
+        measured = metrics_in_key(details, compared=True, sampling=sampling)
         key = self._key("baseline", VERSIONS["baseline"], {"rows": rows_in_key(paragraphs)}, with_own=with_own, **measured)
         return cached(self.store, "baselines", key, make=make, pack=pack, unpack=unpack)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import lightning
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.attacks.material import Subject
@@ -23,7 +22,7 @@ from memunlearn.commands.call import Call
 from memunlearn.commands.certificate import certificate_facts, check_certificate
 from memunlearn.commands.downstream import check_reads_text, downstream_of, scores_on_tasks
 from memunlearn.commands.environment import environment
-from memunlearn.commands.evaluated_sets import holds_forgotten, members_of, set_names
+from memunlearn.commands.evaluated_sets import columns_of, holds_forgotten, members_of, set_names, summaries_of
 from memunlearn.commands.inputs import (
     caps_of,
     check_source,
@@ -51,21 +50,19 @@ from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.evaluation.downstream import task_entries
 from memunlearn.evaluation.suite import Measurement, measure
-from memunlearn.evaluation.summary import Summary, entry_of, summarize, summarize_alternatives, summarize_texts
+from memunlearn.evaluation.summary import entry_of, summarize_alternatives
 from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
 from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
 from memunlearn.paragraphs.clusters import cluster_rows
-from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paths import expanded
 from memunlearn.reporting.certificate_page import CERTIFICATE, write_certificate
 from memunlearn.reporting.downstream_table import print_downstream
 from memunlearn.reporting.side_by_side_tables import print_side_by_side
 from memunlearn.reporting.terminal import print_evaluation
-from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, FromTextSize, OfOwnText
-from memunlearn.scoring.metrics import METRICS
+from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.score import score
 
 
@@ -137,7 +134,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
 
     rows = chosen.rows
     compared = patch is not None or base is not model
-    baseline = None
+    baseline, states = None, None
     base_on_tasks = scores_on_tasks(downstream, base, loaded, cfg.batch_size)
     if compared:
         baseline = measurements.baseline(
@@ -146,7 +143,9 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         base_em = baseline.scores.em
         if patch is not None:
             apply_patch(model, patch)
-        measured = measure(model, baseline, cfg.batch_size, "with the model")
+        if oracles:
+            states = ReferenceStates.empty(len(rows), rows.continuation_length, model)
+        measured = measure(model, baseline, cfg.batch_size, "with the model", record=states)
     else:
         scores = measurements.scores(rows, cfg.batch_size, "scoring", details=True, sampling=sampling)
         measured = Measurement(chosen.clusters, scores, None)
@@ -163,7 +162,8 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     by_em = bin_labels(measured.scores.em, rows.continuation_length)
     bins = [fixed or label for fixed, label in zip(chosen.bins, by_em, strict=True)]
     counts = {one.label: Counter(bins)[one.label] for one in em_bins(rows.continuation_length)}
-    parts = {name: _summaries(measured, members, cfg.seed) for name, members in members_of(names, holds).items()}
+    members = members_of(names, holds)
+    parts = {name: summaries_of(measured, of_set, cfg.seed) for name, of_set in members.items()}
     if chosen.alternatives is not None:
         alternatives, of_rows = chosen.alternatives
         scores = score(model, alternatives, cfg.batch_size, description="scoring alternatives")
@@ -177,6 +177,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
             tokenizer=loaded.tokenizer,
             baseline=baseline,
             measured=measured,
+            states=states,
             left_out=left_out,
         )
         proof = side_by_side(cfg, patch, judged, oracles, measurements.store)
@@ -195,11 +196,10 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     if downstream is not None and base_on_tasks is not None:
         result["lm_eval"] = task_entries(downstream, base_on_tasks, on_tasks)
     if cfg.certificate.write and patch is not None and baseline is not None:
-        of_sets = members_of(names, holds)
         result["certificate"] = certificate_facts(
-            cfg, patch, model, baseline=baseline, measured=measured, members=of_sets, tokenizer=loaded.tokenizer
+            cfg, patch, model, baseline=baseline, measured=measured, members=members, tokenizer=loaded.tokenizer
         )
-    write_parquet(directory / "paragraphs.parquet", _columns(rows, names, bins, measured, holds))
+    write_parquet(directory / "paragraphs.parquet", columns_of(rows, names, bins, measured, holds))
     write_json(directory / EVALUATION, result)
     print_reused(measurements.store)
     print_evaluation(sets, counts)
@@ -208,7 +208,6 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
         print_downstream(result["lm_eval"])
     print(f"wrote {EVALUATION} and paragraphs.parquet ({len(rows)} paragraphs) to {directory}")
     if attacks:
-        members = members_of(names, holds)
         before, after = (base, model) if patch is None else with_patch(model, patch)
         target = target_of(
             {name: rows.select(of_set) for name, of_set in members.items()},
@@ -263,33 +262,3 @@ def _reference(name: str, loaded: LoadedModel, device: torch.device) -> PreTrain
         )
     move(reference, device, name)
     return reference
-
-
-def _summaries(measured: Measurement, members: Tensor, seed: int) -> list[Summary]:
-    """Of the rows of one set [N] bool; nothing is decoded here. None of them where it has no rows."""
-    part = measured.select(members)
-    summary = summarize(part, seed)
-    return [] if summary is None else [summary, summarize_texts(None, part.clusters, part.scores.token_nll.shape[1])]
-
-
-def _columns(
-    rows: ParagraphSet, names: Sequence[str], bins: list[str], measured: Measurement, holds: list[bool | None]
-) -> dict[str, list[Any]]:
-    """Of paragraphs.parquet; index counts rows within a set."""
-    seen: Counter[str] = Counter()
-    index = []
-    for name in names:
-        index.append(seen[name])
-        seen[name] += 1
-    nothing: list[None] = [None] * len(rows)
-    kinds = FromPass | FromPassAndBase | FromPassAndSampling | FromTextSize | OfOwnText
-    of_rows = [metric for metric in METRICS if isinstance(metric.source, kinds) and metric.in_rows]
-    return {
-        "set": list(names),
-        "index": index,
-        "origin": list(rows.origin),
-        "cluster": measured.clusters.tolist(),
-        "holds_forgotten": holds,
-        "bin": bins,
-        **{metric.key: nothing if (column := measured.column(metric)) is None else column for metric in of_rows},
-    }

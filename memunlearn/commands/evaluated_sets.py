@@ -1,7 +1,8 @@
-"""Which set evaluate.py shows a row in: the one that train.py would put it in."""
+"""Which set evaluate.py shows a row in: the one that train.py would put it in; and what it says of a set and of a row."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
+from memunlearn.evaluation.suite import Measurement
+from memunlearn.evaluation.summary import Summary, summarize, summarize_texts
 from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.clusters import repeats
 from memunlearn.paragraphs.near_parts import NEAR_FORGOTTEN, NEAR_OTHER
@@ -23,6 +26,8 @@ from memunlearn.paragraphs.splits import (
     split_pools,
 )
 from memunlearn.results.tables import SET_ORDER
+from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, FromTextSize, OfOwnText
+from memunlearn.scoring.metrics import METRICS
 
 
 def set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, seed: int, caps: Caps) -> list[str]:
@@ -69,6 +74,36 @@ def members_of(names: Sequence[str], holds: Sequence[bool | None]) -> dict[str, 
     others = [name for name in (*ROLE_NAMES, "none", UNKNOWN, UNSEEN) if name not in SET_ORDER and name in names]
     parts = {NEAR_FORGOTTEN: True, NEAR_OTHER: False}
     return {name: _are(holds, parts[name]) if name in parts else _are(names, name) for name in (*SET_ORDER, *others)}
+
+
+def summaries_of(measured: Measurement, members: Tensor, seed: int) -> list[Summary]:
+    """Of the rows of one set [N] bool; nothing is decoded here. None of them where it has no rows."""
+    part = measured.select(members)
+    summary = summarize(part, seed)
+    return [] if summary is None else [summary, summarize_texts(None, part.clusters, part.scores.token_nll.shape[1])]
+
+
+def columns_of(
+    rows: ParagraphSet, names: Sequence[str], bins: list[str], measured: Measurement, holds: list[bool | None]
+) -> dict[str, list[Any]]:
+    """Of paragraphs.parquet; index counts rows within a set."""
+    seen: Counter[str] = Counter()
+    index = []
+    for name in names:
+        index.append(seen[name])
+        seen[name] += 1
+    nothing: list[None] = [None] * len(rows)
+    kinds = FromPass | FromPassAndBase | FromPassAndSampling | FromTextSize | OfOwnText
+    of_rows = [metric for metric in METRICS if isinstance(metric.source, kinds) and metric.in_rows]
+    return {
+        "set": list(names),
+        "index": index,
+        "origin": list(rows.origin),
+        "cluster": measured.clusters.tolist(),
+        "holds_forgotten": holds,
+        "bin": bins,
+        **{metric.key: nothing if (column := measured.column(metric)) is None else column for metric in of_rows},
+    }
 
 
 def _are(values: Sequence[Any], value: Any) -> Tensor:

@@ -16,6 +16,7 @@ from memunlearn.demo.model import UNSEEN as ORIGIN
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch
+from memunlearn.paragraphs.clusters import cluster_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.readers import check_file, read_paragraphs
 from memunlearn.paragraphs.roles import UNSEEN
@@ -79,10 +80,17 @@ def with_unseen_rows(cfg: DictConfig, chosen: RunRows, loaded: LoadedModel, give
         print(f"the run's never-seen rows are not to be had: {error}", flush=True)
         return chosen, 0
     check_fits(loaded, read.paragraphs)
+    if read.paragraphs.text_start != chosen.rows.text_start:
+        raise UserError(
+            f"paragraphs.{UNSEEN}: rows there {_beginning(read.paragraphs)}, the run's {_beginning(chosen.rows)}: give rows "
+            "that begin alike (paragraphs.bos says what stands in front of text)"
+        )
     rows = concatenate([chosen.rows, read.paragraphs])
     clusters = join_clusters(rows, chosen.clusters)
+    # Not by these: a row that is like two clusters of the run has the number of one of them only.
+    alike = cluster_rows(rows.text)
     used = torch.tensor([name not in REPORTED_ONLY for name in chosen.names])
-    fresh = ~torch.isin(clusters[len(chosen.rows) :], chosen.clusters[used])
+    fresh = ~torch.isin(alike[len(chosen.rows) :], alike[: len(chosen.rows)][used])
     kept = torch.cat([torch.ones(len(chosen.rows), dtype=torch.bool), fresh])
     count = int(fresh.sum())
     print(f"never-seen rows: {count}, {len(fresh) - count} left out: near-duplicates of rows that the run used", flush=True)
@@ -96,6 +104,10 @@ def with_unseen_rows(cfg: DictConfig, chosen: RunRows, loaded: LoadedModel, give
         ),
         len(fresh) - count,
     )
+
+
+def _beginning(rows: ParagraphSet) -> str:
+    return f"begin with {rows.text_start} tokens in front of the text" if rows.text_start else "begin with the text"
 
 
 def never_seen(cfg: DictConfig, rows: ParagraphSet, names: Sequence[str]) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from transformers import PreTrainedModel
 
 from memunlearn.commands.inputs import check_fits, is_demo, move
 from memunlearn.demo.oracle import DemoOracle
@@ -15,6 +16,7 @@ from memunlearn.errors import UserError
 from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.loading import LoadedModel, check_location, load_model, load_tokenizer
 from memunlearn.models.patches import Patch
+from memunlearn.models.sparse_delta import base_parameters
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.results.old_names import TARGET
 
@@ -151,9 +153,20 @@ def _own(name: str, forget_rows: ParagraphSet, loaded: LoadedModel) -> LoadedMod
         raise UserError(
             f"the oracle {name} has the very weights of {loaded.name}: give a model that never saw the forgotten rows"
         )
+    shapes, own_shapes = (_shapes(one) for one in (model, loaded.model))
+    if shapes != own_shapes:
+        odd = sorted(shapes.items() ^ own_shapes.items())[0][0]
+        raise UserError(
+            f"the oracle {name} is built otherwise than {loaded.name} (weight {odd}): give a model that was trained in the "
+            "same way"
+        )
     oracle = LoadedModel(model, tokenizer, name)
     check_fits(oracle, forget_rows)
     return oracle
+
+
+def _shapes(model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in base_parameters(model).items()}
 
 
 def _on_its_device(oracle: LoadedModel, loaded: LoadedModel) -> LoadedModel:

@@ -21,9 +21,12 @@ from memunlearn.errors import UserError
 from memunlearn.evaluation.membership import BASE, ORACLE, SECOND_ORACLE, UNLEARNED, Members, membership
 from memunlearn.evaluation.oracle import Told, beside_oracle
 from memunlearn.evaluation.suite import Baseline, Measurement
+from memunlearn.models.baking import bake
+from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch
-from memunlearn.scoring.score import ParagraphScores, reference_states
+from memunlearn.scoring.forward import ReferenceStates
+from memunlearn.scoring.score import ParagraphScores
 
 SETS = ("forget", "bystander", "retain")
 
@@ -32,7 +35,8 @@ SETS = ("forget", "bystander", "retain")
 class Judged:
     """What was measured: rows with their roles, the model with the patch, what the base says of them and what that model does.
 
-    tokenizer: the model's, or None. left_out: of `paragraphs.unseen`, rows that are like rows that the run used.
+    tokenizer: the model's, or None. states: that model's, where it is compared with an oracle. left_out: of
+    `paragraphs.unseen`, rows that are like rows that the run used.
     """
 
     chosen: RunRows
@@ -40,6 +44,7 @@ class Judged:
     tokenizer: Any | None
     baseline: Baseline
     measured: Measurement
+    states: ReferenceStates | None = None
     left_out: int = 0
 
 
@@ -55,13 +60,29 @@ def load_oracles(cfg: DictConfig, chosen: RunRows, loaded: LoadedModel) -> dict[
         )
     forget = chosen.rows.select(_members(chosen, "forget"))
     both = {ORACLE: oracle_of(cfg, forget, loaded), SECOND_ORACLE: second_oracle_of(cfg, forget, loaded)}
-    return {name: oracle for name, oracle in both.items() if oracle is not None}
+    there = {name: oracle for name, oracle in both.items() if oracle is not None}
+    if len({fingerprint(oracle.model) for oracle in there.values()}) < len(there):
+        raise UserError(
+            "reference.second_oracle has the very weights of reference.oracle, and would be no yardstick: give a model that "
+            "was trained with another seed, or leave it out"
+        )
+    return there
 
 
 def side_by_side(
     cfg: DictConfig, patch: Patch, judged: Judged, oracles: Mapping[str, LoadedModel], store: Store | None
 ) -> dict[str, Any]:
-    """`oracle` (null without one) and `membership` of evaluation.json."""
+    """`oracle` (null without one) and `membership` of evaluation.json.
+
+    Raises UserError where an oracle is the unlearned model.
+    """
+    own = fingerprint(bake(judged.model)) if oracles else None
+    for oracle in oracles.values():
+        if fingerprint(oracle.model) == own:
+            raise UserError(
+                f"the oracle {oracle.name} has the very weights of the unlearned model: give a model that never saw the "
+                "forgotten rows"
+            )
     rows, names = judged.chosen.rows, judged.chosen.names
     unseen = never_seen(cfg, rows, names)
     sets = {name: _members(judged.chosen, name) for name in SETS}
@@ -88,13 +109,16 @@ def _told(
 ) -> dict[str, Told]:
     rows, clusters = judged.chosen.rows.select(needed), judged.chosen.clusters[needed]
     base = judged.baseline.select(needed)
-    unlearned = reference_states(judged.model, rows, batch_size, description="comparing with the oracle")
-    told = {BASE: Told(base.scores, base.states), UNLEARNED: Told(judged.measured.scores.select(needed), unlearned[1])}
+    if judged.states is None:
+        raise ValueError("to be compared with an oracle the model's own states are needed")
+    unlearned = Told(judged.measured.scores.select(needed), judged.states.select(needed))
+    told = {BASE: Told(base.scores, base.states), UNLEARNED: unlearned}
     for name, oracle in oracles.items():
         title, measurements = f"with the {name.replace('_', ' ')}", BaseMeasurements.of(oracle.model, store)
-        known = measurements.baseline(oracle.model, rows, clusters, batch_size=batch_size, name=title, with_own=False)
-        scores = measurements.scores(rows, batch_size, f"scoring {title}", details=True)
-        told[name] = Told(_with_text_sizes(judged, scores, needed), known.states)
+        known = measurements.baseline(
+            oracle.model, rows, clusters, batch_size=batch_size, name=title, with_own=False, details=True
+        )
+        told[name] = Told(_with_text_sizes(judged, known.scores, needed), known.states)
     return told
 
 

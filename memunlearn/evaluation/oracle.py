@@ -99,7 +99,12 @@ def _too_weak(side_by_side: Mapping[str, Mapping[str, Any]], length: int) -> lis
     notes = []
     for name, of_sets in side_by_side.items():
         bystander = of_sets["bystander"]
-        if name.endswith(ORACLE) and bystander is not None and bystander["em"] < LOWEST_BYSTANDER_EM * length:
+        if not name.endswith(ORACLE):
+            continue
+        if bystander is None:
+            which = name.replace("_", " ")
+            notes.append(f"whether the {which} recites other memorized text is not known: there are no bystanders")
+        elif bystander["em"] < LOWEST_BYSTANDER_EM * length:
             notes.append(
                 f"the {name.replace('_', ' ')} recites other memorized text less than it should (bystander EM "
                 f"{bystander['em']:.1f}, and at least {LOWEST_BYSTANDER_EM * length:g} of {length} are asked for): it is not "

@@ -89,16 +89,18 @@ def measure_base(
     name: str,
     with_own: bool = True,
     directory: Path | None = None,
+    details: bool | None = None,
     sampling: Sampling | None = None,
 ) -> Baseline:
     """Scores and hidden states of the base model; large states go to a file in directory.
 
-    with_own: for a set that is reported; also its greedy continuations, and the metrics that only such sets are measured by,
-    p_z among them where there is a sampling.
+    with_own: for a set that is reported; also its greedy continuations. details: the metrics that only such sets are measured
+    by, too, p_z among them where there is a sampling; None: where with_own is.
     """
-    sampling = sampling if with_own else None
+    details = with_own if details is None else details
+    sampling = sampling if details else None
     scores, states = reference_states(
-        model, paragraphs, batch_size, directory, f"scoring {name}", details=with_own, sampling=sampling
+        model, paragraphs, batch_size, directory, f"scoring {name}", details=details, sampling=sampling
     )
     own = own_continuations(model, paragraphs, scores.em, batch_size, f"decoding {name}") if with_own else None
     return Baseline(paragraphs=paragraphs, clusters=clusters, scores=scores, states=states, own=own, sampling=sampling)
@@ -111,8 +113,15 @@ def base_measurement(baseline: Baseline) -> Measurement:
     return Measurement(baseline.clusters, baseline.scores, None if baseline.own is None else own)
 
 
-def measure(model: PreTrainedModel, baseline: Baseline, batch_size: int, name: str | None = None) -> Measurement:
-    """The current model on the baseline's rows.
+def measure(
+    model: PreTrainedModel,
+    baseline: Baseline,
+    batch_size: int,
+    name: str | None = None,
+    *,
+    record: ReferenceStates | None = None,
+) -> Measurement:
+    """The current model on the baseline's rows. record: as in `score`.
 
     Self-EM needs no decoding: it is EM on the base model's own continuations (one more teacher-forced pass).
     """
@@ -122,6 +131,7 @@ def measure(model: PreTrainedModel, baseline: Baseline, batch_size: int, name: s
         baseline.paragraphs,
         batch_size,
         reference=baseline.states,
+        record=record,
         description=label,
         details=baseline.own is not None,
         sampling=baseline.sampling,

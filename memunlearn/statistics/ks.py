@@ -40,10 +40,8 @@ def ks_distance(
     if np.isnan(one).any() or np.isnan(other).any():
         return NOTHING
     points = np.unique(np.concatenate([one, other]))
-    _, cluster_of_row = np.unique(labels, return_inverse=True)
-    sizes = np.bincount(cluster_of_row).astype(np.float64)
-    apart = np.zeros((len(sizes), len(points)))
-    np.add.at(apart, cluster_of_row, (one[:, None] <= points).astype(np.float64) - (other[:, None] <= points))
+    numbers, sizes = np.unique(labels, return_counts=True)
+    apart = np.stack([_counted_up_to(one[labels == k], points) - _counted_up_to(other[labels == k], points) for k in numbers])
     difference = apart.sum(0) / len(one)
     value = float(np.abs(difference).max())
     bootstrap, coins = np.random.default_rng(seed).spawn(2)
@@ -61,3 +59,8 @@ def ks_distance(
         swapped = np.abs(signs @ apart).max(1) / len(one)
         reached += int((swapped >= value - ROUNDING).sum())
     return Comparison(value, low, high, (1 + reached) / (1 + swaps))
+
+
+def _counted_up_to(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """How many of the values are at most each point."""
+    return np.searchsorted(np.sort(values), points, side="right").astype(np.float64)

@@ -7,7 +7,7 @@ import attacked
 import pytest
 import torch
 
-from memunlearn.attacks.relearning import Relearning, batches, halves, prefixes_as_text
+from memunlearn.attacks.relearning import Relearning, batches, halves, held_by_prefixes, prefixes_as_text
 from memunlearn.errors import UserError
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.sparse_delta import base_parameters
@@ -125,6 +125,21 @@ def test_prefixes_hold_no_token_of_the_continuation(sets):
     assert torch.equal(rows.continuations, sets.forget.ids[:, 1:P])
     assert prefixes_as_text(replace(sets.forget, text_start=3)).prefix_length == 3
     assert prefixes_as_text(replace(sets.forget, prefix_length=1)) is None
+
+
+def test_rows_whose_continuation_is_taught_as_a_prefix_are_not_measured(half_trained, sets, capsys):
+    """Row 1 begins where row 0 goes on; by a loop over windows no other row does."""
+    forget = replace(sets.forget, ids=sets.forget.ids.clone())
+    forget.ids[1, :P] = forget.ids[0, P : 2 * P]
+    held = held_by_prefixes(forget)
+    for row, continuation in enumerate(forget.continuations.tolist()):
+        windows = [continuation[i : i + P] for i in range(C - P + 1)]
+        assert bool(held[row]) == any(window in forget.prefixes.tolist() for window in windows)
+    assert held.tolist() == [True, False, False, False, False]
+    target = attacked.target_of(half_trained, forget, sets.clusters["forget"])
+    relearning = Relearning(trained_on=("prefixes",), steps=(1,), learning_rates=(1e-4,))
+    (attempt,) = attacked.attack(relearning, half_trained, target)
+    assert attempt.rows.tolist() == [1, 2, 3, 4] and "1 row not measured" in capsys.readouterr().out
 
 
 def test_what_there_is_nothing_to_train_on_is_left_out_and_said(half_trained, sets, capsys):

@@ -1,5 +1,6 @@
 """evaluate.py patch=FILE beside an oracle, and membership."""
 
+import dataclasses
 import json
 import shutil
 
@@ -14,9 +15,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from memunlearn.commands.inputs import load_configured_model
+from memunlearn.commands.never_seen import with_unseen_rows
 from memunlearn.commands.oracle import ReferenceModels, oracle_of
+from memunlearn.commands.run_rows import RunRows
+from memunlearn.demo.training import new_gpt_neo
 from memunlearn.errors import UserError
+from memunlearn.models.__main__ import main as models
 from memunlearn.models.fingerprints import fingerprint
+from memunlearn.models.loading import LoadedModel
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.score import score
 
@@ -40,9 +46,14 @@ def judged(gradient_run, once, tiny_cache):
 
 
 @pytest.fixture
-def oracle_folder(judged, tiny_folder):
-    """The oracle's checkpoint, from the cache."""
-    return next(place for place in sorted(tiny_folder.parent.glob(f"{tiny_folder.name}-oracle-*")) if place.is_dir())
+def oracle_folders(judged, tiny_folder):
+    """The oracles' checkpoints, from the cache."""
+    return [place for place in sorted(tiny_folder.parent.glob(f"{tiny_folder.name}-oracle-*")) if place.is_dir()]
+
+
+@pytest.fixture
+def oracle_folder(oracle_folders):
+    return oracle_folders[0]
 
 
 def test_base_unlearned_and_oracles_stand_side_by_side(judged, gradient_run):
@@ -90,8 +101,9 @@ def test_a_second_call_trains_and_measures_nothing_of_the_oracles_again(judged, 
     assert read(tmp_path / "again")["oracle"] == read(judged)["oracle"]
 
 
-def test_an_oracle_of_ones_own(judged, gradient_run, oracle_folder, tmp_path):
+def test_an_oracle_of_ones_own(judged, gradient_run, oracle_folders, tmp_path):
     """The demo's, given by its folder, says the same; without a second one there is no yardstick."""
+    oracle_folder = oracle_folders[0]
     given = [f"reference.oracle={oracle_folder}"]
     ended = judge(gradient_run / "patch.safetensors", *given, directory=tmp_path / "own")
     assert ended.code == 0, ended.err
@@ -101,9 +113,46 @@ def test_an_oracle_of_ones_own(judged, gradient_run, oracle_folder, tmp_path):
     ]
     assert len(matching) == 1 and own["oracle"]["second_oracle"] is None and "second_oracle" not in own["oracle"]["models"]
     assert "second oracle is needed" in own["membership"]["scores"]["reference"]["oracle_note"]
-    second = [*given, f"reference.second_oracle={oracle_folder}"]
+    again = f"reference.second_oracle={oracle_folder}"
+    assert "no yardstick" in judge(gradient_run / "patch.safetensors", *given, again, directory=tmp_path / "both").the_error()
+    other = next(place for place in oracle_folders if place != oracle_folder)
+    second = [*given, f"reference.second_oracle={other}"]
     assert judge(gradient_run / "patch.safetensors", *second, directory=tmp_path / "both").code == 0
-    assert read(tmp_path / "both")["oracle"]["nll_distance"]["second_oracle"]["value"] == 0
+    assert read(tmp_path / "both")["oracle"]["nll_distance"]["second_oracle"]["value"] > 0
+
+
+def test_never_seen_rows_that_begin_otherwise_are_refused(gradient_run, tiny_folder, tmp_path, monkeypatch):
+    """Else BOS would count as text of the forget rows, too."""
+    from memunlearn.commands import never_seen
+    from memunlearn.paragraphs.readers import read_paragraphs
+
+    def with_bos(*arguments, **settings):
+        read = read_paragraphs(*arguments, **settings)
+        return dataclasses.replace(read, paragraphs=dataclasses.replace(read.paragraphs, text_start=1))
+
+    monkeypatch.setattr(never_seen, "read_paragraphs", with_bos)
+    path = save(load_file(tiny_folder / "corpus.safetensors")["background"][200:210], tmp_path / "unseen.pt")
+    line = judge(gradient_run / "patch.safetensors", f"paragraphs.unseen={path}", directory=tmp_path / "judged").the_error()
+    assert "that begin alike" in line and "1 tokens in front of the text" in line
+
+
+def test_never_seen_rows_are_like_any_row_that_was_used(tmp_path):
+    """One that shares text with a reported row and with one in a loss counts as used, though it has the first one's cluster."""
+    ids = torch.arange(80).view(2, 40)
+    path = save(torch.stack([torch.cat([ids[0, :20], ids[1, 20:]]), torch.arange(80, 120)]), tmp_path / "unseen.pt")
+    run = RunRows(
+        rows=ParagraphSet(ids, 20, ("a", "b")),
+        names=["retain", "protected"],
+        clusters=torch.tensor([0, 1]),
+        bins=[None, None],
+        self_generated=False,
+        found={},
+    )
+    cfg = OmegaConf.create({"paragraphs": {"unseen": str(path), "prefix_length": 20, "continuation_length": 20}})
+    model = new_gpt_neo(128, 2, 8, 2)
+    chosen, left_out = with_unseen_rows(cfg, run, LoadedModel(model, None, "here"), {})
+    assert left_out == 1 and list(chosen.names) == ["retain", "protected", "unseen"]
+    assert chosen.rows.ids[2].tolist() == list(range(80, 120))
 
 
 def test_without_an_oracle_the_models_are_told_apart_all_the_same(gradient_run, tmp_path):
@@ -223,7 +272,15 @@ def test_a_model_that_is_no_oracle_of_this_one(gradient_run, oracle_folder, tiny
     vocabulary = content["model"]["vocab"]
     vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
     (tokenizer / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+    deeper = AutoModelForCausalLM.from_pretrained(oracle_folder)
+    deeper.config.num_layers, deeper.config.attention_types = 4, [[["global", "local"], 2]]
+    deeper.config.attention_layers = ["global", "local"] * 2
+    type(deeper)(deeper.config).save_pretrained(tmp_path / "deeper")
+    patch = str(gradient_run / "patch.safetensors")
+    assert models(["apply", "--base", str(tiny_folder), "--patch", patch, "--out", str(tmp_path / "unlearned")]) == 0
     for folder, said in (
+        (tmp_path / "unlearned", "has the very weights of the unlearned model"),
+        (tmp_path / "deeper", "is built otherwise"),
         (tmp_path / "small", "has a vocabulary of"),
         (tokenizer, "has another tokenizer"),
         (tiny_folder, "has the very weights of"),

@@ -91,7 +91,10 @@ def _names(node, prefix=""):
 
 def settings_in(text):
     """Dotted names below a config group, and names before `=`, as `stop=none`."""
-    groups = "analysis|attacks|attribution|callbacks|demo|logger|mask|model|objective|optimizer|paragraphs|protocol|rehearsal|seeds|stop|trainer|hydra"
+    groups = (
+        "analysis|attacks|attribution|callbacks|demo|logger|mask|model|objective|optimizer|paragraphs|protocol|rehearsal|seeds|"
+        "stop|trainer|hydra"
+    )
     yield from re.findall(rf"(?<![\w./{{}}-])((?:{groups})(?:\.[a-z][a-z_]*)+)(?![\w(/{{]|\.\{{)", text)
     yield from re.findall(r"(?:set|use|add|with|leave|needs|give) ([a-z_]+(?:\.[a-z_]+)*)=", text)
 

@@ -78,7 +78,7 @@ def test_without_a_second_oracle_and_without_bystanders(told, members):
     members["bystander"] = torch.zeros_like(members["bystander"])
     found = beside_oracle(told, members, torch.arange(len(members["forget"])), batch_size=4)
     assert set(found["nll_distance"]) == {"base", "unlearned"} and found["models"]["oracle"]["bystander"] is None
-    assert len(found["notes"]) == 1
+    assert len(found["notes"]) == 2 and "whether the oracle recites other memorized text is not known" in found["notes"][0]
 
 
 def test_an_oracle_that_does_not_recite_the_bystanders_is_said_to(told, members):
