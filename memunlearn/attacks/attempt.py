@@ -41,6 +41,12 @@ class Attempt:
         return float(self.em.double().mean())
 
 
+def nothing_measured(settings: Settings, why: str) -> Attempt:
+    """An attempt that could not be made."""
+    none = torch.empty(0, dtype=torch.int64)
+    return Attempt(settings=settings, rows=none, em=none, longest_run=none, nll=torch.empty(0), counts=False, note=why)
+
+
 def attempt_with(
     model: PreTrainedModel,
     target: Target,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from memunlearn.attacks.attempt import Attempt
+from memunlearn.attacks.attempt import Attempt, nothing_measured
 from memunlearn.attacks.material import Subject, Target
 from memunlearn.attacks.setting_checks import check_list, is_count
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
@@ -47,21 +47,14 @@ class FewShot:
         needed, longest = prompt_length(target.forget, shots), context_length(subject.model)
         read = needed - 1  # the last token of all predicts nothing
         if longest is not None and read > longest:
-            return _nothing(shots, f"the row with its shots takes {read} tokens of context, and the model has {longest}")
+            return nothing_measured({"shots": shots}, f"its shots make {read} tokens of context, and the model has {longest}")
         chosen = drawn_shots(target.clusters, shots, target.seed)
         rows = (chosen >= 0).all(1).nonzero().flatten()
         if not len(rows):
-            return _nothing(shots, "no row has so many rows of other clusters")
+            return nothing_measured({"shots": shots}, "no row has so many rows of other clusters")
         scores = score(subject.model, with_shots(target.forget, rows, chosen[rows]), target.batch_size)
         run = scores.values["longest_run"]
         return Attempt(settings={"shots": shots}, rows=rows, em=scores.em, longest_run=run, nll=scores.nll)
-
-
-def _nothing(shots: int, why: str) -> Attempt:
-    whole = torch.empty(0, dtype=torch.int64)
-    return Attempt(
-        settings={"shots": shots}, rows=whole, em=whole, longest_run=whole, nll=torch.empty(0), counts=False, note=why
-    )
 
 
 def context_length(model: PreTrainedModel) -> int | None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from memunlearn.attacks.attempt import Attempt, attempt_with
+from memunlearn.attacks.attempt import Attempt, attempt_with, nothing_measured
 from memunlearn.attacks.changed_weights import with_changed_weights
 from memunlearn.attacks.material import Subject, Target
 from memunlearn.attacks.setting_checks import check_list
@@ -22,6 +22,7 @@ from memunlearn.progress import track
 BITS = {"int8": 8, "int4": 4}
 NF4 = "nf4"
 BLOCK = 64
+WHY_NOT = "it needs bitsandbytes, which is not installed: pip install 'memunlearn[attacks]'"
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Quantization:
 
     int8 and int4: round to nearest, symmetric, one step an output row: step = max |w| / (2^(bits - 1) - 1). nf4: the 16 levels
     of NormalFloat (Dettmers et al. 2023, arXiv 2305.14314) in blocks of 64 weights, by bitsandbytes; without it this attempt
-    is left out, which is said. Embeddings, norms, biases and activations stay fp32. That rounding can undo unlearning: Zhang et
-    al. 2024, arXiv 2410.16454. The base model rounded the same way shows what rounding alone does.
+    measures nothing, and its note says so. Embeddings, norms, biases and activations stay fp32. That rounding can undo
+    unlearning: Zhang et al. 2024, arXiv 2410.16454. The base model rounded the same way shows what rounding alone does.
 
     Of int8 and int4 `below_half_a_step` is the share of the weights that unlearning changed whose change is less than half of
     the base model's step: a change so small moves a weight to another level only by chance.
@@ -48,7 +49,10 @@ class Quantization:
 
     def __call__(self, subject: Subject, target: Target) -> list[Attempt]:
         attempts = []
-        for kind in track([kind for kind in self.kinds if _available(kind)], f"{self.name}, {subject.name}"):
+        for kind in track(self.kinds, f"{self.name}, {subject.name}"):
+            if kind == NF4 and importlib.util.find_spec("bitsandbytes") is None:
+                attempts.append(nothing_measured({"kind": kind}, WHY_NOT))
+                continue
             model = with_changed_weights(subject.model, target.weights, _rounding(kind))
             extra = {}
             if subject.name == "unlearned" and target.base is not None and kind in BITS:
@@ -97,10 +101,3 @@ def below_half_a_step(subject: Subject, target: Target, bits: int) -> float:
 
 def _rounding(kind: str) -> Callable[[Tensor], Tensor]:
     return normal_float_4 if kind == NF4 else partial(round_to_nearest, bits=BITS[kind])
-
-
-def _available(kind: str) -> bool:
-    if kind != NF4 or importlib.util.find_spec("bitsandbytes") is not None:
-        return True
-    print("quantization: nf4 is left out, it needs bitsandbytes: pip install 'memunlearn[attacks]'", flush=True)
-    return False

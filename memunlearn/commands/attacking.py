@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -15,22 +15,32 @@ from transformers import PreTrainedModel
 
 from memunlearn.attacks.material import Attack, Subject, SubjectName, Target
 from memunlearn.attacks.run import Attacked, protocol_of, run_attacks
-from memunlearn.attacks.summary import attack_entry
+from memunlearn.attacks.summary import attack_entry, worst_numbers
 from memunlearn.caching.keys import Key, digest, tensor_digest
 from memunlearn.commands.attacks_folder import keep_attacked, kept_attacked, write_attacks
 from memunlearn.commands.base_measurements import LIBRARIES
 from memunlearn.commands.finding_key import code_digest
+from memunlearn.commands.kept_config import shown
 from memunlearn.models.baking import bake, plain_base
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch, apply_patch
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.splits import ParagraphSets
 from memunlearn.reporting.attacks_page import write_attacks_page
 from memunlearn.results.attacks.content import ATTACKS
 
 # Text that has nothing to do with the forget rows, from sets that no loss has seen first.
 OTHERS = ("retain", "retain_val", "retain_train")
+
+# Libraries without which an attempt measures nothing.
+OPTIONAL = ("bitsandbytes",)
+
+ALONE = (
+    "Only the unlearned model was attacked. Whether an attack brings the text back at all, and what it brings where nothing "
+    "was learnt, the base model and an oracle show: evaluate.py patch=... attacks=..."
+)
 
 NOTHING_FORGOTTEN = "attacks=... needs rows that were to be forgotten: give the patch of a run, or paragraphs.forget=FILE"
 
@@ -133,6 +143,35 @@ def attack_models(
     return result
 
 
+def attacked_run(
+    cfg: DictConfig,
+    attacks: Mapping[str, Attack],
+    patch: Patch,
+    loaded: LoadedModel,
+    sets: ParagraphSets,
+    *,
+    place: Mapping[str, Any],
+    notes: Sequence[str],
+    directory: Path,
+) -> dict[str, Any]:
+    """What the worst attempts on the unlearned model brought; evaluate.py attacks the base model and the oracle beside it."""
+    base, unlearned = with_patch(loaded.model, patch)
+    target = target_of(
+        sets.by_name(),
+        sets.clusters["forget"],
+        base=base,
+        patch=patch,
+        loaded=loaded,
+        batch_size=2 * cfg.batch_size,
+        seed=cfg.seed,
+    )
+    subjects = [Subject("unlearned", unlearned)]
+    told = attack_models(
+        attacks, subjects, target, config=shown(cfg), environment=place, notes=[*notes, ALONE], directory=directory
+    )
+    return worst_numbers(told["attacks"], "unlearned")
+
+
 def hashes_of(subjects: Sequence[Subject], target: Target) -> dict[str, Any]:
     """What was attacked, for whoever has the files: of weights as in a patch's `base_fingerprint`."""
     return {
@@ -154,10 +193,12 @@ def _patch_digest(patch: Patch) -> str:
 
 
 def attack_key(name: str, subject: Subject, target: Target, options: Mapping[str, Any], hashes: Mapping[str, Any]) -> Key:
-    """What an attack's numbers depend on. Left out are the device and the batch size: they change the last digits only."""
+    """What an attack's numbers depend on: the model that is attacked, the base model and the patch, but not which others are
+    attacked beside it. Left out are the device and the batch size: they change the last digits only."""
+    others = {one for one in get_args(SubjectName) if one not in ("base", subject.name)}
     return {
         "code": code_digest(),
-        "libraries": {library: version(library) for library in (*LIBRARIES, "numpy")},
+        "libraries": {library: _version(library) for library in (*LIBRARIES, "numpy", *OPTIONAL)},
         "attack": name,
         "options": options,
         "subject": subject.name,
@@ -166,5 +207,12 @@ def attack_key(name: str, subject: Subject, target: Target, options: Mapping[str
         "text_start": target.forget.text_start,
         "eligible": [weight.name for weight in target.weights],
         "seed": target.seed,
-        **hashes,
+        **{name: value for name, value in hashes.items() if name not in others},
     }
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from memunlearn.attacks.material import Attack, Subject
-from memunlearn.attacks.summary import worst_numbers
 from memunlearn.commands.afterwards import Afterwards
-from memunlearn.commands.attacking import attack_models, chosen_attacks, target_of, with_patch
+from memunlearn.commands.attacking import attacked_run, chosen_attacks
 from memunlearn.commands.attacks_folder import remove_attacks
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
@@ -56,7 +54,6 @@ from memunlearn.errors import UserError
 from memunlearn.files.writing import remove_leftovers
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.loading import LoadedModel
-from memunlearn.models.patches import Patch
 from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
@@ -155,7 +152,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
             config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes
         ) | {"inputs": inputs}
         if attacks := chosen_attacks(cfg):
-            result["attacks"] = _attacked(
+            result["attacks"] = attacked_run(
                 cfg, attacks, outcome.patches[0], loaded, sets, place=place, notes=notes, directory=directory
             )
         write_run(
@@ -182,33 +179,6 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         raise UserError("; ".join(filter(None, [_diverged(result, directory), afterwards.missing])))
     afterwards.raise_failures(directory / RESULT)
     return RunResult(directory, result)
-
-
-def _attacked(
-    cfg: DictConfig,
-    attacks: Mapping[str, Attack],
-    patch: Patch,
-    loaded: LoadedModel,
-    sets: ParagraphSets,
-    *,
-    place: Mapping[str, Any],
-    notes: Sequence[str],
-    directory: Path,
-) -> dict[str, Any]:
-    """What the worst attempts on the unlearned model brought; evaluate.py attacks the base model and the oracle beside it."""
-    base, unlearned = with_patch(loaded.model, patch)
-    target = target_of(
-        sets.by_name(),
-        sets.clusters["forget"],
-        base=base,
-        patch=patch,
-        loaded=loaded,
-        batch_size=2 * cfg.batch_size,
-        seed=cfg.seed,
-    )
-    subjects = [Subject("unlearned", unlearned)]
-    told = attack_models(attacks, subjects, target, config=shown(cfg), environment=place, notes=notes, directory=directory)
-    return worst_numbers(told["attacks"], "unlearned")
 
 
 def _skipped(folder: Path) -> RunResult:

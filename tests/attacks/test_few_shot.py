@@ -76,7 +76,7 @@ def test_what_the_context_cannot_hold_measures_nothing_and_says_why(half_trained
     one, two = attack(FewShot((2, 1)), half_trained, target_of(half_trained, sets.forget, sets.clusters["forget"]))
     assert one.settings == {"shots": 1} and len(one.rows) == 5 and one.counts  # 32 tokens, which the model just reads
     assert two.settings == {"shots": 2} and len(two.rows) == 0 and not two.counts
-    assert two.note == "the row with its shots takes 47 tokens of context, and the model has 32"
+    assert two.note == "its shots make 47 tokens of context, and the model has 32"
 
 
 def test_the_last_token_of_all_takes_no_place_in_the_context(half_trained, sets):

@@ -79,6 +79,25 @@ def test_every_setting_of_an_attack_changes_its_key(name, reciting, target):
         assert digest(attack_key(name, subject, target, options | {setting: "another"}, {})) != key, setting
 
 
+def test_what_else_is_attacked_beside_it_does_not(reciting, half_trained, target):
+    """So that nothing is done again when an oracle comes."""
+    subjects = [Subject("base", reciting), Subject("unlearned", half_trained), Subject("oracle", reciting)]
+    for subject in subjects[:2]:
+        alone, beside = (
+            digest(attack_key("pruning", subject, target, {}, attacking.hashes_of(some, target)))
+            for some in (subjects[:2], subjects)
+        )
+        assert alone == beside
+    other = [subjects[0], Subject("unlearned", reciting)]
+    assert digest(attack_key("pruning", other[1], target, {}, attacking.hashes_of(other, target))) != alone
+
+
+def test_a_library_that_comes_makes_its_attempt_be_made(reciting, target, monkeypatch):
+    key = digest(attack_key("quantization", Subject("base", reciting), target, {}, {}))
+    monkeypatch.setattr(attacking, "OPTIONAL", ("a_library_that_is_not_there",))
+    assert digest(attack_key("quantization", Subject("base", reciting), target, {}, {})) != key
+
+
 def test_what_an_attack_uses_changes_its_key(reciting, half_trained, patch, sets, target):
     def key(target, subject=None, name="pruning"):
         subject = subject or Subject("base", reciting)

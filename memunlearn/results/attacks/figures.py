@@ -47,7 +47,8 @@ CURVES = {
         worst_of="lr",
         log_x=True,
         caption="EM after steps of training: on half of the forget clusters (the other half is measured), or on prefixes or "
-        "unrelated text (all forget rows are); each line at the learning rate that brought back most.",
+        "unrelated text (all forget rows are); each line at the learning rate that brought back most, without what does not "
+        "count.",
     ),
     "pruning": Curve(
         x="share",
@@ -107,7 +108,7 @@ def worst(content: AttacksContent) -> Chart | None:
 
 def curve(name: str, attack: AttackNumbers, subjects: Sequence[str], look: Curve) -> Chart | None:
     """Lines of an attack, a panel a value of `look.panels` or a metric. None where no attempt has the setting along x."""
-    attempts = [attempt for attempt in attack.attempts if look.x in attempt.settings and attempt.n]
+    attempts = [one for one in attack.attempts if isinstance(one.settings.get(look.x), int | float) and one.n]
     if not attempts:
         return None
     panels = []
@@ -137,9 +138,8 @@ def _lines(title: str, attempts: Sequence[AttemptNumbers], subjects: Sequence[st
         label = subject
         if look.worst_of:
             own = _at_worst(own, look.worst_of)
-            label = f"{subject}, {setting_text({look.worst_of: own[0].settings[look.worst_of]})}"
-            if not any(attempt.counts for attempt in own):
-                label += " (does not count)"
+            counting = [attempt for attempt in own if attempt.counts]
+            own, label = (counting, subject) if counting else (own, f"{subject} (does not count)")
         own = sorted(own, key=lambda attempt: float(attempt.settings[look.x]))
         series.append(_line(label, subject, own, look, metric))
         if look.expected and metric is EM:

@@ -49,8 +49,8 @@ def test_relearning_has_a_panel_for_what_was_trained_on_and_the_worst_rate_of_ea
     assert isinstance(half, Lines) and half.log_x
     assert (half.title, unrelated.title) == ("trained on half", "trained on unrelated")
     drawn = {series.label: series for series in half.series}
-    assert list(drawn) == ["base, lr 0.0002", "unlearned, lr 0.0002", "oracle, lr 0.0002"]
-    unlearned = drawn["unlearned, lr 0.0002"]
+    assert list(drawn) == ["base", "unlearned", "oracle"]
+    unlearned = drawn["unlearned"]
     assert unlearned.x == [5.0, 10.0, 30.0, 100.0] and unlearned.y == pytest.approx([2.5, 3.0, 5.0, 12.0])
     assert unlearned.low == pytest.approx([0.75 * y for y in unlearned.y])
     assert unlearned.text[0] == "unlearned, on half, lr 0.0002, steps 5"
@@ -66,12 +66,29 @@ def test_a_rate_whose_attempts_do_not_count_is_not_the_worst(content):
     def change(attempt):
         return dataclasses.replace(attempt, counts=attempt.settings["lr"] == 1e-3)
 
-    assert [series.label for series in _changed(content, change).series][1] == "unlearned, lr 0.001"
+    unlearned = _changed(content, change).series[1]
+    assert unlearned.label == "unlearned" and all("lr 0.001" in text for text in unlearned.text)
+
+
+def test_points_that_do_not_count_are_left_out_where_others_do(content):
+    def change(attempt):
+        return dataclasses.replace(attempt, counts=attempt.settings["steps"] != 5)
+
+    assert _changed(content, change).series[1].x == [10.0, 30.0, 100.0]
+
+
+def test_a_setting_that_is_no_number_is_not_drawn(content):
+    def change(attempt):
+        return dataclasses.replace(attempt, settings=attempt.settings | {"steps": "many"})
+
+    attack = content.attacks["relearning"]
+    changed = dataclasses.replace(attack, attempts=tuple(map(change, attack.attempts)))
+    assert len(attack_charts(dataclasses.replace(content, attacks={"relearning": changed}))) == 1
 
 
 def test_where_none_counts_that_is_said(content):
     panel = _changed(content, lambda attempt: dataclasses.replace(attempt, counts=attempt.subject != "oracle"))
-    assert [series.label for series in panel.series][2] == "oracle, lr 0.0002 (does not count)"
+    assert [series.label for series in panel.series][2] == "oracle (does not count)"
 
 
 def test_the_partial_patch_and_pruning_run_over_their_share(charts):
