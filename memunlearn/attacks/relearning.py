@@ -14,7 +14,7 @@ from memunlearn.attacks.material import Subject, Target
 from memunlearn.attacks.setting_checks import check_list, is_count, is_rate
 from memunlearn.errors import UserError
 from memunlearn.localization.forgetting import taught
-from memunlearn.paragraphs.clusters import SHINGLE, repeats
+from memunlearn.paragraphs.clusters import SHINGLE, halves, repeats
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.words import counted
@@ -147,14 +147,6 @@ class Relearning:
             weight_decay=self.weight_decay,
         )
         return ((step, model) for step, model in enumerate(course) if step in self.steps)
-
-
-def halves(clusters: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Of clusters [N]: the numbers of the rows of half of them (the smaller half of an odd number), and of the others'."""
-    numbers = clusters.unique()
-    order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(seed))
-    chosen = torch.isin(clusters, numbers[order[: len(numbers) // 2]])
-    return chosen.nonzero().flatten(), (~chosen).nonzero().flatten()
 
 
 def prefixes_as_text(rows: ParagraphSet) -> ParagraphSet | None:

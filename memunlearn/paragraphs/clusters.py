@@ -46,6 +46,15 @@ def repeats(rows: Tensor, others: Tensor, shingle: int = SHINGLE) -> Tensor:
     return torch.from_numpy(np.isin(windows[: len(rows)], windows[len(rows) :]).any(1))
 
 
+def halves(clusters: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Of clusters [N]: the positions of the rows of half of them (the smaller half of an odd number), drawn with the seed, and
+    of the others'. Of one cluster the first half is empty."""
+    numbers = clusters.unique()
+    order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(seed))
+    chosen = torch.isin(clusters, numbers[order[: len(numbers) // 2]])
+    return chosen.nonzero().flatten(), (~chosen).nonzero().flatten()
+
+
 def _number_windows(ids: np.ndarray, width: int) -> np.ndarray:
     """A number for each window of `width` tokens, [N, I - width + 1]: equal exactly where the windows are equal.
 

@@ -11,7 +11,8 @@ GROUP = 8  # tokens
 def most_likely(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k highest values of logits [..., V] and their ids, [..., k] both, in falling order; of equal ones any. k <= V.
 
-    As `torch.topk`, and about twice as fast on a CPU: the k highest are in the k groups of tokens with the highest maxima.
+    As `torch.topk`, by the k groups of tokens with the highest maxima, which hold the k highest. With topk itself scoring with
+    p_z takes 1.24 times as long as the four metrics alone on the demo's model, with this 1.06 (python -m benchmarks.scoring).
     """
     vocabulary = logits.shape[-1]
     groups = vocabulary // GROUP

@@ -13,9 +13,8 @@ from transformers import PreTrainedModel
 from memunlearn.errors import UserError
 from memunlearn.objectives.losses import nll
 from memunlearn.objectives.material import Objective, Stateful
+from memunlearn.paragraphs.clusters import halves
 from memunlearn.unlearning.step_rows import StepRows
-
-BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam, PyTorch's
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +77,9 @@ class Rehearsal:
         clusters: [N] of every row that batch["forget"] may name. The deltas are moved meanwhile, and come back bit by bit: what
         was computed from them before can no longer be differentiated.
         """
-        halves = halves_of(batch["forget"], clusters, seed)
-        if halves is None:
+        learnt, other = (batch["forget"][half] for half in halves(clusters[batch["forget"]], seed))
+        if not len(learnt):
             return None
-        learnt, other = halves
         few = {**batch, "retain": batch["retain"][:1]}  # no term of theirs is used here
         if "protected" in batch:
             few["protected"] = batch["protected"][:0]
@@ -104,38 +102,24 @@ class Rehearsal:
         self, model: PreTrainedModel, rows: StepRows, batch: Mapping[str, Tensor], deltas: Mapping[str, Tensor]
     ) -> None:
         trained = list(deltas.values())
-        first, second = ([torch.zeros_like(delta) for delta in trained] for _ in BETAS)
-        for step in range(1, self.steps + 1):
+        optimizer = torch.optim.Adam(trained, lr=self.lr)
+        for _ in range(self.steps):
             material = rows.material(model, batch, deltas)
             text = material.original or material.forget
             gradients = torch.autograd.grad(nll(text.logits, text.labels), trained)
-            with torch.no_grad():
-                for delta, gradient, mean, square in zip(trained, gradients, first, second, strict=True):
-                    mean.lerp_(gradient, 1 - BETAS[0])
-                    square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-                    root = (square / (1 - BETAS[1] ** step)).sqrt_().add_(EPSILON)
-                    delta.addcdiv_(mean, root, value=-self.lr / (1 - BETAS[0] ** step))
-
-
-def halves_of(rows: Tensor, clusters: Tensor, seed: int) -> tuple[Tensor, Tensor] | None:
-    """Of row numbers [F]: those of half of their clusters (the smaller half of an odd number) and the others, drawn with the
-    seed; None where all are of one cluster. clusters: [N]."""
-    of_rows = clusters[rows]
-    numbers = of_rows.unique()
-    if len(numbers) < 2:
-        return None
-    order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(seed))
-    chosen = torch.isin(of_rows, numbers[order[: len(numbers) // 2]])
-    return rows[chosen], rows[~chosen]
+            for delta, gradient in zip(trained, gradients, strict=True):
+                delta.grad = gradient
+            optimizer.step()
 
 
 @contextmanager
 def _coming_back(tensors: list[Tensor]) -> Iterator[None]:
-    """Whatever is done to the tensors, they are as before afterwards."""
-    before = [tensor.detach().clone() for tensor in tensors]
+    """Whatever is done to the tensors and their gradients, they are as before afterwards."""
+    before = [(tensor.detach().clone(), tensor.grad) for tensor in tensors]
     try:
         yield
     finally:
         with torch.no_grad():
-            for tensor, kept in zip(tensors, before, strict=True):
+            for tensor, (kept, gradient) in zip(tensors, before, strict=True):
                 tensor.copy_(kept)
+                tensor.grad = gradient

@@ -7,10 +7,11 @@ import attacked
 import pytest
 import torch
 
-from memunlearn.attacks.relearning import Relearning, batches, halves, held_by_prefixes, prefixes_as_text
+from memunlearn.attacks.relearning import Relearning, batches, held_by_prefixes, prefixes_as_text
 from memunlearn.errors import UserError
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.sparse_delta import base_parameters
+from memunlearn.paragraphs.clusters import halves
 from memunlearn.scoring.score import score
 
 P, C = 7, 9
@@ -92,18 +93,6 @@ def test_several_splits_are_read_together(half_trained, sets, target):
         assert attempt.rows.tolist() == rows and attempt.em.tolist() == em, number
         assert attempt.extra["attacked_em"] == pytest.approx(sum(attacked_em) / 3)
     assert len(set(together[0].rows.tolist())) > len(halves(target.clusters, 0)[1])
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_halves_by_cluster(seed):
-    """By a loop: a cluster is on one side, and half of the clusters (rounded down) are attacked."""
-    generator = torch.Generator().manual_seed(seed)
-    clusters = torch.randint(0, 9, (30,), generator=generator) * 7 + 3
-    attacked_rows, other = halves(clusters, seed)
-    assert sorted([*attacked_rows.tolist(), *other.tolist()]) == list(range(30))
-    one, two = ({int(clusters[row]) for row in rows} for rows in (attacked_rows.tolist(), other.tolist()))
-    assert not one & two and len(one) == len(set(clusters.tolist())) // 2
-    assert torch.equal(halves(clusters, seed)[0], attacked_rows)
 
 
 def test_halves_differ_by_seed():

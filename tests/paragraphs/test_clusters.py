@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memunlearn.paragraphs.clusters import SHINGLE, cluster_rows, cluster_shares, repeats
+from memunlearn.paragraphs.clusters import SHINGLE, cluster_rows, cluster_shares, halves, repeats
 from memunlearn.scoring.runs import longest_common_run
 
 
@@ -105,3 +105,22 @@ def test_twenty_tokens_in_a_row_at_any_place_are_a_repetition(shared, repeated):
 def test_nothing_is_repeated_where_there_is_nothing():
     rows = torch.arange(60).reshape(3, 20)
     assert repeats(rows, rows[:0]).tolist() == [False] * 3 and repeats(rows[:0], rows).tolist() == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_halves_by_cluster(seed):
+    """By a loop: a cluster is on one side, and half of the clusters (rounded down) are attacked."""
+    generator = torch.Generator().manual_seed(seed)
+    clusters = torch.randint(0, 9, (30,), generator=generator) * 7 + 3
+    attacked_rows, other = halves(clusters, seed)
+    assert sorted([*attacked_rows.tolist(), *other.tolist()]) == list(range(30))
+    one, two = ({int(clusters[row]) for row in rows} for rows in (attacked_rows.tolist(), other.tolist()))
+    assert not one & two and len(one) == len(set(clusters.tolist())) // 2
+    assert torch.equal(halves(clusters, seed)[0], attacked_rows)
+
+
+def test_every_half_of_four_clusters_comes_up_and_of_one_there_is_none():
+    clusters = torch.tensor([9, 0, 0, 2, 2, 4])
+    seen = {frozenset(clusters[halves(clusters, seed)[0]].tolist()) for seed in range(40)}
+    assert len(seen) == 6 and all(len(half) == 2 for half in seen)
+    assert [len(half) for half in halves(torch.tensor([3, 3]), 0)] == [0, 2]

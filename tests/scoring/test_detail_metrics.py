@@ -104,6 +104,15 @@ def test_a_vocabulary_of_fewer_than_ten_tokens():
     assert details.TOP1_AGREEMENT.source.compute(same).tolist() == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("sampling", [None, Sampling(40)])
+def test_a_model_ranks_tokens_that_tie_as_itself(sampling):
+    """Flat logits, and 60 unused tokens of the same logit: whatever is asked for beside it."""
+    logits = torch.zeros(2, 4, 100)
+    logits[1, :, :40] = torch.randn(4, 40, generator=torch.Generator().manual_seed(1))
+    given = OnePass(logits, logits.argmin(-1), logits.clone(), sampling)
+    assert details.NDCG10.source.compute(given).tolist() == pytest.approx([1.0, 1.0])
+
+
 def test_nobody_who_does_not_ask_pays():
     few, compared = (metrics_of_pass(details=False, compared=with_base, sampled=True) for with_base in (False, True))
     assert [metric.key for metric in few] == ["em", "longest_run", "nll"]

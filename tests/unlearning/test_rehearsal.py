@@ -16,8 +16,9 @@ from memunlearn.models import attach, base_parameters, delta_parameters, eligibl
 from memunlearn.models.baking import bake
 from memunlearn.objectives.contrastive import Edit, Unlearn
 from memunlearn.objectives.pdu import PDU
+from memunlearn.paragraphs.clusters import halves
 from memunlearn.unlearning.kfac import Kfac
-from memunlearn.unlearning.rehearsal import Rehearsal, halves_of
+from memunlearn.unlearning.rehearsal import Rehearsal
 from memunlearn.unlearning.step_rows import StepRows
 from memunlearn.unlearning.training import unlearn
 
@@ -57,16 +58,20 @@ def test_the_term_and_its_gradient_are_those_of_a_plain_model_that_relearned(rec
     objective = Unlearn(1.0, 1.0, max_token_nll=None)
     deltas, rows = moved(reciting), StepRows.of(preparation, objective.needs)
     clusters = preparation.baselines["forget"].clusters
-    learnt, other = halves_of(BATCH["forget"], clusters, seed=5)
+    learnt, other = (BATCH["forget"][half] for half in halves(clusters[BATCH["forget"]], 5))
     ids = preparation.loss_rows.ids
     here, here_gradients = naive_gradients(reciting, ids[learnt], ids[BATCH["forget"]], weight, steps=0)
     there, there_gradients = naive_gradients(reciting, ids[learnt], ids[other], weight)
     before = {name: delta.detach().clone() for name, delta in deltas.items()}
+    for delta in deltas.values():
+        delta.grad = torch.ones_like(delta)  # of an earlier batch of the same step
 
     rehearsal = Rehearsal(steps=REHEARSAL.steps, lr=REHEARSAL.lr, weight=weight)
     found = rehearsal.comes_back(
         model=reciting, objective=objective, rows=rows, batch=BATCH, deltas=deltas, clusters=clusters, seed=5
     )
+    assert all(torch.equal(delta.grad, torch.ones_like(delta)) for delta in deltas.values())
+    reciting.zero_grad()
     own = objective(rows.material(reciting, BATCH, deltas)).forget_term
     term = rehearsal.mixed(own, found, deltas)
     term.backward()
@@ -111,20 +116,6 @@ def test_a_batch_of_one_cluster_keeps_its_own_term(reciting, preparation):
     given = dict(model=reciting, objective=OBJECTIVE, rows=rows, batch=batch, deltas=deltas, clusters=clusters, seed=0)
     found = REHEARSAL.comes_back(**given)
     assert found is None and REHEARSAL.mixed(own, found, deltas) is own
-
-
-def test_halves_are_of_clusters_and_all_rows_are_in_one_of_them():
-    clusters = torch.tensor([4, 0, 0, 2, 2, 2, 7, 9])
-    rows = torch.tensor([7, 1, 2, 3, 5, 0])  # clusters 9 0 0 2 2 4
-    seen = set()
-    for seed in range(40):
-        learnt, other = halves_of(rows, clusters, seed)
-        assert sorted([*learnt.tolist(), *other.tolist()]) == sorted(rows.tolist())
-        of_learnt, of_other = set(clusters[learnt].tolist()), set(clusters[other].tolist())
-        assert not of_learnt & of_other and len(of_learnt) == len(of_other) == 2
-        seen.add(frozenset(of_learnt))
-    assert len(seen) == 6, "every half of four clusters comes up"
-    assert len(halves_of(rows[1:], clusters, 0)[0].unique()) >= 1 and halves_of(rows[1:3], clusters, 0) is None
 
 
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"lr": 0.0}, {"weight": 0.0}, {"weight": 1.5}])

@@ -57,6 +57,10 @@ KINDS = {
 }
 
 
+# Whoever can do it has the original model.
+NO_ATTEMPT_OF_ITS_OWN = ("partial",)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How an attempt ended on one model. back of n texts came back whole; em: tokens right from the start, on average."""
@@ -107,13 +111,19 @@ def _how_bad(attempt: AttemptNumbers) -> tuple[float, float]:
     return attempt.memorized or 0, attempt.em or 0
 
 
+def told_attacks(content: Content) -> dict[str, AttackNumbers]:
+    """Those that a summary counts: not such as need the original model, nor such as fail on it, too."""
+    attacks = content.attacks or {}
+    return {name: attack for name, attack in attacks.items() if name not in NO_ATTEMPT_OF_ITS_OWN and not fails_on_base(attack)}
+
+
 def title(name: str) -> str:
     return KINDS[name].title if name in KINDS else name
 
 
 def worst_of_all(content: Content) -> tuple[str, AttemptNumbers] | None:
     """The attack, and its attempt on the unlearned model, that brought most texts back; None where no attempt counts."""
-    found = {name: worst(counting(attack, "unlearned")) for name, attack in (content.attacks or {}).items()}
+    found = {name: worst(counting(attack, "unlearned")) for name, attack in told_attacks(content).items()}
     there = {name: attempt for name, attempt in found.items() if attempt is not None}
     if not there:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from memunlearn.results.certificate.attempts import counting, fails_on_base, title, whole, worst_of_all
+from memunlearn.results.certificate.attempts import counting, title, told_attacks, whole, worst_of_all
 from memunlearn.results.certificate.content import Content
 from memunlearn.words import counted, fixed
 
@@ -59,14 +59,9 @@ def _still_said(content: Content) -> str:
 
 
 def _tried(content: Content) -> str:
-    attacks = content.attacks or {}
-    numbers = [
-        number
-        for name, attack in attacks.items()
-        if name != "partial" and not fails_on_base(attack) and (number := len(counting(attack, "unlearned")))
-    ]
+    numbers = [number for attack in told_attacks(content).values() if (number := len(counting(attack, "unlearned")))]
     found = worst_of_all(content)
-    if found is None or not numbers:
+    if found is None:
         return "Beyond asking for them, no attempt to get the texts back was made that says anything."
     name, attempt = found
     made = (

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from memunlearn.results.certificate.attempts import KINDS, counting, title
+from memunlearn.results.certificate.attempts import KINDS, NO_ATTEMPT_OF_ITS_OWN, counting, title
 from memunlearn.results.certificate.content import Content
 from memunlearn.words import counted
 
-# Whoever can do it has the original model.
-NO_ATTEMPT_OF_ITS_OWN = ("partial",)
 ALWAYS = (
     "Other ways of asking: questions about a text, translations, paraphrases, or longer conversations.",
     "Attempts with more effort, other settings, or other tools than those on this page.",

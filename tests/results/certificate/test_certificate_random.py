@@ -65,7 +65,10 @@ def told(attacks, subject):
 
 def test_the_worst_attempt_is_the_one_with_the_largest_share_of_texts(drawn):
     _, attacks, content = drawn
-    counting = told(attacks, "unlearned")
+    # Neither what needs the original model, nor what brings nothing back from it either.
+    on_base = {name for name, _ in told(attacks, "base")}
+    works = {name for name, one in told(attacks, "base") if one["back"]} | (set(attacks["attacks"]) - on_base)
+    counting = [(name, one) for name, one in told(attacks, "unlearned") if name != "partial" and name in works]
     best = max(((one["back"] / one["n"], one["em"], one["back"], name) for name, one in counting), default=None)
     found = worst_of_all(content)
     assert (None if found is None else (found[1].em, whole(found[1]), found[0])) == (best and best[1:])
