@@ -5,6 +5,7 @@ from statistics import fmean
 
 import command_runs
 import pytest
+from judged_patches import judge
 
 from memunlearn.scoring.metrics import METRICS
 
@@ -91,3 +92,13 @@ def test_what_is_no_sampling_is_one_line_before_any_work(script, setting, line, 
     ended = getattr(command_runs, script)(setting, *asked_too, directory=tmp_path / "run")
     assert line in ended.the_error()
     assert not list((tmp_path / "run").glob("*.json"))
+
+
+def test_a_setting_that_is_refused_takes_nothing_that_was_measured(asked, tmp_path):
+    patch = asked / "patch.safetensors"
+    assert judge(patch, "certificate=true", "attacks=pruning", directory=tmp_path).code == 0
+    names = ("evaluation.json", "paragraphs.parquet", "attacks.json", "attacks.parquet", "attacks.html", "certificate.html")
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    for typo in ("p_z.top_k=0", "attacks.pruning.shares=[2]", "reference.oracle=/no/where", "lm_eval_limit=3"):
+        assert judge(patch, "attacks=pruning", typo, directory=tmp_path).the_error()
+        assert {name: (tmp_path / name).read_bytes() for name in names} == before, typo
