@@ -191,10 +191,10 @@ TRAIN = {
             ("damping", 0.1),
             ("sparse", "project"),
             ("iterations", 7),
-            ("dtype", "bfloat16"),
             ("device", "cpu"),
         )
     },
+    "optimizer.dtype": Unkeyed("bfloat16", TRAINING, (*KFAC, "optimizer.damping=0.1")),
     "trainer.accelerator": Unkeyed("auto", PLACE),
     "trainer.devices": Unkeyed("1", PLACE),
     "trainer.strategy": Unkeyed("single_device", PLACE),

@@ -34,6 +34,7 @@ from memunlearn.demo.model import Demo
 from memunlearn.errors import UserError
 from memunlearn.results.finding import Finding
 from memunlearn.results.finding_files import KeptFinding
+from memunlearn.unlearning.joint import Joint
 
 GROUPS = {"train": [group for group in OPTIONS if group not in ("analysis", "attacks", "experiment", "demo")]}
 GROUPS |= {"evaluate": ["model", "paragraphs"], "localize": ["model", "paragraphs", "logger"]}
@@ -135,8 +136,8 @@ def test_every_option_of_an_analysis_is_in_the_key_of_its_finding():
         assert len(keys) == 3 and digest(finding_key({}, "other", analysis, options)) != before
 
 
-class MaskOnly:
-    """In place of a protocol: asks for everything that is measured before training, and goes no further."""
+class MaskOnly(Joint):
+    """In place of the protocol: asks for everything that is measured before training, and goes no further."""
 
     def __init__(self, **settings):
         pass
