@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from os import PathLike
 from pathlib import Path
 
 from memunlearn.errors import UserError
-from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of, recognize
+from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of
 from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, check_lengths, fetch_catalog_file
-from memunlearn.paragraphs.columns import Column, Value, choose_column
+from memunlearn.paragraphs.columns import Column, Row, choose_column, text_or_ids
+from memunlearn.paragraphs.given_files import names_in_short
+from memunlearn.paragraphs.id_rows import id_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
-from memunlearn.paragraphs.readers import PathOrPair, check_file, keep_long_enough, read_paragraphs
-from memunlearn.paragraphs.token_rows import token_rows
+from memunlearn.paragraphs.readers import PathOrPair, check_file, keep_long_enough, read_paragraphs, with_tokenizer
+from memunlearn.paragraphs.text_rows import text_rows
+from memunlearn.paragraphs.texts import texts_of
 from memunlearn.paths import expanded
 
 
@@ -63,7 +67,7 @@ class LoadedParagraphs:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """Local files: `path` (one mixed corpus) or sets by name, for `read_paragraphs`."""
+    """Local files and folders: `path` (one mixed corpus) or sets by name, for `read_paragraphs`."""
 
     prefix_length: int
     continuation_length: int
@@ -118,7 +122,10 @@ class FileSource:
 
 
 def _file_names(path: PathOrPair) -> str:
-    return " + ".join(Path(str(part)).name for part in (path.values() if isinstance(path, Mapping) else [path]))
+    several = path.values() if isinstance(path, Mapping) else path
+    parts = [several] if isinstance(several, str | PathLike) or not isinstance(several, Iterable) else list(several)
+    names = [Path(str(part)).name or str(part) for part in parts]
+    return " + ".join(names) if len(names) < 4 else names_in_short(names, most=3)
 
 
 def _text(name: object) -> str | None:
@@ -158,15 +165,18 @@ class HubSource:
         where = ":".join(str(part) for part in (self.name, self.subset, self.split) if part)
         beginning = None if tokenizer is None else beginning_of(tokenizer, self.bos)
         length = self.prefix_length + self.continuation_length
-        rows = token_rows(self._column(where), length, tokenizer, beginning, where)
-        corpus = keep_long_enough(rows, self.prefix_length, where)
-        if beginning is not None and not rows.is_text:
-            corpus = recognize(corpus, beginning, where)
+        column = self._column(where)
+        is_text, rows = text_or_ids(column)
+        if is_text:
+            part = text_rows(texts_of([(column, rows)]), length, *with_tokenizer(column, tokenizer, beginning))
+        else:
+            part = id_rows(column, rows, length)
+        read = keep_long_enough([part], self.prefix_length, where, beginning)
         return LoadedParagraphs(
-            description=f"Hugging Face data set {where}, {len(corpus)} rows",
-            corpus=corpus,
-            dropped={"corpus": rows.dropped} if rows.dropped else {},
-            beginning=beginning.why if beginning is not None and rows.is_text else None,
+            description=f"Hugging Face data set {where}, {len(read.paragraphs)} rows",
+            corpus=read.paragraphs,
+            dropped={"corpus": read.dropped} if read.dropped else {},
+            beginning=read.beginning,
         )
 
     def _column(self, where: str) -> Column:
@@ -178,11 +188,14 @@ class HubSource:
         # The stream that was opened to see the first document is read on, the first time.
         opened = [chain([first], documents)]
 
-        def values() -> Iterator[Value]:
+        def rows() -> Iterator[Row]:
             stream = opened.pop() if opened else self._documents(where)
-            return ((None, document.get(name)) for document in stream)
+            return (
+                Row(None, document.get(name), {key: value for key, value in document.items() if key != name})
+                for document in stream
+            )
 
-        return Column(name, tuple(first), values)
+        return Column(where=where, name=name, names=tuple(first), rows=rows)
 
     def _documents(self, where: str) -> Iterator[Mapping[str, object]]:
         import datasets
