@@ -139,10 +139,14 @@ def keep_long_enough(parts: Sequence[TokenRows], prefix_length: int, where: str,
     return ReadResult(concatenate(sets), dropped, why, short)
 
 
+class NeedsTokenizer(UserError):
+    """Text was given, and no tokenizer."""
+
+
 def with_tokenizer(column: Column, tokenizer: Tokenizer | None, beginning: Beginning | None) -> tuple[Tokenizer, Beginning]:
     if tokenizer is None or beginning is None:
         what = "is text" if column.is_whole else f"column {column.name!r} holds text"
-        raise UserError(f"{column.where}: {what}, which needs a tokenizer: set model.tokenizer=DIR_OR_NAME")
+        raise NeedsTokenizer(f"{column.where}: {what}, which needs a tokenizer: set model.tokenizer=DIR_OR_NAME")
     return tokenizer, beginning
 
 
