@@ -22,6 +22,7 @@ from memunlearn.paragraphs.table_files import open_column
 from memunlearn.paragraphs.text_rows import text_rows
 from memunlearn.paragraphs.texts import texts_of
 from memunlearn.paragraphs.token_rows import TokenRows
+from memunlearn.progress import track
 
 PathOrPair = Paths | Mapping[str, str | PathLike[str]]
 """Files and folders, or `{prefix: A.npy, continuation: B.npy}` with rows aligned."""
@@ -88,7 +89,11 @@ def read_paragraphs(
             parts.append(id_rows(opened, rows, length))
     if texts:
         parts.append(
-            text_rows(texts_of((each, None) for each in texts), length, *with_tokenizer(texts[0], tokenizer, beginning))
+            text_rows(
+                texts_of((each, None) for each in track(texts, "reading texts")),
+                length,
+                *with_tokenizer(texts[0], tokenizer, beginning),
+            )
         )
     where = names_in_short([file.name for file in files.files], most=3)
     return keep_long_enough(parts, prefix_length, where, beginning)
