@@ -76,8 +76,10 @@ def given_files(given: Paths) -> GivenFiles:
     files: dict[str, tuple[Path, int]] = {}
     for file, depth in chosen:
         check_packing(file)
-        if files.setdefault(os.path.realpath(file), (file, depth)) != (file, depth):
+        if (real := os.path.realpath(file)) in files:
             left_out.append(f"{file.name} (given twice)")
+        else:
+            files[real] = (file, depth)
     return GivenFiles(_called(list(files.values())), tuple(left_out))
 
 

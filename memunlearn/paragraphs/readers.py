@@ -24,6 +24,7 @@ from memunlearn.paragraphs.texts import texts_of
 from memunlearn.paragraphs.token_rows import TokenRows
 from memunlearn.paragraphs.token_texts import TokenText
 from memunlearn.paragraphs.windows import Cutting
+from memunlearn.progress import track
 
 PathOrPair = Paths | Mapping[str, str | PathLike[str]]
 """Files and folders, or `{prefix: A.npy, continuation: B.npy}` with rows aligned."""
@@ -102,7 +103,7 @@ def read_paragraphs(
     known, start = with_tokenizer(texts[0], tokenizer, beginning)
     count = windows.tokens_read(len(start.ids))
     tokens: Iterable[tuple[TokenText, bool]] = token_texts(
-        texts_of((each, None) for each in texts), count, known, start, asked.source
+        texts_of((each, None) for each in track(texts, "reading texts")), count, known, start, asked.source
     )
     kept: list[TokenText] = []
     if asked.source == "forget":
