@@ -28,11 +28,13 @@ from memunlearn.evaluation.suite import Baseline, measure_base
 from memunlearn.localization.weight_attribution import Asked, Attribution, Scores
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
+from memunlearn.models.text_ids import no_text
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.hidden_states import hidden_states
+from memunlearn.scoring.output_head import OutputHead
 from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores, score
 
@@ -135,7 +137,7 @@ class BaseMeasurements:
             return tensors if baseline.own is None else {**tensors, "own": baseline.own.continuations}
 
         def unpack(tensors: Mapping[str, Tensor]) -> Baseline:
-            states = ReferenceStates(tensors["hidden"], model.get_output_embeddings())
+            states = ReferenceStates(tensors["hidden"], OutputHead.of(model))
             own = paragraphs.with_continuations(tensors["own"]) if with_own else None
             scores = ParagraphScores.of_tensors(tensors)
             return Baseline(paragraphs=paragraphs, clusters=clusters, scores=scores, states=states, own=own, sampling=sampling)
@@ -170,7 +172,14 @@ class BaseMeasurements:
         )
 
     def alternatives(
-        self, model: PreTrainedModel, paragraphs: ParagraphSet, replacements: int = 1, seed: int = 0, batch_size: int = 16
+        self,
+        model: PreTrainedModel,
+        paragraphs: ParagraphSet,
+        replacements: int = 1,
+        seed: int = 0,
+        batch_size: int = 16,
+        *,
+        never: Sequence[int] | None = None,
     ) -> Alternatives:
         """See `scoring.find_alternatives`."""
         self._check(model)
@@ -180,6 +189,7 @@ class BaseMeasurements:
             {"rows": rows_in_key(paragraphs), "text_start": paragraphs.text_start},
             replacements=replacements,
             seed=seed,
+            **({} if never is None or list(never) == no_text(model, None) else {"never": list(never)}),
         )
 
         def pack(found: Alternatives) -> dict[str, Tensor]:
@@ -194,7 +204,7 @@ class BaseMeasurements:
             self.store,
             "alternatives",
             key,
-            make=lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size),
+            make=lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size, never=never),
             pack=pack,
             unpack=unpack,
         )
