@@ -20,7 +20,7 @@ def id_rows(column: Column, rows: Iterable[Row], length: int) -> TokenRows:
 
     length: I. Ids are taken as they are. Raises UserError that names the row for values that are no ids.
     """
-    return collect(_id_rows(column, rows, length), length, is_text=False)
+    return collect(_id_rows(column, rows, length), length)
 
 
 def whole_numbers(values: np.ndarray, origins: Sequence[str]) -> np.ndarray:

@@ -15,9 +15,18 @@ from memunlearn.paragraphs.columns import Column, Row, choose_column, text_or_id
 from memunlearn.paragraphs.given_files import names_in_short
 from memunlearn.paragraphs.id_rows import id_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
-from memunlearn.paragraphs.readers import PathOrPair, check_file, keep_long_enough, read_paragraphs, with_tokenizer
-from memunlearn.paragraphs.text_rows import text_rows
+from memunlearn.paragraphs.readers import (
+    PathOrPair,
+    ReadResult,
+    check_file,
+    first_window,
+    keep_long_enough,
+    read_paragraphs,
+    with_tokenizer,
+)
+from memunlearn.paragraphs.text_rows import text_rows, token_texts
 from memunlearn.paragraphs.texts import texts_of
+from memunlearn.paragraphs.windows import MOST_WINDOWS, Cutting, Stride
 from memunlearn.paths import expanded
 
 
@@ -33,6 +42,7 @@ class LoadedParagraphs:
     self_generated: the continuations appear to be the model's own output, so EM on them is self-EM.
     description: one line for reports. dropped: rows that were too short, by field (`corpus`, `forget`, ...).
     beginning: where text was tokenized, one line that says what stands in front of it.
+    asked: where texts were named to be forgotten, all of them: which of their windows are, the model's recitation decides.
     """
 
     description: str
@@ -47,6 +57,7 @@ class LoadedParagraphs:
     self_generated: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
     beginning: str | None = None
+    asked: ReadResult | None = None
 
     @property
     def all_rows(self) -> ParagraphSet:
@@ -78,10 +89,14 @@ class FileSource:
     protected: PathOrPair | None = None
     column: str | None = None
     bos: Bos = "auto"
+    stride: Stride = "auto"
+    min_prefix: int | None = None
+    max_windows: int | None = MOST_WINDOWS
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
-        for path in self._given().values():
+        for name, path in self._given().items():
+            self._cutting(name).windows(self.prefix_length, self.continuation_length, 1)
             check_file(path, self.prefix_length, self.continuation_length, self.column)
 
     def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
@@ -89,7 +104,13 @@ class FileSource:
         given = self._given()
         read = {
             name: read_paragraphs(
-                path, self.prefix_length, self.continuation_length, tokenizer=tokenizer, column=self.column, bos=self.bos
+                path,
+                self.prefix_length,
+                self.continuation_length,
+                tokenizer=tokenizer,
+                column=self.column,
+                bos=self.bos,
+                cutting=self._cutting(name),
             )
             for name, path in given.items()
         }
@@ -103,7 +124,11 @@ class FileSource:
             protected=sets.get("protected"),
             dropped={"corpus" if name == "path" else name: result.dropped for name, result in read.items() if result.dropped},
             beginning=next((result.beginning for result in read.values() if result.beginning), None),
+            asked=read["forget"] if "forget" in read and read["forget"].texts else None,
         )
+
+    def _cutting(self, name: str) -> Cutting:
+        return Cutting(name, self.stride, self.min_prefix, self.max_windows)
 
     def _given(self) -> dict[str, PathOrPair]:
         named = {"forget": self.forget, "bystander": self.bystander, "retain": self.retain, "protected": self.protected}
@@ -168,7 +193,10 @@ class HubSource:
         column = self._column(where)
         is_text, rows = text_or_ids(column)
         if is_text:
-            part = text_rows(texts_of([(column, rows)]), length, *with_tokenizer(column, tokenizer, beginning))
+            windows = first_window(self.prefix_length).windows(self.prefix_length, self.continuation_length, 1)
+            known, start = with_tokenizer(column, tokenizer, beginning)
+            count = windows.tokens_read(len(start.ids))
+            part = text_rows(token_texts(texts_of([(column, rows)]), count, known, start, "hub"), windows, start.ids)
         else:
             part = id_rows(column, rows, length)
         read = keep_long_enough([part], self.prefix_length, where, beginning)
