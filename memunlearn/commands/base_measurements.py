@@ -74,7 +74,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "scores",
-            self._key("scores", VERSIONS["scores"], {"rows": rows_in_key(paragraphs)}, **measured),
+            self.key("scores", VERSIONS["scores"], {"rows": rows_in_key(paragraphs)}, **measured),
             make=lambda _: score(
                 self.model, paragraphs, batch_size, description=description, details=details, sampling=sampling
             ),
@@ -94,7 +94,7 @@ class BaseMeasurements:
         said = cached(
             self.store,
             "own continuations",
-            self._key("own", VERSIONS["own"], {"rows": rows_in_key(paragraphs)}),
+            self.key("own", VERSIONS["own"], {"rows": rows_in_key(paragraphs)}),
             make=make,
             pack=lambda continuations: {"said": continuations},
             unpack=lambda tensors: tensors["said"],
@@ -145,7 +145,7 @@ class BaseMeasurements:
         if not len(paragraphs):
             return make(None)
         measured = metrics_in_key(details, compared=True, sampling=sampling)
-        key = self._key("baseline", VERSIONS["baseline"], {"rows": rows_in_key(paragraphs)}, with_own=with_own, **measured)
+        key = self.key("baseline", VERSIONS["baseline"], {"rows": rows_in_key(paragraphs)}, with_own=with_own, **measured)
         return cached(self.store, "baselines", key, make=make, pack=pack, unpack=unpack)
 
     def hidden_states(
@@ -163,7 +163,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "hidden states",
-            self._key("hidden", VERSIONS["hidden"], {"rows": rows_in_key(paragraphs)}, block=block),
+            self.key("hidden", VERSIONS["hidden"], {"rows": rows_in_key(paragraphs)}, block=block),
             make=lambda large: hidden_states(
                 model, block, paragraphs, batch_size, directory=large or directory, description=description
             ),
@@ -183,7 +183,7 @@ class BaseMeasurements:
     ) -> Alternatives:
         """See `scoring.find_alternatives`."""
         self._check(model)
-        key = self._key(
+        key = self.key(
             "alternatives",
             VERSIONS["alternatives"],
             {"rows": rows_in_key(paragraphs), "text_start": paragraphs.text_start},
@@ -227,7 +227,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "curvature",
-            self._key("curvature", VERSIONS["curvature"], {"rows": rows_in_key(paragraphs)}, weights=blocks, **options),
+            self.key("curvature", VERSIONS["curvature"], {"rows": rows_in_key(paragraphs)}, weights=blocks, **options),
             make=lambda _: measure_curvature(model, weights, paragraphs, how, eigenvalues=eigenvalues, all_weights=all_weights),
             pack=packed,
             unpack=lambda tensors: unpacked(tensors, model.device),
@@ -240,7 +240,8 @@ class BaseMeasurements:
         """
         return _StoredAttribution(self, method) if self.store is not None and hasattr(method, "version") else method
 
-    def _key(self, what: str, number: int, paragraphs: Mapping[str, Any], **options: Any) -> Key:
+    def key(self, what: str, number: int, paragraphs: Mapping[str, Any], **options: Any) -> Key:
+        """Of what is measured on this model: number is the version of how, paragraphs and options what it depends on."""
         model = self.model
         autocast = torch.get_autocast_dtype(model.device.type) if torch.is_autocast_enabled(model.device.type) else None
         return {
@@ -275,7 +276,7 @@ class _StoredAttribution:
         if len(asked.forget) < 2:
             return make(None)
         kind, uses = type(self.method), self.method.depends_on
-        key = self.measurements._key(
+        key = self.measurements.key(
             "attribution",
             self.method.version,
             {"forget": rows_in_key(asked.forget), "retain": rows_in_key(asked.retain) if "retain" in uses else None},

@@ -31,6 +31,7 @@ from memunlearn.commands.learning_rates import length_of_steps
 from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.paragraph_table import check_decodes
 from memunlearn.commands.prepared import prepare_run
+from memunlearn.commands.recited_texts import with_recited_rows
 from memunlearn.commands.resuming import (
     CHECKPOINTS,
     CONFIG,
@@ -119,6 +120,8 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     weights = weights_of_run(cfg, loaded, device)
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
+    asked = with_recited_rows(cfg, paragraphs, loaded, measurements)
+    paragraphs = asked.paragraphs
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 
@@ -152,6 +155,8 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         result = result_of(
             config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes
         ) | {"inputs": inputs}
+        if asked.entries is not None:
+            result["texts"] = asked.entries
         if attacks := chosen_attacks(cfg):
             result["attacks"] = attacked_run(
                 cfg, attacks, outcome.patches[0], loaded, sets, place=place, notes=notes, directory=directory

@@ -20,14 +20,14 @@ def id_rows(column: Column, rows: Iterable[Row], length: int) -> TokenRows:
 
     length: I. Ids are taken as they are. Raises UserError that names the row for values that are no ids.
     """
-    return collect(_id_rows(column, rows, length), length, is_text=False)
+    return collect(_id_rows(column, rows, length), length)
 
 
 def whole_numbers(values: np.ndarray, origins: Sequence[str]) -> np.ndarray:
     """values [N, W] of any integer type, or of floats that are integers, as int64 [N, W].
 
-    Raises UserError that names the row (one of the N origins) for NaN, infinity, fractions and numbers beyond int64,
-    and for arrays of anything but numbers. Negative numbers pass: ParagraphSet refuses them.
+    Raises UserError that names the row (one of the N origins) for NaN, infinity, fractions, negative numbers and numbers beyond
+    int64, and for arrays of anything but numbers.
     """
     if values.dtype.kind not in "iuf":
         raise UserError(f"{origins[0]}: holds {values.dtype}, not token ids: ids must be whole numbers")
@@ -40,6 +40,9 @@ def whole_numbers(values: np.ndarray, origins: Sequence[str]) -> np.ndarray:
         raise UserError(
             f"{origins[row]}: {values[row, place]} at position {place} is not a token id: ids must be whole numbers"
         )
+    if (values < 0).any():
+        row, place = np.argwhere(values < 0)[0]
+        raise UserError(f"{origins[row]}: token id {values[row, place]:.0f} is negative: ids must be 0 or more")
     return values.astype(np.int64)
 
 

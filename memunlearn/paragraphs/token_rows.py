@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memunlearn.paragraphs.places import Place
+
 NAMED_SHORT = 1000
 """How many of the rows that are too short are known by name, at most."""
 
@@ -24,25 +26,29 @@ class TokenRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenRows:
-    """Rows that were long enough.
+    """Rows that became of rows of ids, or of texts.
 
-    ids: [n, I] int64, the first I tokens of each. is_text: whether they were tokenized here; then text_start of the I tokens
-    stand in front of the text (BOS).
-    names: what the n rows are called.
-    dropped: how many rows had fewer than I tokens; short: the names of the first of them. cut: how many of the n had more.
+    ids: [n, I] int64. is_text: whether they were tokenized here; then text_start of the I tokens stand in front of the text
+    (BOS). names: what the n rows are called. places: where they stand in texts; none of rows of ids.
+    needed: tokens that a row of ids or a text must have; long_enough: how many have them; dropped: how many have not; short:
+    the names of the first of those. read: the first tokens of each that are read (None: all); cut: how many have more.
     """
 
     ids: Tensor
     is_text: bool
-    text_start: int
     names: tuple[str, ...]
+    long_enough: int
+    needed: int
+    read: int | None
+    text_start: int = 0
+    places: tuple[Place | None, ...] = ()
     dropped: int = 0
     short: tuple[str, ...] = ()
     cut: int = 0
 
 
-def collect(rows: Iterable[TokenRow], length: int, *, is_text: bool, text_start: int = 0) -> TokenRows:
-    """length: I."""
+def collect(rows: Iterable[TokenRow], length: int) -> TokenRows:
+    """Of rows of ids; length: I."""
     kept, names = [], []
     short: list[str] = []
     dropped = cut = 0
@@ -55,12 +61,13 @@ def collect(rows: Iterable[TokenRow], length: int, *, is_text: bool, text_start:
         kept.append(row.ids)
         names.append(row.name)
         cut += row.cut
-    ids = torch.from_numpy(np.stack(kept)) if kept else torch.empty(0, length, dtype=torch.int64)
     return TokenRows(
-        ids=ids,
-        is_text=is_text,
-        text_start=text_start,
+        ids=torch.from_numpy(np.stack(kept)) if kept else torch.empty(0, length, dtype=torch.int64),
+        is_text=False,
         names=tuple(names),
+        long_enough=len(kept),
+        needed=length,
+        read=length,
         dropped=dropped,
         short=tuple(short),
         cut=cut,

@@ -79,7 +79,7 @@ def not_utf8(path: Path) -> UserError:
                 break
             place += len(piece)
     unpacked = " of what it unpacks to" if packing_of(path) else ""
-    return UserError(f"{path}: is not text in UTF-8: byte {place}{unpacked} fits nowhere: save it again in UTF-8")
+    return UserError(f"{path}: is not text in UTF-8: byte {place} (from 0){unpacked} does not fit: save it again in UTF-8")
 
 
 class _Pieces(io.RawIOBase):
@@ -115,6 +115,8 @@ def _unpacked(path: Path, packing: str) -> Iterator[bytes]:
             while data := file.read(_PIECE):
                 while data:
                     if unpacker.eof:
+                        if packing == ".gz" and not (data := data.lstrip(b"\0")):
+                            break  # archives may end in zeros
                         unpacker = begin()
                     piece = unpacker.decompress(data)
                     count += len(piece)
@@ -125,8 +127,6 @@ def _unpacked(path: Path, packing: str) -> Iterator[bytes]:
                         )
                     yield piece
                     data = unpacker.unused_data if unpacker.eof else b""
-                    if packing == ".gz":
-                        data = data.lstrip(b"\0")  # archives may end in zeros
     except _errors() as error:
         raise UserError(f"{path}: is damaged ({error}): write it again") from error
     if not unpacker.eof:
