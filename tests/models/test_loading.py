@@ -25,8 +25,8 @@ def checkpoint(saved, tmp_path):
     return Path(shutil.copytree(saved, tmp_path / "checkpoint"))
 
 
-def add_tokenizer(folder):
-    words = {f"word{i}": i for i in range(tiny.VOCABULARY)}
+def add_tokenizer(folder, size=tiny.VOCABULARY):
+    words = {f"word{i}": i for i in range(size)}
     PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="word0"))).save_pretrained(folder)
 
 
