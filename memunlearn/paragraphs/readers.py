@@ -175,10 +175,14 @@ def keep_long_enough(
     return ReadResult(paragraphs=concatenate(filled), dropped=dropped, beginning=why, too_short=short)
 
 
+class NeedsTokenizer(UserError):
+    """Text was given, and no tokenizer."""
+
+
 def with_tokenizer(column: Column, tokenizer: Tokenizer | None, beginning: Beginning | None) -> tuple[Tokenizer, Beginning]:
     if tokenizer is None or beginning is None:
         what = "is text" if column.is_whole else f"column {column.name!r} holds text"
-        raise UserError(f"{column.where}: {what}, which needs a tokenizer: set model.tokenizer=DIR_OR_NAME")
+        raise NeedsTokenizer(f"{column.where}: {what}, which needs a tokenizer: set model.tokenizer=DIR_OR_NAME")
     return tokenizer, beginning
 
 
