@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from memunlearn.caching.keys import Key
 from memunlearn.caching.store import Store, cached
-from memunlearn.commands.measurement_keys import blocks_in_key, metrics_in_key, rows_in_key
+from memunlearn.commands.measurement_keys import blocks_in_key, metrics_in_key, rows_in_key, samples_in_key
 from memunlearn.curvature.factors import Curvature
 from memunlearn.curvature.measure import measure_curvature
 from memunlearn.curvature.packing import packed, unpacked
@@ -33,11 +33,12 @@ from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.hidden_states import hidden_states
+from memunlearn.scoring.own_samples import Start, own_samples
 from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores, score
 
 # Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
-VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "hidden": 1, "alternatives": 2, "curvature": 2}
+VERSIONS = {"scores": 1, "own": 1, "samples": 1, "baseline": 1, "hidden": 1, "alternatives": 2, "curvature": 2}
 LIBRARIES = ("torch", "transformers")
 
 
@@ -98,6 +99,18 @@ class BaseMeasurements:
             unpack=lambda tensors: tensors["said"],
         )
         return paragraphs.with_continuations(said)
+
+    def samples(self, rows: int, length: int, start: Start, seed: int, batch_size: int) -> Tensor:
+        """See `scoring.own_samples`."""
+        how: dict[str, Any] = {"start": start, "seed": seed, "batch_size": batch_size, "description": "sampling own text"}
+        return cached(
+            self.store,
+            "own samples",
+            self._key("samples", VERSIONS["samples"], samples_in_key(rows, length, start), seed=seed),
+            make=lambda _: own_samples(self.model, rows, length, **how),
+            pack=lambda drawn: {"drawn": drawn},
+            unpack=lambda tensors: tensors["drawn"],
+        )
 
     def baseline(
         self,

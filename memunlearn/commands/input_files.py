@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from memunlearn.paragraphs.retain_text import files_of
+
 # The settings that name a file or a folder of which a run is made. Names on the Hub are no files: `revision` holds them fast.
 NAME_FILES = (
     "model.name_or_path",
@@ -31,7 +33,9 @@ def input_digests(config: Mapping[str, Any]) -> dict[str, str]:
     """
     digests = {}
     for setting in NAME_FILES:
-        files = [file for path in _paths(_select(config, setting)) for file in _files(path)]
+        value = _select(config, setting)
+        named = files_of(value) if setting == "paragraphs.retain" else value
+        files = [file for path in _paths(named) for file in _files(path)]
         if files:
             digests[setting] = hashlib.sha256(" ".join(map(_digest_of_file, files)).encode()).hexdigest()
     return digests

@@ -13,6 +13,7 @@ from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, chec
 from memunlearn.paragraphs.columns import Column, Value, choose_column
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.readers import PathOrPair, check_file, keep_long_enough, read_paragraphs
+from memunlearn.paragraphs.retain_text import RetainText, files_of, retain_text
 from memunlearn.paragraphs.token_rows import token_rows
 from memunlearn.paths import expanded
 
@@ -23,12 +24,13 @@ class LoadedParagraphs:
 
     corpus: one mixed corpus, to be split by EM (`splits.split_by_em`);
     memorized and non_memorized: two pools whose roles are known from their origin (`splits.split_pools`);
-    forget, bystander, retain, protected: sets given by name, any of them possibly None (`splits.split_named`).
+    forget, bystander, retain, protected, suspected: sets given by name, any of them possibly None (`splits.split_named`).
 
     bins: where the source fixes EM bins (pile), every bin's rows by label; the pools are two of them.
     self_generated: the continuations appear to be the model's own output, so EM on them is self-EM.
     description: one line for reports. dropped: rows that were too short, by field (`corpus`, `forget`, ...).
     beginning: where text was tokenized, one line that says what stands in front of it.
+    to_make: retain and suspected rows that only the model can give; None where there are none, or they are made.
     """
 
     description: str
@@ -39,19 +41,21 @@ class LoadedParagraphs:
     bystander: ParagraphSet | None = None
     retain: ParagraphSet | None = None
     protected: ParagraphSet | None = None
+    suspected: ParagraphSet | None = None
     bins: Mapping[str, ParagraphSet] = field(default_factory=dict)
     self_generated: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
     beginning: str | None = None
+    to_make: RetainText | None = None
 
     @property
     def all_rows(self) -> ParagraphSet:
-        """Every row once: the corpus; or the bins in order (pile); or forget, bystander, retain and protected rows."""
+        """Every row once: the corpus; or the bins in order (pile); or the sets by name: forget, bystander, retain, ..."""
         if self.corpus is not None:
             return self.corpus
         if self.bins:
             return concatenate(list(self.bins.values()))
-        named = (self.forget, self.bystander, self.retain, self.protected)
+        named = (self.forget, self.bystander, self.retain, self.protected, self.suspected)
         return concatenate([members for members in named if members is not None])
 
     @property
@@ -63,7 +67,11 @@ class LoadedParagraphs:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """Local files: `path` (one mixed corpus) or sets by name, for `read_paragraphs`."""
+    """Local files: `path` (one mixed corpus) or sets by name, for `read_paragraphs`.
+
+    retain: files, and the words of `retain_text`, which make `retain_rows` rows each. suspected, suspected_samples: whether and
+    how many samples of the model's own text are looked through for rows that seem memorized.
+    """
 
     prefix_length: int
     continuation_length: int
@@ -74,9 +82,13 @@ class FileSource:
     protected: PathOrPair | None = None
     column: str | None = None
     bos: Bos = "auto"
+    retain_rows: int = 256
+    suspected: bool | None = None
+    suspected_samples: int = 1024
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
+        self._to_make()
         for path in self._given().values():
             check_file(path, self.prefix_length, self.continuation_length, self.column)
 
@@ -99,22 +111,33 @@ class FileSource:
             protected=sets.get("protected"),
             dropped={"corpus" if name == "path" else name: result.dropped for name, result in read.items() if result.dropped},
             beginning=next((result.beginning for result in read.values() if result.beginning), None),
+            to_make=self._to_make(),
         )
 
+    def _to_make(self) -> RetainText | None:
+        others = [name for name in ("path", "bystander", "protected") if getattr(self, name) is not None]
+        named = f"paragraphs.{others[0]} is given" if others else None
+        if self.forget is None and named is None:
+            named = "no paragraphs.forget is"
+        return retain_text(self.retain, self.retain_rows, self.suspected, self.suspected_samples, named)
+
     def _given(self) -> dict[str, PathOrPair]:
+        """The files by setting."""
         named = {"forget": self.forget, "bystander": self.bystander, "retain": self.retain, "protected": self.protected}
-        given = {name: path for name, path in {"path": self.path, **named}.items() if path is not None}
-        if not given:
-            raise UserError(
-                "paragraphs=files needs files: set paragraphs.path=CORPUS, "
-                "or paragraphs.forget=, paragraphs.bystander=, paragraphs.retain="
-            )
+        given = [name for name, path in {"path": self.path, **named}.items() if path is not None]
         if "path" in given and len(given) > 1:
             others = ", ".join(f"paragraphs.{name}" for name in given if name != "path")
             raise UserError(
                 f"paragraphs.path is one corpus to be split by EM and does not go with {others}: set one or the other"
             )
-        return given
+        files = {"path": self.path, **named, "retain": files_of(self.retain)}
+        found = {name: path for name, path in files.items() if path is not None}
+        if not found:
+            raise UserError(
+                "paragraphs=files needs files: set paragraphs.path=CORPUS, "
+                "or paragraphs.forget=, paragraphs.bystander=, paragraphs.retain="
+            )
+        return found
 
 
 def _file_names(path: PathOrPair) -> str:

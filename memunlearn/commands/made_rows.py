@@ -1,0 +1,189 @@
+"""Rows that are made when the model is there: its own text and the demo's, to be retained; samples that seem memorized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memunlearn.commands.base_measurements import BaseMeasurements
+from memunlearn.commands.inputs import check_fits
+from memunlearn.commands.text_sizes import text_bytes
+from memunlearn.demo.corpus import cut_paragraphs, topics
+from memunlearn.errors import UserError
+from memunlearn.models.loading import LoadedModel
+from memunlearn.paragraphs.cluster_choice import number_generator, thin
+from memunlearn.paragraphs.clusters import cluster_rows, repeats
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.paragraphs.retain_text import DEMO, MODEL, RetainText
+from memunlearn.paragraphs.sources import LoadedParagraphs
+from memunlearn.scoring.likelihood import nll_per_byte
+from memunlearn.scoring.own_samples import seems_memorized, start_of
+from memunlearn.words import counted
+
+# How the origin of such a row begins.
+OWN_TEXT, DEMO_TEXT = "own text", "demo text"
+OTHER_MEMORIZED = {"bystander", "near", "suspected"}
+NOT_MEASURED = (
+    "Side effects on other memorized text were not measured: none was named or found. Name some with paragraphs.bystander=FILE "
+    "or have samples of the model's own text looked through with paragraphs.suspected=true."
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """The paragraphs with the rows that were made; said: sentences on what these are, for the terminal and the page."""
+
+    paragraphs: LoadedParagraphs
+    said: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Retained:
+    """rows: to be retained. what: `200 rows of ...`, with how many were left out. kind: of what text they are, for a reader."""
+
+    rows: ParagraphSet
+    what: str
+    kind: str
+
+
+def with_made_rows(
+    paragraphs: LoadedParagraphs, loaded: LoadedModel, measurements: BaseMeasurements, *, seed: int, batch_size: int
+) -> Made:
+    """The paragraphs with the retain and suspected rows that are to be made; as they are where none are.
+
+    Near-duplicates of rows to be forgotten (they share 20 tokens in a row), and rows that the model recites (EM = C), are not
+    retained. Raises UserError where text is needed and there is no tokenizer.
+    """
+    asked = paragraphs.to_make
+    if asked is None:
+        return Made(paragraphs)
+    known = paragraphs.all_rows if paragraphs.forget is None else paragraphs.forget
+    maker = _Maker(asked, known, loaded, measurements, seed, batch_size)
+    retained = [] if paragraphs.retain is None else [_of_files(paragraphs.retain)]
+    if MODEL in asked.words:
+        retained.append(maker.own_text())
+    if DEMO in asked.words:
+        retained.append(maker.demo_text())
+    said = [_what_kept_means(retained)] if asked.words else []
+    suspected = None
+    if asked.samples and loaded.tokenizer is None and not asked.must:
+        said.append("suspected: not looked for, since the compressed size of text tells it, and there is no tokenizer.")
+    elif asked.samples:
+        suspected, sentence = maker.suspected()
+        said.append(sentence)
+    for sentence in said:
+        print(sentence, flush=True)
+    rows = concatenate([one.rows for one in retained]) if retained else None
+    return Made(replace(paragraphs, retain=rows, suspected=suspected, to_make=None), said)
+
+
+def without_suspected(paragraphs: LoadedParagraphs) -> LoadedParagraphs:
+    """The same, none being looked for: localizing has no use for rows that nobody knows to be memorized."""
+    asked = paragraphs.to_make
+    return paragraphs if asked is None else replace(paragraphs, to_make=replace(asked, samples=0))
+
+
+def _what_kept_means(parts: list[_Retained]) -> str:
+    what, kinds = (" and ".join(getattr(one, name) for one in parts) for name in ("what", "kind"))
+    kept = f"'Kept' means here that the model goes on as before in {kinds}; other kinds of text were not looked at."
+    return f"retain: {what}. {kept}"
+
+
+def _of_files(rows: ParagraphSet) -> _Retained:
+    return _Retained(rows, f"{counted(len(rows), 'row')} of files", "the text of these files")
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """known: the rows that nothing may be like. seed, batch_size: of sampling."""
+
+    asked: RetainText
+    known: ParagraphSet
+    loaded: LoadedModel
+    measurements: BaseMeasurements
+    seed: int
+    batch_size: int
+
+    def own_text(self) -> _Retained:
+        first = self._samples().select(range(self.asked.rows))
+        like = self._is_like_known(first)
+        how = f"temperature 1, seed {self.seed}"
+        what = f"the model's own text ({how})"
+        return self._retained(first.select(~like), OWN_TEXT, like=like, what=what, kind="text of its own making")
+
+    def demo_text(self) -> _Retained:
+        """Of as many clusters as possible."""
+        tokenizer = self.loaded.tokenizer
+        if tokenizer is None:
+            raise UserError(
+                "paragraphs.retain=demo is text, which needs a tokenizer: set model.tokenizer=DIR_OR_NAME, or take "
+                "paragraphs.retain=model"
+            )
+        front = torch.tensor(self._in_front, dtype=torch.int64)
+        windows = cut_paragraphs(topics(), tokenizer, self.known.ids.shape[1] - len(front))
+        rows = self._rows(torch.cat([front.expand(len(windows), -1), windows], dim=1), DEMO_TEXT, len(front))
+        check_fits(self.loaded, rows)
+        like = self._is_like_known(rows)
+        unlike = rows.select(~like)
+        generator = number_generator(self.seed, "demo text")
+        chosen = thin(np.arange(len(unlike)), cluster_rows(unlike.text).numpy(), self.asked.rows, generator)
+        kept = unlike.select(torch.from_numpy(chosen))
+        what, kind = "English that ships with Python", "English technical documentation"
+        return self._retained(kept, DEMO_TEXT, like=like, what=what, kind=kind)
+
+    def suspected(self) -> tuple[ParagraphSet | None, str]:
+        """Samples that seem memorized, each once, None where there are none; and a sentence that says so."""
+        tokenizer = self.loaded.tokenizer
+        where = f"{self.asked.samples:,} samples of the model's own text (temperature 1, seed {self.seed})"
+        if tokenizer is None:
+            raise UserError(
+                "which samples seem memorized is told by the compressed size of their text, which needs a tokenizer: set "
+                "model.tokenizer=DIR_OR_NAME, or paragraphs.suspected=false"
+            )
+        samples = self._samples().select(range(self.asked.samples))
+        like = self._is_like_known(samples)
+        samples = samples.select(~like)
+        scores = self.measurements.scores(samples, self.batch_size, "scoring own text")
+        surest = nll_per_byte(scores.token_nll, text_bytes(samples, tokenizer))
+        found = samples.select(seems_memorized(scores.em, surest, samples.continuation_length))
+        once = np.sort(np.unique(found.ids.numpy(), axis=0, return_index=True)[1])
+        rule = "greedy decoding reproduces them, and their NLL against zlib is among the lowest 1 %"
+        apart = f" ({int(like.sum()):,} that are like text to be forgotten were left out)" if like.any() else ""
+        if not len(once):
+            return None, f"suspected: none of {where} seems memorized: {rule} of no row{apart}."
+        return found.select(torch.from_numpy(once)), (
+            f"suspected: {counted(len(once), 'row')} of {where}, memorized by all appearance, which nobody has verified: {rule}"
+            f"{apart}. What happens to them is reported; they are in no loss, and they are no bystanders."
+        )
+
+    def _retained(self, rows: ParagraphSet, name: str, *, like: Tensor, what: str, kind: str) -> _Retained:
+        """like: [n] bool, of all rows that there were."""
+        recited = self.measurements.scores(rows, self.batch_size, f"scoring {name}").em == rows.continuation_length
+        reasons = {"are like text to be forgotten": int(like.sum()), "are recited by the model": int(recited.sum())}
+        left_out = "".join(f", {count:,} left out that {why}" for why, count in reasons.items() if count)
+        kept = rows.select(~recited)
+        return _Retained(kept, f"{counted(len(kept), 'row')} of {what}{left_out}", kind)
+
+    def _samples(self) -> ParagraphSet:
+        """The first of many are those of few: what is retained does not depend on how many are looked through."""
+        model, width = self.measurements.model, self.known.ids.shape[1]
+        start = start_of(model, self.loaded.tokenizer, self._in_front)
+        number = max(self.asked.rows if MODEL in self.asked.words else 0, self.asked.samples)
+        ids = self.measurements.samples(number, width, start, self.seed, self.batch_size)
+        return self._rows(ids, OWN_TEXT, len(start.ids))
+
+    def _rows(self, ids: Tensor, name: str, text_start: int) -> ParagraphSet:
+        return ParagraphSet(ids, self.known.prefix_length, tuple(f"{name}:{row}" for row in range(len(ids))), text_start)
+
+    @property
+    def _in_front(self) -> tuple[int, ...]:
+        """What stands in front of the known rows' text (BOS)."""
+        return tuple(self.known.ids[0, : self.known.text_start].tolist())
+
+    def _is_like_known(self, rows: ParagraphSet) -> Tensor:
+        """[N] bool. Text is compared as far as both sets have it: one may have BOS in front."""
+        text = concatenate([rows, self.known]).text
+        return repeats(text[: len(rows)], text[len(rows) :])
