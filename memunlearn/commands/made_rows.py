@@ -17,15 +17,15 @@ from memunlearn.models.loading import LoadedModel
 from memunlearn.paragraphs.cluster_choice import number_generator, thin
 from memunlearn.paragraphs.clusters import cluster_rows, repeats
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
-from memunlearn.paragraphs.retain_text import DEMO, MODEL, RetainText
+from memunlearn.paragraphs.retain_text import DEMO, KINDS, MODEL, SUSPECTED, TEXT_OF_FILES, RetainText
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.scoring.likelihood import nll_per_byte
 from memunlearn.scoring.own_samples import seems_memorized, start_of
 from memunlearn.words import counted
 
 # How the origin of such a row begins.
-OWN_TEXT, DEMO_TEXT = "own text", "demo text"
-OTHER_MEMORIZED = {"bystander", "near", "suspected"}
+ORIGINS = {MODEL: "own text", DEMO: "demo text"}
+OTHER_MEMORIZED = {"bystander", "near", SUSPECTED}
 NOT_MEASURED = (
     "Side effects on other memorized text were not measured: none was named or found. Name some with paragraphs.bystander=FILE "
     "or have samples of the model's own text looked through with paragraphs.suspected=true."
@@ -93,7 +93,7 @@ def _what_kept_means(parts: list[_Retained]) -> str:
 
 
 def _of_files(rows: ParagraphSet) -> _Retained:
-    return _Retained(rows, f"{counted(len(rows), 'row')} of files", "the text of these files")
+    return _Retained(rows, f"{counted(len(rows), 'row')} of files", TEXT_OF_FILES)
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,7 @@ class _Maker:
     def own_text(self) -> _Retained:
         first = self._samples().select(range(self.asked.rows))
         like = self._is_like_known(first)
-        how = f"temperature 1, seed {self.seed}"
-        what = f"the model's own text ({how})"
-        return self._retained(first.select(~like), OWN_TEXT, like=like, what=what, kind="text of its own making")
+        return self._retained(MODEL, first.select(~like), like, f"the model's own text (temperature 1, seed {self.seed})")
 
     def demo_text(self) -> _Retained:
         """Of as many clusters as possible."""
@@ -124,15 +122,13 @@ class _Maker:
             )
         front = torch.tensor(self._in_front, dtype=torch.int64)
         windows = cut_paragraphs(topics(), tokenizer, self.known.ids.shape[1] - len(front))
-        rows = self._rows(torch.cat([front.expand(len(windows), -1), windows], dim=1), DEMO_TEXT, len(front))
+        rows = self._rows(torch.cat([front.expand(len(windows), -1), windows], dim=1), DEMO, len(front))
         check_fits(self.loaded, rows)
         like = self._is_like_known(rows)
         unlike = rows.select(~like)
         generator = number_generator(self.seed, "demo text")
         chosen = thin(np.arange(len(unlike)), cluster_rows(unlike.text).numpy(), self.asked.rows, generator)
-        kept = unlike.select(torch.from_numpy(chosen))
-        what, kind = "English that ships with Python", "English technical documentation"
-        return self._retained(kept, DEMO_TEXT, like=like, what=what, kind=kind)
+        return self._retained(DEMO, unlike.select(torch.from_numpy(chosen)), like, "English that ships with Python")
 
     def suspected(self) -> tuple[ParagraphSet | None, str]:
         """Samples that seem memorized, each once, None where there are none; and a sentence that says so."""
@@ -150,22 +146,23 @@ class _Maker:
         surest = nll_per_byte(scores.token_nll, text_bytes(samples, tokenizer))
         found = samples.select(seems_memorized(scores.em, surest, samples.continuation_length))
         once = np.sort(np.unique(found.ids.numpy(), axis=0, return_index=True)[1])
-        rule = "greedy decoding reproduces them, and their NLL against zlib is among the lowest 1 %"
-        apart = f" ({int(like.sum()):,} that are like text to be forgotten were left out)" if like.any() else ""
+        where += f", {int(like.sum()):,} left out that are like text to be forgotten" if like.any() else ""
+        rule = "reproduced by greedy decoding, and with an NLL against zlib among the lowest 1 %"
         if not len(once):
-            return None, f"suspected: none of {where} seems memorized: {rule} of no row{apart}."
+            return None, f"suspected: none, of {where}: no row is memorized by all appearance ({rule})."
         return found.select(torch.from_numpy(once)), (
-            f"suspected: {counted(len(once), 'row')} of {where}, memorized by all appearance, which nobody has verified: {rule}"
-            f"{apart}. What happens to them is reported; they are in no loss, and they are no bystanders."
+            f"suspected: {counted(len(once), 'row')}, of {where}: memorized by all appearance ({rule}), which nobody has "
+            "verified. What happens to them is reported; they are in no loss, and they are no bystanders."
         )
 
-    def _retained(self, rows: ParagraphSet, name: str, *, like: Tensor, what: str, kind: str) -> _Retained:
+    def _retained(self, word: str, rows: ParagraphSet, like: Tensor, what: str) -> _Retained:
         """like: [n] bool, of all rows that there were."""
-        recited = self.measurements.scores(rows, self.batch_size, f"scoring {name}").em == rows.continuation_length
+        scores = self.measurements.scores(rows, self.batch_size, f"scoring {ORIGINS[word]}")
+        recited = scores.em == rows.continuation_length
         reasons = {"are like text to be forgotten": int(like.sum()), "are recited by the model": int(recited.sum())}
         left_out = "".join(f", {count:,} left out that {why}" for why, count in reasons.items() if count)
         kept = rows.select(~recited)
-        return _Retained(kept, f"{counted(len(kept), 'row')} of {what}{left_out}", kind)
+        return _Retained(kept, f"{counted(len(kept), 'row')} of {what}{left_out}", KINDS[word])
 
     def _samples(self) -> ParagraphSet:
         """The first of many are those of few: what is retained does not depend on how many are looked through."""
@@ -173,10 +170,11 @@ class _Maker:
         start = start_of(model, self.loaded.tokenizer, self._in_front)
         number = max(self.asked.rows if MODEL in self.asked.words else 0, self.asked.samples)
         ids = self.measurements.samples(number, width, start, self.seed, self.batch_size)
-        return self._rows(ids, OWN_TEXT, len(start.ids))
+        return self._rows(ids, MODEL, len(start.ids))
 
-    def _rows(self, ids: Tensor, name: str, text_start: int) -> ParagraphSet:
-        return ParagraphSet(ids, self.known.prefix_length, tuple(f"{name}:{row}" for row in range(len(ids))), text_start)
+    def _rows(self, ids: Tensor, word: str, text_start: int) -> ParagraphSet:
+        origin = tuple(f"{ORIGINS[word]}:{row}" for row in range(len(ids)))
+        return ParagraphSet(ids, self.known.prefix_length, origin, text_start)
 
     @property
     def _in_front(self) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ WORDS = (MODEL, DEMO)
 SUSPECTED = "suspected"
 """The set of samples of the model's own text that seem memorized: reported, in no loss and in no stop rule."""
 
+KINDS = {MODEL: "text of the model's own making", DEMO: "English technical documentation"}
+TEXT_OF_FILES = "the text of the files that were named"
 LEAST_ROWS = 3  # retain_train, retain_val and retain need a cluster each
 LEAST_SAMPLES = 100  # the lowest 1 % of fewer is none
 NO_RETAIN = (
@@ -43,6 +45,12 @@ def words_of(retain: Any) -> tuple[str, ...]:
     """Which of WORDS `paragraphs.retain` names: one, or among others in a list."""
     given = _listed(retain)
     return tuple(word for word in WORDS if word in given)
+
+
+def kinds_of(retain: Any) -> str:
+    """Of what kinds the text is that `paragraphs.retain` names, for a sentence: `text of the model's own making`."""
+    files = [] if files_of(retain) is None else [TEXT_OF_FILES]
+    return " and ".join([*files, *(KINDS[word] for word in words_of(retain))])
 
 
 def files_of(retain: Any) -> Any | None:
