@@ -16,7 +16,7 @@ from memunlearn.demo.model import UNSEEN as ORIGIN
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch
-from memunlearn.paragraphs.clusters import cluster_rows
+from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.readers import check_file, read_paragraphs
 from memunlearn.paragraphs.roles import UNSEEN
@@ -88,7 +88,7 @@ def with_unseen_rows(cfg: DictConfig, chosen: RunRows, loaded: LoadedModel, give
     rows = concatenate([chosen.rows, read.paragraphs])
     clusters = join_clusters(rows, chosen.clusters)
     # Not by these: a row that is like two clusters of the run has the number of one of them only.
-    alike = cluster_rows(rows.text)
+    alike = clusters_of(rows)
     used = torch.tensor([name not in REPORTED_ONLY for name in chosen.names])
     fresh = ~torch.isin(alike[len(chosen.rows) :], alike[: len(chosen.rows)][used])
     kept = torch.cat([torch.ones(len(chosen.rows), dtype=torch.bool), fresh])

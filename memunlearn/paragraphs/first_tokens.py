@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memunlearn.errors import UserError
@@ -25,7 +25,7 @@ def first_tokens(
     size = _CHARACTERS_A_TOKEN * count + 256
     while left := [number for number in range(len(texts)) if number not in found]:
         pieces = [texts[number][:size] for number in left]
-        rows = _tokenize(pieces, tokenizer, [origins[number] for number in left])
+        rows = tokenize(pieces, tokenizer, [origins[number] for number in left])["input_ids"]
         for number, row in zip(left, rows, strict=True):
             first = row[:count]
             whole = size >= len(texts[number])
@@ -37,7 +37,11 @@ def first_tokens(
     return [found[number] for number in range(len(texts))]
 
 
-def _tokenize(texts: list[str], tokenizer: Callable[..., Any], origins: Sequence[str]) -> list[list[int]]:
+def tokenize(texts: list[str], tokenizer: Any, origins: Sequence[str], **asked: bool) -> Mapping[str, Any]:
+    """What the tokenizer answers (`input_ids` and what else is asked for), without special tokens.
+
+    Raises UserError that names the origin of a text that cannot be tokenized.
+    """
     for text, origin in zip(texts, origins, strict=True):
         try:
             text.encode()
@@ -45,10 +49,13 @@ def _tokenize(texts: list[str], tokenizer: Callable[..., Any], origins: Sequence
             raise UserError(
                 f"{origin}: holds half of a surrogate pair at character {error.start}, which is no text: write the row again"
             ) from error
+    if not texts:
+        return {"input_ids": []}
     try:
         # No truncation by the tokenizer: some cut on the left. verbose=False: texts longer than the model's context are no
         # mistake.
-        return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+        answered: Mapping[str, Any] = tokenizer(texts, add_special_tokens=False, verbose=False, **asked)
     except Exception as error:  # each tokenizer has its own
         where = origins[0] if len(origins) == 1 else f"{origins[0]} to {origins[-1]}"
         raise UserError(f"{where}: the tokenizer refuses the text ({type(error).__name__}: {str(error)[:200]})") from error
+    return answered
