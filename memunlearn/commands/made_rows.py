@@ -21,6 +21,7 @@ from memunlearn.paragraphs.retain_text import DEMO, KINDS, MODEL, SUSPECTED, TEX
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.scoring.likelihood import nll_per_byte
 from memunlearn.scoring.own_samples import seems_memorized, start_of
+from memunlearn.scoring.score import ParagraphScores
 from memunlearn.words import counted
 
 # How the origin of such a row begins.
@@ -38,6 +39,19 @@ class Made:
 
     paragraphs: LoadedParagraphs
     said: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """like: [N] bool, rows that are near-duplicates of rows to be forgotten. scores: of the base model."""
+
+    rows: ParagraphSet
+    like: Tensor
+    scores: ParagraphScores
+
+    def select(self, chosen: Tensor) -> _Scored:
+        """chosen: [N] bool."""
+        return _Scored(self.rows.select(chosen), self.like[chosen], self.scores.select(chosen))
 
 
 @dataclass(frozen=True)
@@ -63,16 +77,15 @@ def with_made_rows(
     known = paragraphs.all_rows if paragraphs.forget is None else paragraphs.forget
     maker = _Maker(asked, known, loaded, measurements, seed, batch_size)
     retained = [] if paragraphs.retain is None else [_of_files(paragraphs.retain)]
-    if MODEL in asked.words:
-        retained.append(maker.own_text())
+    samples = maker.samples() if MODEL in asked.words or asked.samples else None
+    if samples is not None and MODEL in asked.words:
+        retained.append(maker.own_text(samples))
     if DEMO in asked.words:
         retained.append(maker.demo_text())
     said = [_what_kept_means(retained)] if asked.words else []
     suspected = None
-    if asked.samples and loaded.tokenizer is None and not asked.must:
-        said.append("suspected: not looked for, since the compressed size of text tells it, and there is no tokenizer.")
-    elif asked.samples:
-        suspected, sentence = maker.suspected()
+    if samples is not None and asked.samples:
+        suspected, sentence = maker.suspected(samples)
         said.append(sentence)
     for sentence in said:
         print(sentence, flush=True)
@@ -96,6 +109,15 @@ def _of_files(rows: ParagraphSet) -> _Retained:
     return _Retained(rows, f"{counted(len(rows), 'row')} of files", TEXT_OF_FILES)
 
 
+def _retained(word: str, scored: _Scored, like: int, what: str) -> _Retained:
+    """Without rows that the model recites. like: how many were left out before."""
+    recited = scored.scores.em == scored.rows.continuation_length
+    reasons = {"are like text to be forgotten": like, "are recited by the model": int(recited.sum())}
+    left_out = "".join(f", {count:,} left out that {why}" for why, count in reasons.items() if count)
+    kept = scored.rows.select(~recited)
+    return _Retained(kept, f"{counted(len(kept), 'row')} of {what}{left_out}", KINDS[word])
+
+
 @dataclass(frozen=True)
 class _Maker:
     """known: the rows that nothing may be like. seed, batch_size: of sampling."""
@@ -107,10 +129,23 @@ class _Maker:
     seed: int
     batch_size: int
 
-    def own_text(self) -> _Retained:
-        first = self._samples().select(range(self.asked.rows))
-        like = self._is_like_known(first)
-        return self._retained(MODEL, first.select(~like), like, f"the model's own text (temperature 1, seed {self.seed})")
+    def samples(self) -> _Scored:
+        """The first of many are those of few: what is retained does not depend on how many are looked through."""
+        if self.asked.must and self.loaded.tokenizer is None:
+            raise UserError(
+                "paragraphs.suspected=true tells what seems memorized by the compressed size of text, which needs a tokenizer: "
+                "set model.tokenizer=DIR_OR_NAME, or leave it out"
+            )
+        start = start_of(self.measurements.model, self.loaded.tokenizer, self._in_front)
+        number = max(self.asked.rows if MODEL in self.asked.words else 0, self.asked.samples)
+        ids = self.measurements.samples(number, self.known.ids.shape[1], start, self.seed, self.batch_size)
+        rows = self._rows(ids, MODEL, len(start.ids))
+        return self._scored(MODEL, rows, self._is_like_known(rows))
+
+    def own_text(self, samples: _Scored) -> _Retained:
+        first = samples.select(torch.arange(len(samples.rows)) < self.asked.rows)
+        what = f"the model's own text (temperature 1, seed {self.seed})"
+        return _retained(MODEL, first.select(~first.like), int(first.like.sum()), what)
 
     def demo_text(self) -> _Retained:
         """Of as many clusters as possible."""
@@ -128,25 +163,23 @@ class _Maker:
         unlike = rows.select(~like)
         generator = number_generator(self.seed, "demo text")
         chosen = thin(np.arange(len(unlike)), cluster_rows(unlike.text).numpy(), self.asked.rows, generator)
-        return self._retained(DEMO, unlike.select(torch.from_numpy(chosen)), like, "English that ships with Python")
+        kept = unlike.select(torch.from_numpy(chosen))
+        scored = self._scored(DEMO, kept, torch.zeros(len(kept), dtype=torch.bool))
+        return _retained(DEMO, scored, int(like.sum()), "English that ships with Python")
 
-    def suspected(self) -> tuple[ParagraphSet | None, str]:
+    def suspected(self, samples: _Scored) -> tuple[ParagraphSet | None, str]:
         """Samples that seem memorized, each once, None where there are none; and a sentence that says so."""
         tokenizer = self.loaded.tokenizer
-        where = f"{self.asked.samples:,} samples of the model's own text (temperature 1, seed {self.seed})"
         if tokenizer is None:
-            raise UserError(
-                "which samples seem memorized is told by the compressed size of their text, which needs a tokenizer: set "
-                "model.tokenizer=DIR_OR_NAME, or paragraphs.suspected=false"
-            )
-        samples = self._samples().select(range(self.asked.samples))
-        like = self._is_like_known(samples)
-        samples = samples.select(~like)
-        scores = self.measurements.scores(samples, self.batch_size, "scoring own text")
-        surest = nll_per_byte(scores.token_nll, text_bytes(samples, tokenizer))
-        found = samples.select(seems_memorized(scores.em, surest, samples.continuation_length))
+            return None, "suspected: not looked for, since the compressed size of text tells it, and there is no tokenizer."
+        of_all = samples.select(torch.arange(len(samples.rows)) < self.asked.samples)
+        of = of_all.select(~of_all.like)
+        surest = nll_per_byte(of.scores.token_nll, text_bytes(of.rows, tokenizer))
+        found = of.rows.select(seems_memorized(of.scores.em, surest, of.rows.continuation_length))
         once = np.sort(np.unique(found.ids.numpy(), axis=0, return_index=True)[1])
-        where += f", {int(like.sum()):,} left out that are like text to be forgotten" if like.any() else ""
+        like = int(of_all.like.sum())
+        where = f"{self.asked.samples:,} samples of the model's own text (temperature 1, seed {self.seed})"
+        where += f", {like:,} left out that are like text to be forgotten" if like else ""
         rule = "reproduced by greedy decoding, and with an NLL against zlib among the lowest 1 %"
         if not len(once):
             return None, f"suspected: none, of {where}: no row is memorized by all appearance ({rule})."
@@ -155,22 +188,8 @@ class _Maker:
             "verified. What happens to them is reported; they are in no loss, and they are no bystanders."
         )
 
-    def _retained(self, word: str, rows: ParagraphSet, like: Tensor, what: str) -> _Retained:
-        """like: [n] bool, of all rows that there were."""
-        scores = self.measurements.scores(rows, self.batch_size, f"scoring {ORIGINS[word]}")
-        recited = scores.em == rows.continuation_length
-        reasons = {"are like text to be forgotten": int(like.sum()), "are recited by the model": int(recited.sum())}
-        left_out = "".join(f", {count:,} left out that {why}" for why, count in reasons.items() if count)
-        kept = rows.select(~recited)
-        return _Retained(kept, f"{counted(len(kept), 'row')} of {what}{left_out}", KINDS[word])
-
-    def _samples(self) -> ParagraphSet:
-        """The first of many are those of few: what is retained does not depend on how many are looked through."""
-        model, width = self.measurements.model, self.known.ids.shape[1]
-        start = start_of(model, self.loaded.tokenizer, self._in_front)
-        number = max(self.asked.rows if MODEL in self.asked.words else 0, self.asked.samples)
-        ids = self.measurements.samples(number, width, start, self.seed, self.batch_size)
-        return self._rows(ids, MODEL, len(start.ids))
+    def _scored(self, word: str, rows: ParagraphSet, like: Tensor) -> _Scored:
+        return _Scored(rows, like, self.measurements.scores(rows, self.batch_size, f"scoring {ORIGINS[word]}"))
 
     def _rows(self, ids: Tensor, word: str, text_start: int) -> ParagraphSet:
         origin = tuple(f"{ORIGINS[word]}:{row}" for row in range(len(ids)))

@@ -105,7 +105,10 @@ def test_a_sample_is_as_likely_as_the_model_says(sharp):
 
 def told(bos=None, eos=None, vocab=None):
     return SimpleNamespace(
-        bos_token_id=bos, eos_token_id=eos, get_vocab=lambda: vocab, all_special_ids=[one for one in (bos, eos) if one is not None]
+        bos_token_id=bos,
+        eos_token_id=eos,
+        get_vocab=lambda: vocab,
+        all_special_ids=[one for one in (bos, eos) if one is not None],
     )
 
 
