@@ -1,5 +1,6 @@
 """paragraphs.retain=model, =demo and lists; suspected rows: in whole small runs of a model that recites rows from BOS."""
 
+import html
 import json
 import shutil
 
@@ -99,7 +100,7 @@ def test_the_model_s_own_text_is_retained_and_what_it_recites_is_suspected(own_t
 
 def test_what_was_used_is_said_wherever_the_run_is_told(own_text_run):
     result, out = command_runs.read_result(own_text_run), own_text_run.with_name("own_text.terminal.txt").read_text()
-    page = (own_text_run / "report.html").read_text()
+    page = html.unescape((own_text_run / "report.html").read_text())
     retained, suspected = (note for note in result["notes"] if note.startswith(("retain:", "suspected:")))
     assert "rows of the model's own text (temperature 1, seed 0), " in retained
     assert "left out that are like text to be forgotten, " in retained and "left out that are recited by the model" in retained
@@ -108,7 +109,7 @@ def test_what_was_used_is_said_wherever_the_run_is_told(own_text_run):
     assert "memorized by all appearance" in suspected and "nobody has verified" in suspected
     for note in (retained, suspected):
         assert out.count(note) == 2  # when it is known, and at the end
-        assert note.replace("'", "&#x27;") in page or note.replace("'", "&#39;") in page or note in page
+        assert note in page
     n = result["before"]["suspected"]["n"]
     assert f"suspected: {n} row" in out and "(memorized by all appearance, not verified)" in page
     assert "other memorized text: suspected EM 12.0 -> " in out
@@ -141,6 +142,14 @@ def test_its_patch_is_judged_on_the_same_rows(own_text_run, tmp_path):
         for of_set in ("forget", "retain", "suspected"):
             assert found[of_set]["n"] == after[of_set]["n"] and found[of_set]["em"] == after[of_set]["em"], of_set
         assert f"suspected {after['suspected']['n']} of {after['suspected']['n']}" in judged.out
+
+
+def test_a_certificate_says_what_ordinary_text_is(own_text_run, tmp_path):
+    ended = command_runs.evaluate(f"patch={own_text_run / 'patch.safetensors'}", "certificate=true", directory=tmp_path)
+    assert ended.code == 0, ended.err
+    page = html.unescape((tmp_path / "certificate.html").read_text())
+    assert "Ordinary text (retain) is here text of the model's own making; other kinds of text were not looked at." in page
+    assert "found among its own and not verified (suspected)" in page and "but of some that it seems to know (suspected)" in page
 
 
 def test_evaluate_and_localize_read_the_same_rows(own_text_run, forgets, tmp_path):
