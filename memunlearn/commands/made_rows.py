@@ -75,7 +75,7 @@ def with_made_rows(
     if asked is None:
         return Made(paragraphs)
     known = paragraphs.all_rows if paragraphs.forget is None else paragraphs.forget
-    maker = _Maker(asked, known, loaded, measurements, seed, batch_size)
+    maker = _Maker(asked=asked, known=known, loaded=loaded, measurements=measurements, seed=seed, batch_size=batch_size)
     retained = [] if paragraphs.retain is None else [_of_files(paragraphs.retain)]
     samples = maker.samples() if MODEL in asked.words or asked.samples else None
     if samples is not None and MODEL in asked.words:
@@ -118,7 +118,14 @@ def _retained(word: str, scored: _Scored, like: int, what: str) -> _Retained:
     return _Retained(kept, f"{counted(len(kept), 'row')} of {what}{left_out}", KINDS[word])
 
 
-@dataclass(frozen=True)
+def _first_of_copies(rows: ParagraphSet) -> Tensor:
+    """[N] bool."""
+    first = torch.zeros(len(rows), dtype=torch.bool)
+    first[torch.from_numpy(np.unique(rows.ids.numpy(), axis=0, return_index=True)[1])] = True
+    return first
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Maker:
     """known: the rows that nothing may be like. seed, batch_size: of sampling."""
 
@@ -168,23 +175,23 @@ class _Maker:
         return _retained(DEMO, scored, int(like.sum()), "English that ships with Python")
 
     def suspected(self, samples: _Scored) -> tuple[ParagraphSet | None, str]:
-        """Samples that seem memorized, each once, None where there are none; and a sentence that says so."""
+        """Samples that seem memorized, None where there are none; and a sentence that says so. Of copies there is one: else the
+        lowest 1 % were those of the one text that the model is the surest of."""
         tokenizer = self.loaded.tokenizer
         if tokenizer is None:
             return None, "suspected: not looked for, since the compressed size of text tells it, and there is no tokenizer."
         of_all = samples.select(torch.arange(len(samples.rows)) < self.asked.samples)
-        of = of_all.select(~of_all.like)
+        of = of_all.select(~of_all.like & _first_of_copies(of_all.rows))
         surest = nll_per_byte(of.scores.token_nll, text_bytes(of.rows, tokenizer))
         found = of.rows.select(seems_memorized(of.scores.em, surest, of.rows.continuation_length))
-        once = np.sort(np.unique(found.ids.numpy(), axis=0, return_index=True)[1])
         like = int(of_all.like.sum())
         where = f"{self.asked.samples:,} samples of the model's own text (temperature 1, seed {self.seed})"
         where += f", {like:,} left out that are like text to be forgotten" if like else ""
         rule = "reproduced by greedy decoding, and with an NLL against zlib among the lowest 1 %"
-        if not len(once):
+        if not len(found):
             return None, f"suspected: none, of {where}: no row is memorized by all appearance ({rule})."
-        return found.select(torch.from_numpy(once)), (
-            f"suspected: {counted(len(once), 'row')}, of {where}: memorized by all appearance ({rule}), which nobody has "
+        return found, (
+            f"suspected: {counted(len(found), 'row')}, of {where}: memorized by all appearance ({rule}), which nobody has "
             "verified. What happens to them is reported; they are in no loss, and they are no bystanders."
         )
 
