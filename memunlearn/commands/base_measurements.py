@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from memunlearn.caching.keys import Key
 from memunlearn.caching.store import Store, cached
-from memunlearn.commands.measurement_keys import blocks_in_key, metrics_in_key, rows_in_key, samples_in_key
+from memunlearn.commands.measurement_keys import blocks_in_key, metrics_in_key, rows_in_key
 from memunlearn.curvature.factors import Curvature
 from memunlearn.curvature.measure import measure_curvature
 from memunlearn.curvature.packing import packed, unpacked
@@ -28,17 +28,18 @@ from memunlearn.evaluation.suite import Baseline, measure_base
 from memunlearn.localization.weight_attribution import Asked, Attribution, Scores
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
+from memunlearn.models.text_ids import no_text
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.hidden_states import hidden_states
-from memunlearn.scoring.own_samples import Start, own_samples
+from memunlearn.scoring.output_head import OutputHead
 from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores, score
 
 # Raise one whenever what it names would come out differently, here or in anything it calls; attributions have their own.
-VERSIONS = {"scores": 1, "own": 1, "samples": 1, "baseline": 1, "hidden": 1, "alternatives": 2, "curvature": 2}
+VERSIONS = {"scores": 1, "own": 1, "baseline": 1, "hidden": 1, "alternatives": 2, "curvature": 2}
 LIBRARIES = ("torch", "transformers")
 
 
@@ -73,7 +74,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "scores",
-            self._key("scores", VERSIONS["scores"], {"rows": rows_in_key(paragraphs)}, **measured),
+            self.key("scores", VERSIONS["scores"], {"rows": rows_in_key(paragraphs)}, **measured),
             make=lambda _: score(
                 self.model, paragraphs, batch_size, description=description, details=details, sampling=sampling
             ),
@@ -93,24 +94,12 @@ class BaseMeasurements:
         said = cached(
             self.store,
             "own continuations",
-            self._key("own", VERSIONS["own"], {"rows": rows_in_key(paragraphs)}),
+            self.key("own", VERSIONS["own"], {"rows": rows_in_key(paragraphs)}),
             make=make,
             pack=lambda continuations: {"said": continuations},
             unpack=lambda tensors: tensors["said"],
         )
         return paragraphs.with_continuations(said)
-
-    def samples(self, rows: int, length: int, start: Start, seed: int, batch_size: int) -> Tensor:
-        """See `scoring.own_samples`."""
-        how: dict[str, Any] = {"start": start, "seed": seed, "batch_size": batch_size, "description": "sampling own text"}
-        return cached(
-            self.store,
-            "own samples",
-            self._key("samples", VERSIONS["samples"], samples_in_key(rows, length, start), seed=seed),
-            make=lambda _: own_samples(self.model, rows, length, **how),
-            pack=lambda drawn: {"drawn": drawn},
-            unpack=lambda tensors: tensors["drawn"],
-        )
 
     def baseline(
         self,
@@ -148,7 +137,7 @@ class BaseMeasurements:
             return tensors if baseline.own is None else {**tensors, "own": baseline.own.continuations}
 
         def unpack(tensors: Mapping[str, Tensor]) -> Baseline:
-            states = ReferenceStates(tensors["hidden"], model.get_output_embeddings())
+            states = ReferenceStates(tensors["hidden"], OutputHead.of(model))
             own = paragraphs.with_continuations(tensors["own"]) if with_own else None
             scores = ParagraphScores.of_tensors(tensors)
             return Baseline(paragraphs=paragraphs, clusters=clusters, scores=scores, states=states, own=own, sampling=sampling)
@@ -156,7 +145,7 @@ class BaseMeasurements:
         if not len(paragraphs):
             return make(None)
         measured = metrics_in_key(details, compared=True, sampling=sampling)
-        key = self._key("baseline", VERSIONS["baseline"], {"rows": rows_in_key(paragraphs)}, with_own=with_own, **measured)
+        key = self.key("baseline", VERSIONS["baseline"], {"rows": rows_in_key(paragraphs)}, with_own=with_own, **measured)
         return cached(self.store, "baselines", key, make=make, pack=pack, unpack=unpack)
 
     def hidden_states(
@@ -174,7 +163,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "hidden states",
-            self._key("hidden", VERSIONS["hidden"], {"rows": rows_in_key(paragraphs)}, block=block),
+            self.key("hidden", VERSIONS["hidden"], {"rows": rows_in_key(paragraphs)}, block=block),
             make=lambda large: hidden_states(
                 model, block, paragraphs, batch_size, directory=large or directory, description=description
             ),
@@ -183,16 +172,24 @@ class BaseMeasurements:
         )
 
     def alternatives(
-        self, model: PreTrainedModel, paragraphs: ParagraphSet, replacements: int = 1, seed: int = 0, batch_size: int = 16
+        self,
+        model: PreTrainedModel,
+        paragraphs: ParagraphSet,
+        replacements: int = 1,
+        seed: int = 0,
+        batch_size: int = 16,
+        *,
+        never: Sequence[int] | None = None,
     ) -> Alternatives:
         """See `scoring.find_alternatives`."""
         self._check(model)
-        key = self._key(
+        key = self.key(
             "alternatives",
             VERSIONS["alternatives"],
             {"rows": rows_in_key(paragraphs), "text_start": paragraphs.text_start},
             replacements=replacements,
             seed=seed,
+            **({} if never is None or list(never) == no_text(model, None) else {"never": list(never)}),
         )
 
         def pack(found: Alternatives) -> dict[str, Tensor]:
@@ -207,7 +204,7 @@ class BaseMeasurements:
             self.store,
             "alternatives",
             key,
-            make=lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size),
+            make=lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size, never=never),
             pack=pack,
             unpack=unpack,
         )
@@ -230,7 +227,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "curvature",
-            self._key("curvature", VERSIONS["curvature"], {"rows": rows_in_key(paragraphs)}, weights=blocks, **options),
+            self.key("curvature", VERSIONS["curvature"], {"rows": rows_in_key(paragraphs)}, weights=blocks, **options),
             make=lambda _: measure_curvature(model, weights, paragraphs, how, eigenvalues=eigenvalues, all_weights=all_weights),
             pack=packed,
             unpack=lambda tensors: unpacked(tensors, model.device),
@@ -243,7 +240,8 @@ class BaseMeasurements:
         """
         return _StoredAttribution(self, method) if self.store is not None and hasattr(method, "version") else method
 
-    def _key(self, what: str, number: int, paragraphs: Mapping[str, Any], **options: Any) -> Key:
+    def key(self, what: str, number: int, paragraphs: Mapping[str, Any], **options: Any) -> Key:
+        """Of what is measured on this model: number is the version of how, paragraphs and options what it depends on."""
         model = self.model
         autocast = torch.get_autocast_dtype(model.device.type) if torch.is_autocast_enabled(model.device.type) else None
         return {

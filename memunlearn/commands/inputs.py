@@ -17,6 +17,7 @@ from memunlearn.demo.model import DemoModelSource
 from memunlearn.errors import UserError, is_out_of_memory
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel
+from memunlearn.models.text_config import context_length, vocabulary_size
 from memunlearn.one_process import one_process
 from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.own_text import own_of_corpus, own_of_pools
@@ -120,8 +121,8 @@ def check_fits(loaded: LoadedModel, rows: Any) -> None:
     """Raises UserError if the model cannot read these paragraphs."""
     if rows is None:
         return
-    rows.check_vocabulary(loaded.model.config.vocab_size)
-    longest = getattr(loaded.model.config, "max_position_embeddings", None)
+    rows.check_vocabulary(vocabulary_size(loaded.model))
+    longest = context_length(loaded.model)
     if longest is not None and rows.ids.shape[1] > longest:
         raise UserError(
             f"paragraphs of {rows.ids.shape[1]} tokens are longer than the {longest} that {loaded.name} reads: "

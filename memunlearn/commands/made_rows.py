@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.inputs import check_fits
+from memunlearn.commands.kept_samples import kept_samples
 from memunlearn.commands.text_sizes import text_bytes
 from memunlearn.demo.corpus import cut_paragraphs, topics
 from memunlearn.errors import UserError
@@ -74,7 +75,9 @@ def with_made_rows(
     asked = paragraphs.to_make
     if asked is None:
         return Made(paragraphs)
-    known = paragraphs.all_rows if paragraphs.forget is None else paragraphs.forget
+    texts, forget = paragraphs.asked, paragraphs.forget
+    # Of texts that are to be forgotten no part is to be kept, whether or not the model recites it.
+    known = texts.paragraphs if texts is not None else paragraphs.all_rows if forget is None else forget
     maker = _Maker(asked=asked, known=known, loaded=loaded, measurements=measurements, seed=seed, batch_size=batch_size)
     retained = [] if paragraphs.retain is None else [_of_files(paragraphs.retain)]
     samples = maker.samples() if MODEL in asked.words or asked.samples else None
@@ -145,7 +148,8 @@ class _Maker:
             )
         start = start_of(self.measurements.model, self.loaded.tokenizer, self._in_front)
         number = max(self.asked.rows if MODEL in self.asked.words else 0, self.asked.samples)
-        ids = self.measurements.samples(number, self.known.ids.shape[1], start, self.seed, self.batch_size)
+        width = self.known.ids.shape[1]
+        ids = kept_samples(self.measurements, number, width, start=start, seed=self.seed, batch_size=self.batch_size)
         rows = self._rows(ids, MODEL, len(start.ids))
         return self._scored(MODEL, rows, self._is_like_known(rows))
 
@@ -205,7 +209,7 @@ class _Maker:
     @property
     def _in_front(self) -> tuple[int, ...]:
         """What stands in front of the known rows' text (BOS)."""
-        return tuple(self.known.ids[0, : self.known.text_start].tolist())
+        return tuple(self.known.ids[:1, : self.known.text_start].flatten().tolist())
 
     def _is_like_known(self, rows: ParagraphSet) -> Tensor:
         """[N] bool. Text is compared as far as both sets have it: one may have BOS in front."""

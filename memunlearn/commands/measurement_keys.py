@@ -10,7 +10,6 @@ from memunlearn.caching.keys import tensor_digest
 from memunlearn.curvature.measure import output_blocks
 from memunlearn.models.components import WeightTensor
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.scoring.own_samples import Start
 from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import metrics_of_pass
 
@@ -37,9 +36,3 @@ def rows_in_key(paragraphs: ParagraphSet) -> dict[str, Any]:
         "prefix_length": paragraphs.prefix_length,
         "continuation_length": paragraphs.continuation_length,
     }
-
-
-def samples_in_key(rows: int, length: int, start: Start) -> dict[str, Any]:
-    """How many samples of how many tokens, what they begin with, and what they are drawn from."""
-    drawn_from = {"tokens": tensor_digest(start.tokens), "first": tensor_digest(start.first)}
-    return {"samples": rows, "length": length, "begin": list(start.ids), **drawn_from}

@@ -20,6 +20,7 @@ from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.readers import check_file, read_paragraphs
 from memunlearn.paragraphs.roles import UNSEEN
+from memunlearn.paragraphs.windows import MOST_WINDOWS, Cutting
 
 # Sets of which no row is in a loss: what is never-seen may stand there, or be like a row there.
 REPORTED_ONLY = ("retain", "retain_val")
@@ -73,6 +74,9 @@ def with_unseen_rows(cfg: DictConfig, chosen: RunRows, loaded: LoadedModel, give
             tokenizer=loaded.tokenizer,
             column=group.get("column"),
             bos=group.get("bos", "auto"),
+            cutting=Cutting(
+                UNSEEN, group.get("stride", "auto"), group.get("min_prefix"), group.get("max_windows", MOST_WINDOWS)
+            ),
         )
     except UserError as error:
         if f"paragraphs.{UNSEEN}" in given:

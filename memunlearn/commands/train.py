@@ -55,6 +55,7 @@ from memunlearn.errors import UserError
 from memunlearn.files.writing import remove_leftovers
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.loading import LoadedModel
+from memunlearn.models.text_config import vocabulary_size
 from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
@@ -115,7 +116,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     if cfg.resume:
         same_inputs(directory, inputs)
     loaded, paragraphs = load_inputs(cfg)
-    check_decodes(loaded.tokenizer, loaded.model.config.vocab_size)
+    check_decodes(loaded.tokenizer, vocabulary_size(loaded.model))
     weights = weights_of_run(cfg, loaded, device)
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
@@ -221,7 +222,16 @@ def _ingredients(
 ) -> Ingredients:
     objective: Objective = instantiate(cfg.objective)
     stop = instantiate(cfg.stop) if cfg.get("stop") else None
-    preparation = prepare_run(cfg, measurements, sets, weights=weights, objective=objective, stop=stop, directory=directory)
+    preparation = prepare_run(
+        cfg,
+        measurements,
+        sets,
+        weights=weights,
+        objective=objective,
+        stop=stop,
+        directory=directory,
+        tokenizer=loaded.tokenizer,
+    )
     return Ingredients(
         model=loaded.model,
         weights=weights,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
@@ -21,12 +21,12 @@ def clusters_of(paragraphs: ParagraphSet) -> Tensor:
     return cluster_rows(paragraphs.text, texts=paragraphs.texts)
 
 
-def cluster_rows(ids: Tensor, shingle: int = SHINGLE, *, texts: Sequence[str | None] = ()) -> Tensor:
+def cluster_rows(ids: Tensor, shingle: int = SHINGLE, *, texts: Sequence[Hashable | None] = ()) -> Tensor:
     """Cluster numbers [N] int64 of rows [N, I], numbered from 0 by the smallest row in each.
 
     Rows that share any `shingle` consecutive tokens are in one cluster, and so are rows linked through others. Exact: no
     hashing. FILL is like no token, and no other FILL.
-    texts: N names; rows of the same text are in one cluster whatever they share (None: of no text that is known).
+    texts: N of them; rows of the same text are in one cluster whatever they share (None: of no text that is known).
     Rows shorter than a shingle are together only if they are identical. Raises ValueError for a shingle below 1.
     """
     if shingle < 1:
@@ -40,7 +40,7 @@ def cluster_rows(ids: Tensor, shingle: int = SHINGLE, *, texts: Sequence[str | N
     # Linking each row to the first row that has the window is enough: the rest follows along the links.
     links = [row_of_window, row_of_window[first][inverse.ravel()]]
     if any(text is not None for text in texts):
-        first_of: dict[str, int] = {}
+        first_of: dict[Hashable, int] = {}
         same = [(row, first_of.setdefault(text, row)) for row, text in enumerate(texts) if text is not None]
         links = [np.concatenate(sides) for sides in zip(links, np.array(same).T, strict=True)]
     graph = coo_matrix((np.ones(len(links[0]), dtype=bool), tuple(links)), shape=(rows, rows))

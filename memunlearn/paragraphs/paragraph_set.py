@@ -87,9 +87,10 @@ class ParagraphSet:
         return (self.prefixes == FILL).any(1)
 
     @property
-    def texts(self) -> tuple[str | None, ...]:
-        """N names of the texts that rows were cut out of."""
-        return tuple(None if place is None else place.text for place in self.places) or (None,) * len(self)
+    def texts(self) -> tuple[tuple[str, str] | None, ...]:
+        """Of N rows the text that each was cut out of: where it was given, and its name."""
+        known = (None if place is None else (place.source, place.text) for place in self.places)
+        return tuple(known) or (None,) * len(self)
 
     def select(self, rows: Tensor | Sequence[int]) -> ParagraphSet:
         """The rows at these positions (integers, in this order, or a boolean [N])."""

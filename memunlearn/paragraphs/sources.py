@@ -2,72 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
+from os import PathLike
 from pathlib import Path
 
 from memunlearn.errors import UserError
-from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of, recognize
+from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of
 from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, check_lengths, fetch_catalog_file
-from memunlearn.paragraphs.columns import Column, Value, choose_column
-from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
-from memunlearn.paragraphs.readers import PathOrPair, check_file, keep_long_enough, read_paragraphs
+from memunlearn.paragraphs.columns import Column, Row, choose_column, text_or_ids
+from memunlearn.paragraphs.given_files import names_in_short
+from memunlearn.paragraphs.id_rows import id_rows
+from memunlearn.paragraphs.loaded import LoadedParagraphs as LoadedParagraphs
+from memunlearn.paragraphs.readers import (
+    PathOrPair,
+    check_file,
+    first_window,
+    keep_long_enough,
+    read_paragraphs,
+    with_tokenizer,
+)
 from memunlearn.paragraphs.retain_text import RetainText, files_of, retain_text
-from memunlearn.paragraphs.token_rows import token_rows
+from memunlearn.paragraphs.text_rows import text_rows, token_texts
+from memunlearn.paragraphs.texts import texts_of
+from memunlearn.paragraphs.windows import MOST_WINDOWS, Cutting, Stride
 from memunlearn.paths import expanded
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadedParagraphs:
-    """What a source gave. Exactly one of three kinds is filled:
-
-    corpus: one mixed corpus, to be split by EM (`splits.split_by_em`);
-    memorized and non_memorized: two pools whose roles are known from their origin (`splits.split_pools`);
-    forget, bystander, retain, protected, suspected: sets given by name, any of them possibly None (`splits.split_named`).
-
-    bins: where the source fixes EM bins (pile), every bin's rows by label; the pools are two of them.
-    self_generated: the continuations appear to be the model's own output, so EM on them is self-EM.
-    description: one line for reports. dropped: rows that were too short, by field (`corpus`, `forget`, ...).
-    beginning: where text was tokenized, one line that says what stands in front of it.
-    to_make: retain and suspected rows that only the model can give; None where there are none, or they are made.
-    """
-
-    description: str
-    corpus: ParagraphSet | None = None
-    memorized: ParagraphSet | None = None
-    non_memorized: ParagraphSet | None = None
-    forget: ParagraphSet | None = None
-    bystander: ParagraphSet | None = None
-    retain: ParagraphSet | None = None
-    protected: ParagraphSet | None = None
-    suspected: ParagraphSet | None = None
-    bins: Mapping[str, ParagraphSet] = field(default_factory=dict)
-    self_generated: bool = False
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    beginning: str | None = None
-    to_make: RetainText | None = None
-
-    @property
-    def all_rows(self) -> ParagraphSet:
-        """Every row once: the corpus; or the bins in order (pile); or the sets by name: forget, bystander, retain, ..."""
-        if self.corpus is not None:
-            return self.corpus
-        if self.bins:
-            return concatenate(list(self.bins.values()))
-        named = (self.forget, self.bystander, self.retain, self.protected, self.suspected)
-        return concatenate([members for members in named if members is not None])
-
-    @property
-    def bins_of_origin(self) -> list[str]:
-        """Bins that the source has fixed (pile), a label a row; none where EM decides. Such rows are never scored anew, their
-        continuations being the model's own output."""
-        return [label for label, members in self.bins.items() for _ in range(len(members))]
-
-
-@dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """Local files: `path` (one mixed corpus) or sets by name, for `read_paragraphs`.
+    """Local files and folders: `path` (one mixed corpus) or sets by name, for `read_paragraphs`.
 
     retain: files, and the words of `retain_text`, which make `retain_rows` rows each. suspected, suspected_samples: whether and
     how many samples of the model's own text are looked through for rows that seem memorized.
@@ -82,6 +47,9 @@ class FileSource:
     protected: PathOrPair | None = None
     column: str | None = None
     bos: Bos = "auto"
+    stride: Stride = "auto"
+    min_prefix: int | None = None
+    max_windows: int | None = MOST_WINDOWS
     retain_rows: int = 256
     suspected: bool | None = None
     suspected_samples: int = 1024
@@ -89,7 +57,8 @@ class FileSource:
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
         self._to_make()
-        for path in self._given().values():
+        for name, path in self._given().items():
+            self._cutting(name).windows(self.prefix_length, self.continuation_length, 1)
             check_file(path, self.prefix_length, self.continuation_length, self.column)
 
     def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
@@ -97,7 +66,13 @@ class FileSource:
         given = self._given()
         read = {
             name: read_paragraphs(
-                path, self.prefix_length, self.continuation_length, tokenizer=tokenizer, column=self.column, bos=self.bos
+                path,
+                self.prefix_length,
+                self.continuation_length,
+                tokenizer=tokenizer,
+                column=self.column,
+                bos=self.bos,
+                cutting=self._cutting(name),
             )
             for name, path in given.items()
         }
@@ -111,6 +86,7 @@ class FileSource:
             protected=sets.get("protected"),
             dropped={"corpus" if name == "path" else name: result.dropped for name, result in read.items() if result.dropped},
             beginning=next((result.beginning for result in read.values() if result.beginning), None),
+            asked=read["forget"] if "forget" in read and read["forget"].texts else None,
             to_make=self._to_make(),
         )
 
@@ -120,6 +96,9 @@ class FileSource:
         if self.forget is None and named is None:
             named = "no paragraphs.forget is"
         return retain_text(self.retain, self.retain_rows, self.suspected, self.suspected_samples, named)
+
+    def _cutting(self, name: str) -> Cutting:
+        return Cutting(name, self.stride, self.min_prefix, self.max_windows)
 
     def _given(self) -> dict[str, PathOrPair]:
         """The files by setting."""
@@ -141,7 +120,10 @@ class FileSource:
 
 
 def _file_names(path: PathOrPair) -> str:
-    return " + ".join(Path(str(part)).name for part in (path.values() if isinstance(path, Mapping) else [path]))
+    several = path.values() if isinstance(path, Mapping) else path
+    parts = [several] if isinstance(several, str | PathLike) or not isinstance(several, Iterable) else list(several)
+    names = [Path(str(part)).name or str(part) for part in parts]
+    return " + ".join(names) if len(names) < 4 else names_in_short(names, most=3)
 
 
 def _text(name: object) -> str | None:
@@ -181,15 +163,21 @@ class HubSource:
         where = ":".join(str(part) for part in (self.name, self.subset, self.split) if part)
         beginning = None if tokenizer is None else beginning_of(tokenizer, self.bos)
         length = self.prefix_length + self.continuation_length
-        rows = token_rows(self._column(where), length, tokenizer, beginning, where)
-        corpus = keep_long_enough(rows, self.prefix_length, where)
-        if beginning is not None and not rows.is_text:
-            corpus = recognize(corpus, beginning, where)
+        column = self._column(where)
+        is_text, rows = text_or_ids(column)
+        if is_text:
+            windows = first_window(self.prefix_length).windows(self.prefix_length, self.continuation_length, 1)
+            known, start = with_tokenizer(column, tokenizer, beginning)
+            count = windows.tokens_read(len(start.ids))
+            part = text_rows(token_texts(texts_of([(column, rows)]), count, known, start, "hub"), windows, start.ids)
+        else:
+            part = id_rows(column, rows, length)
+        read = keep_long_enough([part], self.prefix_length, where, beginning)
         return LoadedParagraphs(
-            description=f"Hugging Face data set {where}, {len(corpus)} rows",
-            corpus=corpus,
-            dropped={"corpus": rows.dropped} if rows.dropped else {},
-            beginning=beginning.why if beginning is not None and rows.is_text else None,
+            description=f"Hugging Face data set {where}, {len(read.paragraphs)} rows",
+            corpus=read.paragraphs,
+            dropped={"corpus": read.dropped} if read.dropped else {},
+            beginning=read.beginning,
         )
 
     def _column(self, where: str) -> Column:
@@ -201,11 +189,14 @@ class HubSource:
         # The stream that was opened to see the first document is read on, the first time.
         opened = [chain([first], documents)]
 
-        def values() -> Iterator[Value]:
+        def rows() -> Iterator[Row]:
             stream = opened.pop() if opened else self._documents(where)
-            return ((None, document.get(name)) for document in stream)
+            return (
+                Row(None, document.get(name), {key: value for key, value in document.items() if key != name})
+                for document in stream
+            )
 
-        return Column(name, tuple(first), values)
+        return Column(where=where, name=name, names=tuple(first), rows=rows)
 
     def _documents(self, where: str) -> Iterator[Mapping[str, object]]:
         import datasets

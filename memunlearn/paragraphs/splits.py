@@ -166,9 +166,9 @@ def forget_rows(pool: int, caps: Caps) -> int:
     """How many of a pool of memorized rows are to be forgotten. Raises UserError if there are none."""
     if not pool:
         raise UserError(
-            "no paragraph is memorized (EM = C), so there is nothing to forget: look for some with "
-            "`python evaluate.py paragraphs.path=CORPUS`, which writes every paragraph's EM bin, "
-            "or name forget rows with paragraphs.forget=FILE"
+            "no paragraph is memorized (EM = C), so there is nothing to forget: give other text with "
+            "paragraphs.path=CORPUS, or name forget rows with paragraphs.forget=FILE (every row's EM stands in the "
+            "paragraphs.parquet that evaluate.py writes)"
         )
     return min(pool, caps.max_forget if caps.max_forget is not None else max(1, pool // 2))
 

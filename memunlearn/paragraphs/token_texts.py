@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from memunlearn.paragraphs.first_tokens import tokenize
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.places import Place
 from memunlearn.paragraphs.windows import window_rows
@@ -16,7 +14,7 @@ from memunlearn.paragraphs.windows import window_rows
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TokenText:
-    """name: unique among the texts that are read together. ids: [T] int64 without special tokens.
+    """name: unique among the texts of its source. ids: [T] int64 without special tokens. source: which setting gave it.
 
     content: the text itself, "" where only ids are known. characters: [T, 2], where each token begins and ends in it; None
     where the tokenizer does not tell. columns: what else the user's file says of the text.
@@ -24,6 +22,7 @@ class TokenText:
 
     name: str
     ids: Tensor
+    source: str = ""
     content: str = ""
     characters: Tensor | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -34,7 +33,9 @@ class TokenText:
     def place(self, start: int, length: int) -> Place:
         """Of a continuation of so many tokens that begins at the token `start`."""
         first, end = self.span(start, start + length)
-        return Place(text=self.name, start=start, first_character=first, end_character=end, columns=self.columns)
+        return Place(
+            source=self.source, text=self.name, start=start, first_character=first, end_character=end, columns=self.columns
+        )
 
     def span(self, start: int, end: int) -> tuple[int | None, int | None]:
         """The characters of the tokens from `start` to `end` (not included)."""
@@ -47,7 +48,7 @@ class TokenText:
         return ParagraphSet(
             window_rows(self.ids.tolist(), starts, prefix_length, continuation_length, before),
             prefix_length,
-            tuple(f"{self.name}@{start}" for start in starts),
+            tuple(self.name if len(starts) == 1 else f"{self.name}@{start}" for start in starts),
             len(before),
             tuple(self.place(start, continuation_length) for start in starts),
         )
@@ -58,26 +59,3 @@ def rows_of_texts(
 ) -> ParagraphSet:
     """The rows of all texts, each with the starts of its continuations, one text after the other. At least one text."""
     return concatenate([text.rows(starts, prefix_length, continuation_length, before) for text, starts in texts])
-
-
-def token_text(name: str, content: str, tokenizer: object, before: Sequence[int], columns: Mapping[str, str]) -> TokenText:
-    """The whole text as tokens. before: what stands in front of text (BOS): where the text itself begins with it, it is no part
-    of it. Raises UserError for a text that cannot be tokenized."""
-    ids, characters = tokenize_with_places(content, tokenizer, name)
-    if before and tuple(ids[: len(before)]) == tuple(before):
-        ids, characters = ids[len(before) :], characters and characters[len(before) :]
-    return TokenText(
-        name=name,
-        ids=torch.tensor(ids, dtype=torch.int64),
-        content=content,
-        characters=None if characters is None else torch.tensor(characters, dtype=torch.int64).reshape(-1, 2),
-        columns=columns,
-    )
-
-
-def tokenize_with_places(text: str, tokenizer: object, name: str) -> tuple[list[int], list[tuple[int, int]] | None]:
-    """Ids, and the characters of each: None where the tokenizer is one that does not tell. Raises UserError as `tokenize`."""
-    if not getattr(tokenizer, "is_fast", False):
-        return tokenize([text], tokenizer, [name])["input_ids"][0], None
-    found = tokenize([text], tokenizer, [name], return_offsets_mapping=True)
-    return found["input_ids"][0], found["offset_mapping"][0]

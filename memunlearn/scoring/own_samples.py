@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
+from memunlearn.models.text_config import text_config, vocabulary_size
 from memunlearn.paragraphs.cluster_choice import number_generator
 from memunlearn.progress import track
 from memunlearn.scoring.greedy import own_settings_aside
@@ -38,8 +39,7 @@ def start_of(model: PreTrainedModel, tokenizer: Any | None, beginning: Sequence[
 
     Tokens that are drawn are those of the tokenizer: a vocabulary may be padded beyond them.
     """
-    config = model.config.get_text_config()
-    size: int = config.vocab_size
+    config, size = text_config(model), vocabulary_size(model)
     tokens = torch.zeros(size, dtype=torch.bool)
     known = range(size) if tokenizer is None else tokenizer.get_vocab().values()
     tokens[[token for token in known if token < size]] = True

@@ -26,8 +26,8 @@ def windows(**changed):
         ({"covering": False}, 6, [2]),
         ({"covering": False}, 8, [4]),
         ({"covering": False}, 9, [5]),
-        ({"covering": False}, 14, [5, 9, 10]),
-        ({"covering": False, "stride": 9}, 30, [5, 14, 23, 26]),
+        ({"covering": False}, 14, [5, 9]),
+        ({"covering": False, "stride": 9}, 30, [5, 14, 23]),
         ({"covering": False, "most": 2}, 30, [5, 9]),
         ({"covering": False, "first_only": True}, 30, [5]),
         ({"first_only": True}, 8, [4]),
@@ -39,8 +39,8 @@ def test_starts_by_hand(changed, tokens, starts):
 
 
 def test_what_precedes_the_text_is_part_of_the_prefix():
-    assert windows(covering=False).starts(14, before=1) == [4, 8, 10]
-    assert windows(covering=False, min_prefix=5).starts(14, before=2) == [5, 9, 10]
+    assert windows(covering=False).starts(14, before=1) == [4, 8]
+    assert windows(covering=False, min_prefix=5).starts(14, before=2) == [3, 7]
 
 
 @given(st.integers(0, 90), st.integers(1, 12), st.integers(1, 12), st.integers(1, 12), st.integers(1, 15), st.booleans())
@@ -50,7 +50,8 @@ def test_every_token_lies_in_a_continuation_behind_the_first_ones(tokens, prefix
     starts = how.starts(tokens)
     covered = {token for start in starts for token in range(start, start + continuation)}
     first = least if covering else min(prefix, tokens - continuation)
-    expected = set(range(first, tokens)) if tokens >= least + continuation else set()
+    end = tokens if covering else tokens - (tokens - continuation - first) % stride
+    expected = set(range(first, end)) if tokens >= least + continuation else set()
     assert covered == expected
     assert starts == sorted(set(starts)) and all(start >= least for start in starts)
 
