@@ -1,0 +1,103 @@
+"""Hubble: text that was planted in a model's training data, and a twin that was trained without it (arXiv 2510.19811)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from memunlearn.errors import UserError
+from memunlearn.paragraphs.beginnings import Bos, Tokenizer
+from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.sources import LoadedParagraphs
+from memunlearn.paragraphs.stages.rows import StageRows
+from memunlearn.paragraphs.stages.tables import Table
+from memunlearn.paragraphs.stages.windows import check_windows, windows
+
+PLANTED = (1, 4, 16, 64, 256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubbleSource:
+    """Planted text of a perturbed Hubble model: forget and bystander; text that was never planted: retain and never-seen rows.
+
+    The data sets of github.com/allegro-lab/hubble (its README lists them) have the columns `text`, `duplicates` (how often it
+    was planted: 1, 4, 16, 64 or 256 times in the split `train`, 0 in `test`) and `meta`. The paper unlearns one part of what
+    was planted and asks what happens to the rest; its own division is not published with the data. Here texts take turns:
+    of those planted `duplicates` times the first, third ... are to be forgotten (the paper's "unlearn"), the second, fourth ...
+    are bystanders ("keep"); of `test` the first, third ... are retain rows ("unseen"), the others never-seen ones.
+
+    base: the owner on the Hub, or a folder with copies. data: which data set. max_rows: the most texts of each set.
+    """
+
+    prefix_length: int = 50
+    continuation_length: int = 50
+    base: str = "allegrolab"
+    data: str = "passages_gutenberg_unpopular"
+    duplicates: Sequence[int] = (256,)
+    revision: str | None = None
+    max_rows: int | None = 500
+    max_windows: int | None = 4
+    bos: Bos = "auto"
+
+    def check(self) -> None:
+        """What can be told before a model is loaded. Raises UserError as `load` does."""
+        check_windows(self.prefix_length, self.continuation_length, self.max_windows)
+        if not self.duplicates or any(count not in PLANTED for count in self.duplicates):
+            raise UserError(
+                f"paragraphs.duplicates={list(self.duplicates)} is not how often text was planted: give a list of some of "
+                f"{', '.join(map(str, PLANTED))}"
+            )
+        for split in ("train", "test"):
+            self._table(split).check()
+
+    def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
+        """Raises UserError where the data set cannot be read, or has another layout."""
+        self.check()
+        forget, bystander = (self._rows("train", turn, tokenizer) for turn in (0, 1))
+        retain = self._rows("test", 0, tokenizer)
+        read = {"forget": forget, "bystander": bystander, "retain": retain}
+        return LoadedParagraphs(
+            description=f"Hubble, {self.data}: text planted {self._often} times, {len(forget.paragraphs)} rows to forget, "
+            f"{len(bystander.paragraphs)} beside them; never planted, {len(retain.paragraphs)} rows",
+            forget=forget.paragraphs,
+            bystander=bystander.paragraphs,
+            retain=retain.paragraphs,
+            dropped={name: rows.dropped for name, rows in read.items() if rows.dropped},
+            beginning=forget.beginning,
+        )
+
+    def load_unseen(self, tokenizer: Tokenizer | None = None) -> ParagraphSet:
+        """Rows that the model was never trained on, and that are in no other set. Raises UserError as `load` does."""
+        return self._rows("test", 1, tokenizer).paragraphs
+
+    @property
+    def _often(self) -> str:
+        return " or ".join(map(str, self.duplicates))
+
+    def _table(self, split: str) -> Table:
+        return Table(base=self.base, name=self.data, split=split, columns=("text", "duplicates"), revision=self.revision)
+
+    def _rows(self, split: str, turn: int, tokenizer: Tokenizer | None) -> StageRows:
+        table = self._table(split)
+        where = table.where if split == "test" else f"{table.where}, planted {self._often} times"
+        return windows(
+            self._texts(table, (0,) if split == "test" else tuple(self.duplicates), turn),
+            self.prefix_length,
+            self.continuation_length,
+            max_windows=self.max_windows,
+            overlap=split == "train",
+            tokenizer=tokenizer,
+            bos=self.bos,
+            where=where,
+        )
+
+    def _texts(self, table: Table, duplicates: Sequence[int], turn: int) -> Iterator[tuple[str, str]]:
+        """Every other text that was planted so often, from the first or (turn 1) the second on."""
+        planted = (
+            (f"{table.where}:{position}", table.text(row, "text", position))
+            for position, row in enumerate(table.rows())
+            if row["duplicates"] in duplicates
+        )
+        most = None if self.max_rows is None else turn + 2 * self.max_rows
+        return islice(planted, turn, most, 2)
