@@ -11,6 +11,7 @@ from memunlearn.commands.inputs import check_fits, load_paragraphs
 from memunlearn.commands.patch_settings import paragraphs_of
 from memunlearn.commands.run_rows import Pool, RunRows, alternatives_of, find_rows
 from memunlearn.errors import UserError
+from memunlearn.models.hub_patches import patch_file
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.roles import UNKNOWN, Roles, row_hashes
@@ -23,7 +24,7 @@ def rows_of_the_run(cfg: DictConfig, patch: Patch, roles: Roles, loaded: LoadedM
 
     Says what was found. Raises UserError where none of the run's rows was.
     """
-    file = _beside(Path(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
+    file = _beside(patch_file(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
     source, pools = paragraphs_of(patch, cfg), []
     if file is not None:
         check_fits(loaded, file.paragraphs)

@@ -18,7 +18,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m memun
     parser = argparse.ArgumentParser(prog=program, description="What can be done with a patch.")
     apply = parser.add_subparsers(required=True).add_parser("apply", help="write base + patch as a plain checkpoint")
     apply.add_argument("--base", required=True, metavar="DIR", help="the checkpoint that the run started from, or its Hub name")
-    apply.add_argument("--patch", required=True, metavar="FILE", help="a run's patch.safetensors")
+    apply.add_argument(
+        "--patch", required=True, metavar="FILE", help="a run's patch.safetensors, or its Hub name OWNER/NAME[@REVISION]"
+    )
     apply.add_argument("--out", required=True, metavar="DIR", help="where to write: a new or empty folder")
     apply.add_argument(
         "--dtype",
@@ -47,7 +49,7 @@ def bake_checkpoint(base: str, patch_file: str, out: str, dtype: str = "float32"
     logging.disable_progress_bar()  # what is left on stderr is the error, if there is one
     directory, kind = expanded(out), getattr(torch, dtype)
     check_target(directory)
-    patch = load_patch(expanded(patch_file))
+    patch = load_patch(patch_file)
     model = load_model(base)
     apply_patch(model, patch)
     lost = lost_to_rounding(patch, model, kind)
