@@ -150,11 +150,12 @@ class Relearning:
 
 
 def prefixes_as_text(rows: ParagraphSet) -> ParagraphSet | None:
-    """The prefixes alone, to be predicted from their first token on; None where a prefix has a single token."""
-    given = max(rows.text_start, 1)
-    if given >= rows.prefix_length:
+    """The prefixes alone, to be predicted from their first token on, without short ones; None where none is left, or a prefix
+    has a single token."""
+    given, whole = max(rows.text_start, 1), rows.select(~rows.short)
+    if given >= rows.prefix_length or not len(whole):
         return None
-    return ParagraphSet(rows.prefixes, given, rows.origin, rows.text_start)
+    return ParagraphSet(whole.prefixes, given, whole.origin, whole.text_start)
 
 
 def held_by_prefixes(rows: ParagraphSet) -> Tensor:

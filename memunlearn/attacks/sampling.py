@@ -18,6 +18,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits
 from memunlearn.scoring.greedy import own_settings_aside
+from memunlearn.scoring.inputs import model_inputs
 from memunlearn.scoring.one_pass import OnePass
 from memunlearn.scoring.runs import leading_run, longest_common_run
 from memunlearn.scoring.sampling import Sampling
@@ -127,9 +128,8 @@ def sampled_continuations(
     with own_settings_aside(model), torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         for batch in track(batches, description) if description else batches:
-            inputs = batch.to(model.device)
-            out = generate(inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
-            said.append(out[:, inputs.shape[1] :].cpu())
+            out = generate(**model_inputs(model, batch), generation_config=settings)
+            said.append(out[:, batch.shape[1] :].cpu())
     return torch.cat(said).view(-1, samples, paragraphs.continuation_length)
 
 

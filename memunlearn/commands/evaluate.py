@@ -55,7 +55,7 @@ from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
 from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
 from memunlearn.paragraphs.bins import bin_labels, em_bins
-from memunlearn.paragraphs.clusters import cluster_rows
+from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.reporting.certificate_page import CERTIFICATE, write_certificate
 from memunlearn.reporting.downstream_table import print_downstream
@@ -231,7 +231,7 @@ def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:
     rows = paragraphs.all_rows
     bins: list[str | None] = [*paragraphs.bins_of_origin] or [None] * len(rows)
     return RunRows(
-        rows=rows, names=(), clusters=cluster_rows(rows.text), bins=bins, self_generated=paragraphs.self_generated, found={}
+        rows=rows, names=(), clusters=clusters_of(rows), bins=bins, self_generated=paragraphs.self_generated, found={}
     )
 
 

@@ -9,6 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from memunlearn.errors import UserError
+from memunlearn.paragraphs.given_files import given_files
+
 # The settings that name a file or a folder of which a run is made. Names on the Hub are no files: `revision` holds them fast.
 NAME_FILES = (
     "model.name_or_path",
@@ -31,9 +34,10 @@ def input_digests(config: Mapping[str, Any]) -> dict[str, str]:
     """
     digests = {}
     for setting in NAME_FILES:
-        files = [file for path in _paths(_select(config, setting)) for file in _files(path)]
+        of_model = setting.startswith("model.")
+        files = [file for path in _paths(_select(config, setting)) for file in _files(path, of_model)]
         if files:
-            digests[setting] = hashlib.sha256(" ".join(map(_digest_of_file, files)).encode()).hexdigest()
+            digests[setting] = hashlib.sha256(" ".join(_digest_of_file(*file) for file in files).encode()).hexdigest()
     return digests
 
 
@@ -51,26 +55,31 @@ def _select(config: Mapping[str, Any], setting: str) -> Any:
 
 
 def _paths(value: Any) -> Iterator[Path]:
-    """Of a name, or of names in lists and mappings."""
-    if isinstance(value, str) and value:
-        yield Path(os.path.expanduser(value))  # which leaves the name of a user that there is not
+    """Of a name, or of names in lists and mappings; a name that is all digits may be a number."""
+    if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+        yield Path(os.path.expanduser(str(value)))  # which leaves the name of a user that there is not
     elif isinstance(value, Mapping | list | tuple):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from _paths(part)
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, of_model: bool) -> list[tuple[Path, str]]:
+    """Files, and what they are called there: of a folder those that are read, by their paths within it."""
     try:
-        if path.is_dir():
-            return sorted(file for file in path.iterdir() if file.suffix in OF_A_MODEL and file.is_file())
-        return [path] if path.is_file() else []
+        if not path.is_dir():
+            return [(path, path.name)] if path.is_file() else []
+        if of_model:
+            return [(file, file.name) for file in sorted(path.iterdir()) if file.suffix in OF_A_MODEL and file.is_file()]
+        return [(file.path, file.name) for file in given_files(path).files]
+    except UserError:  # a folder that is refused when it is read, which says why
+        return []
     except (OSError, ValueError):  # no name that a disk could hold, such as one that is too long: of the Hub, or a mistake
         return []
 
 
-def _digest_of_file(path: Path) -> str:
+def _digest_of_file(path: Path, name: str) -> str:
     state = path.stat()
-    return f"{path.name}:{_sha256(path, state.st_size, state.st_mtime_ns)}"
+    return f"{name}:{_sha256(path, state.st_size, state.st_mtime_ns)}"
 
 
 @lru_cache(maxsize=1024)

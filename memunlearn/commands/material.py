@@ -17,7 +17,7 @@ from memunlearn.models.loading import LoadedModel
 from memunlearn.paragraphs.array_files import ARRAYS, existing_file
 from memunlearn.paragraphs.bins import bin_labels, em_bins, is_memorized, is_non_memorized
 from memunlearn.paragraphs.cluster_choice import number_generator, thin
-from memunlearn.paragraphs.clusters import cluster_rows
+from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.frequency import count_tokens, read_token_counts
 from memunlearn.paragraphs.sources import LoadedParagraphs
 
@@ -42,7 +42,7 @@ def make_material(
     weights = eligible_weights(loaded.model, loaded.patterns)  # an unknown architecture is refused before anything is scored
     vocabulary = loaded.model.config.vocab_size
     rows = paragraphs.all_rows
-    clusters = cluster_rows(rows.text)
+    clusters = clusters_of(rows)
     if cfg.frequency is None:
         frequency = count_tokens(rows.text, vocabulary, clusters)
     else:

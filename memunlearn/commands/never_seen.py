@@ -17,10 +17,11 @@ from memunlearn.demo.model import UNSEEN as ORIGIN
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch
-from memunlearn.paragraphs.clusters import cluster_rows
+from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.readers import check_file, read_paragraphs
 from memunlearn.paragraphs.roles import UNSEEN
+from memunlearn.paragraphs.windows import MOST_WINDOWS, Cutting
 
 # Sets of which no row is in a loss: what is never-seen may stand there, or be like a row there.
 REPORTED_ONLY = ("retain", "retain_val")
@@ -80,7 +81,7 @@ def with_unseen_rows(cfg: DictConfig, chosen: RunRows, loaded: LoadedModel, give
     rows = concatenate([chosen.rows, read])
     clusters = join_clusters(rows, chosen.clusters)
     # Not by these: a row that is like two clusters of the run has the number of one of them only.
-    alike = cluster_rows(rows.text)
+    alike = clusters_of(rows)
     used = torch.tensor([name not in REPORTED_ONLY for name in chosen.names])
     fresh = ~torch.isin(alike[len(chosen.rows) :], alike[: len(chosen.rows)][used])
     kept = torch.cat([torch.ones(len(chosen.rows), dtype=torch.bool), fresh])
@@ -105,8 +106,15 @@ def _read(cfg: DictConfig, loaded: LoadedModel) -> ParagraphSet | None:
         source = instantiate(group.source)
         own: ParagraphSet | None = source.load_unseen(loaded.tokenizer) if hasattr(source, "load_unseen") else None
         return own
-    lengths, bos = (group.prefix_length, group.continuation_length), group.get("bos", "auto")
-    return read_paragraphs(path, *lengths, tokenizer=loaded.tokenizer, column=group.get("column"), bos=bos).paragraphs
+    return read_paragraphs(
+        path,
+        group.prefix_length,
+        group.continuation_length,
+        tokenizer=loaded.tokenizer,
+        column=group.get("column"),
+        bos=group.get("bos", "auto"),
+        cutting=Cutting(UNSEEN, group.get("stride", "auto"), group.get("min_prefix"), group.get("max_windows", MOST_WINDOWS)),
+    ).paragraphs
 
 
 def _beginning(rows: ParagraphSet) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
+from memunlearn.paragraphs.paragraph_set import FILL
 from memunlearn.scoring.alternatives import Alternatives
 from memunlearn.scoring.metric import FromText, Metric, OfAlternatives
 from memunlearn.scoring.metrics import METRICS
@@ -115,10 +116,11 @@ def check_decodes(tokenizer: Any | None, vocabulary: int) -> None:
 
 
 def text_of(ids: Tensor, tokenizer: Any | None) -> str:
-    """The tokens as text, or as numbers where there is no tokenizer."""
+    """The tokens as text, or as numbers where there is no tokenizer; FILL is nothing."""
+    tokens = ids[ids != FILL].tolist()
     if tokenizer is None:
-        return " ".join(str(int(token)) for token in ids)
-    text: str = tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
+        return " ".join(map(str, tokens))
+    text: str = tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
     return text
 
 

@@ -94,7 +94,7 @@ def join_clusters(rows: ParagraphSet, known: Tensor) -> Tensor:
     clusters = torch.cat([known, known.new_zeros(len(rows) - len(known))])
     if len(known) == len(rows):
         return clusters
-    joint = cluster_rows(rows.ids).tolist()
+    joint = cluster_rows(rows.ids, texts=rows.texts).tolist()
     of_joint: dict[int, int] = {}
     for number, cluster in zip(joint, known.tolist(), strict=False):
         of_joint.setdefault(number, cluster)

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.curvature.factors import Block, Curvature, EigenFactors, Factors, in_eigenbasis
-from memunlearn.curvature.passes import Reading, full_precision, inputs_of, passes
+from memunlearn.curvature.passes import Reading, full_precision, inputs_of, passes, positions_read
 from memunlearn.errors import UserError
 from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import WeightTensor, output_axis
@@ -76,12 +76,11 @@ def measure_curvature(
     inputs: dict[str, Tensor] = {}
     gradients: dict[str, list[Tensor]] = {}
     source: dict[str, str] = {}
-    count, scored = 0, how.scored(paragraphs)
+    tokens, scored = how.tokens(paragraphs), how.scored(paragraphs)
     for read in passes(model, list(blocks), paragraphs, how, "measuring curvature"):
         source = source or _shared(read.inputs)
         with full_precision(model.device):
             if read.first:
-                count += next(iter(read.inputs.values())).shape[:2].numel()
                 for name in dict.fromkeys(source.values()):
                     _add(inputs, name, read.inputs[name].flatten(0, 1).float())
             for name, gradient in read.gradients.items():
@@ -89,11 +88,12 @@ def measure_curvature(
                 for features, total in zip(blocks[name], sums, strict=True):
                     part = gradient.flatten(0, 1)[:, features.to(gradient.device)]
                     total.addmm_(part.T, part)
+    positions = int(positions_read(paragraphs.ids).sum())
     for total in inputs.values():
-        total /= count
+        total /= positions
     for sums in gradients.values():
         for total in sums:
-            total /= len(paragraphs) * scored
+            total /= tokens
     factors = {
         name: Factors(
             inputs[source[name]],
@@ -124,7 +124,7 @@ def with_inputs_of(
         if name == first:
             inputs[name] = known.inputs.clone()
         found[name] = Factors(inputs[first], known.blocks, known.output_axis)
-    share = weight / (len(paragraphs) * (paragraphs.ids.shape[1] - 1))
+    share = weight / int(positions_read(paragraphs.ids).sum())
     for given in inputs_of(model, list(inputs), paragraphs, batch_size, "reading what is to be forgotten"):
         with full_precision(model.device):
             for name, total in inputs.items():
@@ -151,7 +151,7 @@ def _corrected(
                         block.values.add_((output.T @ given).square())
     for basis in bases.values():
         for block in basis.blocks:
-            block.values.div_(len(paragraphs) * how.scored(paragraphs))
+            block.values.div_(how.tokens(paragraphs))
     return bases
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from memunlearn.errors import UserError
 from memunlearn.models.sparse_delta import owner_of
 from memunlearn.objectives.losses import token_nll
-from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.paragraph_set import FILL, ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits
 
@@ -46,6 +46,15 @@ class Reading:
         """How many positions of a row have a label: C, or I - 1."""
         return paragraphs.continuation_length if self.positions == "continuation" else paragraphs.ids.shape[1] - 1
 
+    def tokens(self, paragraphs: ParagraphSet) -> int:
+        """How many positions of all rows have a label: those that are FILL have none."""
+        return int(positions_read(paragraphs.ids)[:, -self.scored(paragraphs) :].sum())
+
+
+def positions_read(ids: Tensor) -> Tensor:
+    """[N, I - 1] bool: the positions of rows [N, I] at which a model is given a token; the others come first."""
+    return (ids[:, :-1] != FILL).sort(dim=1).values
+
 
 def full_precision(device: torch.device) -> torch.autocast:
     """Products in the type of what is multiplied, also where the model is run in mixed precision: factors are sums of small
@@ -57,8 +66,8 @@ def full_precision(device: torch.device) -> torch.autocast:
 class Pass:
     """A backward pass over B rows of T = I - 1 tokens, by the weight's name.
 
-    inputs: [B, T, in]. gradients: [B, T, out] fp32, of the rows' summed NLL by the weight's outputs, times the square root of
-    the label's weight. first: the first pass over these rows.
+    inputs: [B, T, in], 0 where the row has FILL. gradients: [B, T, out] fp32, of the rows' summed NLL by the weight's outputs,
+    times the square root of the label's weight. first: the first pass over these rows.
     """
 
     inputs: Mapping[str, Tensor]
@@ -74,37 +83,51 @@ def passes(
     scored = how.scored(paragraphs)
     with _recording(model, names) as recorded:
         for rows in track(torch.arange(len(paragraphs)).split(how.batch_size), description):
+            read = positions_read(paragraphs.ids[rows]).to(model.device)
             logits = continuation_logits(model, paragraphs.ids[rows], scored)
-            losses = _every_label(logits) if how.labels == "every" else [_drawn(logits, generator)]
+            labelled = read[:, -scored:]
+            losses = _every_label(logits, labelled) if how.labels == "every" else [_drawn(logits, labelled, generator)]
+            inputs = _without_fill(recorded.inputs, read)
             outputs = [recorded.outputs[name] for name in names]
             for number, loss in enumerate(losses):
                 gradients = torch.autograd.grad(loss, outputs, retain_graph=how.labels == "every")
                 by_name = {name: gradient.float() for name, gradient in zip(names, gradients, strict=True)}
-                yield Pass(recorded.inputs, by_name, number == 0)
+                yield Pass(inputs, by_name, number == 0)
 
 
 def inputs_of(
     model: PreTrainedModel, names: Sequence[str], paragraphs: ParagraphSet, batch_size: int, description: str
 ) -> Iterator[Mapping[str, Tensor]]:
-    """What goes into the weights, [B, T, in] by the weight's name, every row once."""
+    """What goes into the weights, [B, T, in] by the weight's name, every row once; 0 where a row has FILL."""
     with _recording(model, names) as recorded, torch.no_grad():
         for rows in track(torch.arange(len(paragraphs)).split(batch_size), description):
             continuation_logits(model, paragraphs.ids[rows], paragraphs.continuation_length)
-            yield recorded.inputs
+            yield _without_fill(recorded.inputs, positions_read(paragraphs.ids[rows]).to(model.device))
 
 
-def _drawn(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """NLL of labels that the model draws, summed: a scalar."""
+def _without_fill(inputs: Mapping[str, Tensor], read: Tensor) -> dict[str, Tensor]:
+    """The same with 0 where nothing was read [B, T]; weights that read one tensor still do."""
+    if bool(read.all()):
+        return dict(inputs)
+    cleared: dict[int, Tensor] = {}
+    for given in inputs.values():
+        if given.data_ptr() not in cleared:
+            cleared[given.data_ptr()] = given * read.unsqueeze(-1)
+    return {name: cleared[given.data_ptr()] for name, given in inputs.items()}
+
+
+def _drawn(logits: Tensor, labelled: Tensor, generator: torch.Generator) -> Tensor:
+    """NLL of labels that the model draws, summed over the positions [B, T] that have one: a scalar."""
     probabilities = logits.detach().float().softmax(-1).cpu()
     # A row at a time, so that the labels are the same in batches of any size.
     labels = torch.stack([torch.multinomial(row, 1, generator=generator).squeeze(1) for row in probabilities])
-    return token_nll(logits, labels.to(logits.device)).sum()
+    return (token_nll(logits, labels.to(logits.device)) * labelled).sum()
 
 
-def _every_label(logits: Tensor) -> Iterator[Tensor]:
-    """For each position and label the sum over rows of sqrt(p) NLL(label)."""
+def _every_label(logits: Tensor, labelled: Tensor) -> Iterator[Tensor]:
+    """For each position and label the sum over the rows that have one there of sqrt(p) NLL(label)."""
     log_p = logits.float().log_softmax(-1)
-    roots = (log_p.detach() / 2).exp()
+    roots = (log_p.detach() / 2).exp() * labelled.unsqueeze(-1)
     for position in range(logits.shape[1]):
         for label in range(logits.shape[2]):
             yield -(roots[:, position, label] * log_p[:, position, label]).sum()

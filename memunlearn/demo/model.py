@@ -21,6 +21,7 @@ from memunlearn.files.writing import remove_leftovers, replacing_folder
 from memunlearn.models.loading import LoadedModel, ModelSource
 from memunlearn.paragraphs.beginnings import Bos
 from memunlearn.paragraphs.download import cache_root
+from memunlearn.paragraphs.given_files import Paths
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.sources import FileSource, LoadedParagraphs
 
@@ -182,7 +183,7 @@ class DemoSource:
     """paragraphs=demo: memorized, seen and unseen rows, one corpus to be split by EM; or `path`, a corpus of the user's own."""
 
     demo: Demo
-    path: str | None = None
+    path: Paths | None = None
     column: str | None = None
     bos: Bos = "auto"
 

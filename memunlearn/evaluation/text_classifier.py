@@ -7,6 +7,7 @@ from scipy.sparse import csr_matrix, vstack
 from scipy.stats import rankdata
 from torch import Tensor
 
+from memunlearn.paragraphs.paragraph_set import FILL
 from memunlearn.statistics.two_groups import NOTHING, Comparison, auroc
 
 FOLDS = 10
@@ -52,8 +53,8 @@ def _folds(labels: np.ndarray, is_first: np.ndarray, seed: int) -> np.ndarray | 
 
 
 def _counts(ids: np.ndarray) -> csr_matrix:
-    """[N, tokens + pairs that occur]: how often each stands in each row."""
-    rows = len(ids)
+    """[N, tokens + pairs that occur]: how often each stands in each row. FILL counts as a token: it sees short prefixes."""
+    rows, ids = len(ids), ids - FILL
     size = int(ids.max()) + 1
     parts = []
     for grams in (ids, ids[:, :-1] * size + ids[:, 1:]):

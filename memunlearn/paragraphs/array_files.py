@@ -32,8 +32,8 @@ _NUMBERS = (
 )
 
 
-def existing_file(path: str | PathLike[str], suffixes: Sequence[str], what: str = "paragraphs") -> Path:
-    """The path of a file that is there, is not empty and has one of these suffixes. Raises UserError if it is not."""
+def existing_file(path: str | PathLike[str], suffixes: Sequence[str] | None = None, what: str = "paragraphs") -> Path:
+    """The path of a file that is there, is not empty and has one of these suffixes (None: any). Raises UserError if not."""
     file = expanded(path)
     try:
         if file.is_dir():
@@ -42,7 +42,7 @@ def existing_file(path: str | PathLike[str], suffixes: Sequence[str], what: str 
             if file.exists():
                 raise UserError(f"{file}: is a pipe or a device: write {what} to a file and give that")
             raise UserError(f"{file}: no such file: check the path (relative paths start at {Path.cwd()})")
-        if file.suffix not in suffixes:
+        if suffixes is not None and file.suffix not in suffixes:
             raise UserError(f"{file}: cannot tell what it is: its name must end in one of {', '.join(suffixes)}")
         with file.open("rb") as opened:
             empty = not opened.read(1)

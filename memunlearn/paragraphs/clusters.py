@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -9,14 +11,22 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from memunlearn.paragraphs.paragraph_set import FILL, ParagraphSet
+
 SHINGLE = 20  # tokens in a row that two near-duplicates share
 
 
-def cluster_rows(ids: Tensor, shingle: int = SHINGLE) -> Tensor:
+def clusters_of(paragraphs: ParagraphSet) -> Tensor:
+    """Cluster numbers [N] int64: rows of one text are one cluster, and otherwise as `cluster_rows` has it."""
+    return cluster_rows(paragraphs.text, texts=paragraphs.texts)
+
+
+def cluster_rows(ids: Tensor, shingle: int = SHINGLE, *, texts: Sequence[Hashable | None] = ()) -> Tensor:
     """Cluster numbers [N] int64 of rows [N, I], numbered from 0 by the smallest row in each.
 
     Rows that share any `shingle` consecutive tokens are in one cluster, and so are rows linked through others. Exact: no
-    hashing.
+    hashing. FILL is like no token, and no other FILL.
+    texts: N of them; rows of the same text are in one cluster whatever they share (None: of no text that is known).
     Rows shorter than a shingle are together only if they are identical. Raises ValueError for a shingle below 1.
     """
     if shingle < 1:
@@ -28,8 +38,12 @@ def cluster_rows(ids: Tensor, shingle: int = SHINGLE) -> Tensor:
     row_of_window = np.repeat(np.arange(rows), windows.shape[1])
     _, first, inverse = np.unique(windows, return_index=True, return_inverse=True)
     # Linking each row to the first row that has the window is enough: the rest follows along the links.
-    links = (row_of_window, row_of_window[first][inverse.ravel()])
-    graph = coo_matrix((np.ones(len(row_of_window), dtype=bool), links), shape=(rows, rows))
+    links = [row_of_window, row_of_window[first][inverse.ravel()]]
+    if any(text is not None for text in texts):
+        first_of: dict[Hashable, int] = {}
+        same = [(row, first_of.setdefault(text, row)) for row, text in enumerate(texts) if text is not None]
+        links = [np.concatenate(sides) for sides in zip(links, np.array(same).T, strict=True)]
+    graph = coo_matrix((np.ones(len(links[0]), dtype=bool), tuple(links)), shape=(rows, rows))
     _, component = connected_components(graph, directed=False)
     _, first_row, index = np.unique(component, return_index=True, return_inverse=True)
     return torch.from_numpy(np.argsort(np.argsort(first_row))[index].astype(np.int64))
@@ -61,6 +75,10 @@ def _number_windows(ids: np.ndarray, width: int) -> np.ndarray:
     Windows double in length: two windows of n tokens, side by side or overlapping, are one of up to 2n. Each pair of numbers
     is numbered anew, so that numbers stay below N x I and a pair fits an int64.
     """
+    filled = ids == FILL
+    if filled.any():
+        ids = ids.copy()
+        ids[filled] = ids.max() + 1 + np.arange(filled.sum())
     numbers = np.unique(ids, return_inverse=True)[1].reshape(ids.shape)
     covered = 1
     while covered < width:

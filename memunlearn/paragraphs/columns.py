@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 from memunlearn.errors import UserError
 
@@ -13,20 +15,62 @@ TEXT_COLUMNS = ("paragraph", "text")
 LONGEST_LINE = 1 << 25
 """Characters of a line, or bytes of one value, beyond which a file is refused: a line must be held whole to be understood."""
 
-Value = tuple[int | None, object]
-"""The number of the line, or None where there are no lines, and what a row holds in the column; a missing value is None."""
+_NUMBERS_ONLY = re.compile(r"[\s\[\](),.+\-]*\d[\d\s\[\](),.+\-]*")
 
 
 @dataclass(frozen=True)
-class Column:
-    """name: the chosen column; names: all there are.
+class Row:
+    """line: its number, or None where there are no lines. value: what the row holds in the column; None where it is missing.
+    others: what it holds in others, by their names, where these may say something of a text."""
 
-    values: begins anew with each call. It raises UserError where the file is not what its suffix says.
+    line: int | None
+    value: object
+    others: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """where: what rows are called by, such as `corpus.jsonl`; is_whole: the file is one text and the only row.
+    name: the chosen column; names: all there are.
+
+    rows: begins anew with each call. It raises UserError where the file is not what its suffix says.
     """
 
+    where: str
     name: str
     names: tuple[str, ...]
-    values: Callable[[], Iterator[Value]]
+    rows: Callable[[], Iterator[Row]]
+    is_whole: bool = False
+
+    def origin(self, position: int) -> str:
+        """What the row at this position, from 0, is called."""
+        return self.where if self.is_whole else f"{self.where}:{position}"
+
+
+def text_or_ids(column: Column) -> tuple[bool, Iterator[Row]]:
+    """Whether the column holds text, and all its rows.
+
+    The first value that is not missing decides: a list is ids, and so is a string of nothing but numbers, unless the column is
+    called `text` or `paragraph`, or strings after it are more than numbers.
+    """
+    rows = column.rows()
+    seen = []
+    for row in rows:
+        seen.append(row)
+        if row.value is not None:
+            break
+    first = seen[-1].value if seen else None
+    if not isinstance(first, str) or column.name in ID_COLUMNS:
+        return False, chain(seen, rows)
+    if column.name in TEXT_COLUMNS or not is_numbers(first):
+        return True, chain(seen, rows)
+    is_text = any(isinstance(row.value, str) and row.value.strip() and not is_numbers(row.value) for row in rows)
+    return is_text, column.rows()
+
+
+def is_numbers(value: str) -> bool:
+    """Whether this may be ids written out: `[1, 2]` or `1 2`."""
+    return _NUMBERS_ONLY.fullmatch(value) is not None
 
 
 def choose_column(names: Sequence[str], wanted: str | None, where: str) -> str:

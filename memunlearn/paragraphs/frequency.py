@@ -10,7 +10,7 @@ from torch import Tensor
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.array_files import ARRAYS, existing_file, read_array
 from memunlearn.paragraphs.clusters import cluster_shares
-from memunlearn.paragraphs.token_rows import whole_numbers
+from memunlearn.paragraphs.id_rows import whole_numbers
 
 # Of mean counts: what rounding leaves of equal ones (49 times 1/49, and 1) must stay equal.
 DECIMALS = 6

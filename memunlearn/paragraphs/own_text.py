@@ -17,7 +17,7 @@ from memunlearn.errors import UserError
 from memunlearn.paragraphs.bins import is_memorized, is_non_memorized
 from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.cluster_choice import number_generator, whole_clusters
-from memunlearn.paragraphs.clusters import cluster_rows
+from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.splits import ParagraphSets, forget_rows, sets_around
 
@@ -42,13 +42,13 @@ def own_of_pools(memorized: ParagraphSet, non_memorized: ParagraphSet, seed: int
 def _own(
     corpus: ParagraphSet, memorized: np.ndarray, non_memorized: np.ndarray, *, seed: int, caps: Caps, say: Continue
 ) -> ParagraphSets:
-    forget = _choose(cluster_rows(corpus.text).numpy(), memorized, non_memorized, seed, caps)
+    forget = _choose(clusters_of(corpus).numpy(), memorized, non_memorized, seed, caps)
     # What the model says may be near text that its prefix's own continuation was not: clusters are those of the new text.
     continuations = corpus.continuations.clone()
     continuations[torch.from_numpy(forget)] = say(corpus.prefixes[torch.from_numpy(forget)]).to(continuations)
     spoken = replace(corpus, ids=torch.cat([corpus.prefixes, continuations], dim=1))
     return sets_around(
-        spoken, cluster_rows(spoken.text).numpy(), memorized, non_memorized=non_memorized, forget=forget, seed=seed, caps=caps
+        spoken, clusters_of(spoken).numpy(), memorized, non_memorized=non_memorized, forget=forget, seed=seed, caps=caps
     )
 
 

@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
+from memunlearn.paragraphs.places import Place
+
+FILL = -1
+"""Stands in a prefix that has fewer than P tokens, between what precedes the text and its first token. No model reads it."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +24,16 @@ class ParagraphSet:
     origin: N strings that name each row's source, such as `forget.pt:17`.
     text_start: how many tokens stand in front of every row's text and are none of it (BOS): part of the prefix, but neither
         perturbed, nor counted, nor compared with other rows.
+    places: of N rows that were cut out of texts where each stands in its own (None: not cut out of one); or none at all.
 
-    Raises UserError if ids is not a matrix of integers wider than P, or a negative id is in it.
+    Raises UserError if ids is not a matrix of integers wider than P, or a negative id is in it that is no FILL of a prefix.
     """
 
     ids: Tensor
     prefix_length: int
     origin: tuple[str, ...]
     text_start: int = 0
+    places: tuple[Place | None, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 2 or self.ids.dtype != torch.int64:
@@ -43,9 +49,14 @@ class ParagraphSet:
             raise ValueError(f"{self.text_start} tokens before the text do not fit into a prefix of {self.prefix_length}")
         if len(self.origin) != len(self.ids):
             raise UserError(f"{len(self.ids)} paragraphs came with {len(self.origin)} origins: give one a row")
+        if self.places and len(self.places) != len(self.ids):
+            raise ValueError(f"{len(self.ids)} paragraphs came with {len(self.places)} places in texts")
         if self.ids.numel() and int(self.ids.min()) < 0:
-            row = int((self.ids < 0).any(1).nonzero()[0])
-            raise UserError(f"{self.origin[row]}: token id {int(self.ids[row].min())} is negative: ids must be 0 or more")
+            wrong = self.ids < 0
+            wrong[:, : self.prefix_length - 1] &= self.prefixes[:, :-1] != FILL
+            if bool(wrong.any()):
+                row, place = wrong.nonzero()[0].tolist()
+                raise UserError(f"{self.origin[row]}: token id {int(self.ids[row, place])} is negative: ids must be 0 or more")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -70,11 +81,27 @@ class ParagraphSet:
         """[N, I - text_start]: the rows without what stands in front of the text."""
         return self.ids[:, self.text_start :]
 
+    @property
+    def short(self) -> Tensor:
+        """[N] bool: whether the prefix has fewer than P tokens."""
+        return (self.prefixes == FILL).any(1)
+
+    @property
+    def texts(self) -> tuple[tuple[str, str] | None, ...]:
+        """Of N rows the text that each was cut out of: where it was given, and its name."""
+        known = (None if place is None else (place.source, place.text) for place in self.places)
+        return tuple(known) or (None,) * len(self)
+
     def select(self, rows: Tensor | Sequence[int]) -> ParagraphSet:
         """The rows at these positions (integers, in this order, or a boolean [N])."""
         chosen = torch.as_tensor(rows)
         positions = chosen.nonzero().flatten() if chosen.dtype == torch.bool else chosen.to(torch.int64)
-        return replace(self, ids=self.ids[positions], origin=tuple(self.origin[int(i)] for i in positions))
+        return replace(
+            self,
+            ids=self.ids[positions],
+            origin=tuple(self.origin[int(i)] for i in positions),
+            places=tuple(self.places[int(i)] for i in positions) if self.places else (),
+        )
 
     def with_continuations(self, continuations: Tensor) -> ParagraphSet:
         """The same prefixes followed by other continuations [N, C]: alternatives, or what a model says."""
@@ -97,4 +124,5 @@ def concatenate(sets: Sequence[ParagraphSet]) -> ParagraphSet:
         sets[0].prefix_length,
         tuple(origin for s in sets for origin in s.origin),
         min(s.text_start for s in sets),
+        tuple(place for s in sets for place in s.places or (None,) * len(s)) if any(s.places for s in sets) else (),
     )

@@ -6,43 +6,61 @@ A few bytes of parquet can claim any number of rows, values and characters, so w
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from memunlearn.errors import UserError, is_out_of_memory
-from memunlearn.paragraphs.columns import LONGEST_LINE, Column, Value, another_column, choose_column
+from memunlearn.paragraphs.columns import LONGEST_LINE, Column, Row, another_column, choose_column
+from memunlearn.paragraphs.unpacking import MOST_PACKED, SMALL_BYTES, open_bytes, packing_of
 
-# Real text packs to a tenth and padded rows of ids to a fiftieth; small files may be as repetitive as they like.
-MOST_PACKED = 200
-SMALL_BYTES = 1 << 28
 MOST_VALUES = 50
 SMALL_VALUES = 10_000_000
 SMALL_ROWS = 100_000
 _BATCH_BYTES = 1 << 24
 _SCANNED_VALUES = 1 << 14
 _BUFFER_BYTES = 1 << 20
+# Of a value beside the text: more than the characters that are kept of it.
+_BEGINNING_BYTES = 1 << 13
 
 
-def parquet_column(path: Path, wanted: str | None) -> Column:
+def parquet_column(path: Path, where: str, wanted: str | None) -> Column:
     """A column of text, or of lists of numbers. Raises UserError for other types, and while it is read for damage."""
-    import pyarrow.parquet
-
-    with _Reading(path), pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-        schema, metadata = file.schema_arrow, file.metadata
+    with _opened(path) as file:
+        schema = file.schema_arrow
         names = tuple(schema.names)
         name = choose_column(names, wanted, path.name)
-        place = schema.get_field_index(name)
-        is_text = _is_text(path, schema.field(place).type, name, names)
-        leaves = [leaf for leaf in range(len(file.schema)) if _belongs(file.schema.column(leaf).path, name)]
+        is_text = _is_text(path, schema.field(schema.get_field_index(name)).type, name, names)
+        # What the others say belongs to texts; rows of ids are called by their number.
+        others = [field.name for field in schema if field.name != name and _is_scalar(field.type)] if is_text else []
+        others = [other for other in others if names.count(other) == 1]
+        leaves = [leaf for leaf in range(len(file.schema)) if _belongs(file.schema.column(leaf).path, [name, *others])]
         # Damaged descriptions of a column end the process when Python asks for them; the reader itself finds them first.
-        file.scan_contents([name], batch_size=_SCANNED_VALUES)
-        batch = _check_size(path, metadata, leaves, name)
+        file.scan_contents([name, *others], batch_size=_SCANNED_VALUES)
+        batch = _check_size(path, file.metadata, leaves, [name, *others])
 
-    def values() -> Iterator[Value]:
-        return _values(path, name, batch, is_text)
+    def rows() -> Iterator[Row]:
+        return _rows(path, name, others, batch, is_text)
 
-    return Column(name, names, values)
+    return Column(where=where, name=name, names=names, rows=rows)
+
+
+@contextmanager
+def _opened(path: Path, dictionaries: list[str] | None = None) -> Iterator[Any]:
+    """The file; one that is packed is unpacked to the side, since parquet is read from its end."""
+    import pyarrow.parquet
+
+    with _Reading(path), ExitStack() as stack:
+        source: Any = path
+        if packing_of(path) is not None:
+            source = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(stack.enter_context(open_bytes(path)), source)
+        yield stack.enter_context(
+            pyarrow.parquet.ParquetFile(source, read_dictionary=dictionaries, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        )
 
 
 class _Reading:
@@ -63,6 +81,16 @@ class _Reading:
         raise UserError(f"{self.path}: is not a parquet file that can be read ({reason}): write it again") from error
 
 
+def _is_scalar(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    text = (types.is_string, types.is_large_string, types.is_string_view)
+    others = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_date, types.is_timestamp)
+    return any(holds(kind) for holds in (*text, *others))
+
+
 def _is_text(path: Path, kind: Any, name: str, names: tuple[str, ...]) -> bool:
     """Whether the column is text; raises UserError if it is neither that nor lists of numbers."""
     from pyarrow import types
@@ -81,11 +109,11 @@ def _is_text(path: Path, kind: Any, name: str, names: tuple[str, ...]) -> bool:
     )
 
 
-def _belongs(leaf: str, name: str) -> bool:
-    return leaf == name or leaf.startswith(f"{name}.")
+def _belongs(leaf: str, names: list[str]) -> bool:
+    return any(leaf == name or leaf.startswith(f"{name}.") for name in names)
 
 
-def _check_size(path: Path, metadata: Any, leaves: list[int], name: str) -> int:
+def _check_size(path: Path, metadata: Any, leaves: list[int], names: list[str]) -> int:
     """How many rows to read at once. Raises UserError where the file claims more than one of its size can honestly hold."""
     size = os.path.getsize(path)
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
@@ -95,47 +123,57 @@ def _check_size(path: Path, metadata: Any, leaves: list[int], name: str) -> int:
     rows = metadata.num_rows
     if (
         unpacked > max(SMALL_BYTES, MOST_PACKED * size)
-        or values > max(SMALL_VALUES, MOST_VALUES * size)
+        or values > max(SMALL_VALUES, MOST_VALUES * size) * len(names)
         or rows > max(SMALL_ROWS, MOST_VALUES * size)
     ):
         raise UserError(
             f"{path}: has {size:,} bytes and says that they hold {rows:,} rows, {values:,} values, {unpacked:,} bytes in "
-            f"column {name!r}: no paragraphs pack like that; write it again without compression"
+            f"column {names[0]!r}{' and others' if names[1:] else ''}: no paragraphs pack like that; write it again without "
+            "compression"
         )
     each: int = max(unpacked, 8 * values) // max(1, rows)
     return max(1, min(1024, _BATCH_BYTES // max(1, each)))
 
 
-def _values(path: Path, name: str, batch: int, is_text: bool) -> Iterator[Value]:
-    import pyarrow.parquet
-
-    with (
-        _Reading(path),
-        # Repeated texts stay references to one copy, and a row group is not read whole.
-        pyarrow.parquet.ParquetFile(
-            path, read_dictionary=[name] if is_text else None, buffer_size=_BUFFER_BYTES, pre_buffer=False
-        ) as file,
-    ):
-        row = 0
-        for part in file.iter_batches(batch_size=batch, columns=[name], use_threads=False):
-            for scalar in part.column(0):
-                yield None, _text(path, scalar, row) if is_text else _numbers(scalar)
-                row += 1
+def _rows(path: Path, name: str, others: list[str], batch: int, is_text: bool) -> Iterator[Row]:
+    # Repeated texts stay references to one copy, and a row group is not read whole.
+    with _opened(path, [name] if is_text else None) as file:
+        position = 0
+        for part in file.iter_batches(batch_size=batch, columns=[name, *others], use_threads=False):
+            besides = {other: part.column(part.schema.get_field_index(other)) for other in others}
+            for row, scalar in enumerate(part.column(part.schema.get_field_index(name))):
+                value = _text(path, scalar, position) if is_text else _numbers(scalar)
+                yield Row(None, value, {other: _beginning(column[row]) for other, column in besides.items()})
+                position += 1
 
 
-def _text(path: Path, scalar: Any, row: int) -> str | None:
+def _text(path: Path, scalar: Any, position: int) -> str | None:
     import pyarrow
 
     text = scalar.value if isinstance(scalar, pyarrow.DictionaryScalar) else scalar
     if not text.is_valid:
         return None
     if len(text.as_buffer()) > LONGEST_LINE:
-        raise UserError(f"{path.name}:{row}: is longer than {LONGEST_LINE:,} bytes: write one paragraph or document a row")
+        raise UserError(f"{path.name}:{position}: is longer than {LONGEST_LINE:,} bytes: write one paragraph or document a row")
     try:
         read: str = text.as_py()
         return read
     except UnicodeDecodeError as error:
-        raise UserError(f"{path.name}:{row}: is not text in UTF-8 ({error}): write the file again") from error
+        raise UserError(f"{path.name}:{position}: is not text in UTF-8 ({error}): write the file again") from error
+
+
+def _beginning(scalar: Any) -> object:
+    """A value of a column beside the text, only the beginning of a long one."""
+    import pyarrow
+
+    value = scalar.value if isinstance(scalar, pyarrow.DictionaryScalar) else scalar
+    if not value.is_valid:
+        return None
+    if hasattr(value, "as_buffer"):
+        return bytes(memoryview(value.as_buffer())[:_BEGINNING_BYTES]).decode("utf-8", "replace")
+    kind = value.type
+    simple = pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_boolean(kind)
+    return value.as_py() if simple else value.cast(pyarrow.string()).as_py()
 
 
 def _numbers(scalar: Any) -> object:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -13,106 +13,183 @@ from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.array_files import ARRAYS, ShapeCheck, check_array, existing_file, read_array
-from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of, recognize
-from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.beginnings import Beginning, Bos, Tokenizer, beginning_of, recognize
+from memunlearn.paragraphs.columns import Column, text_or_ids
+from memunlearn.paragraphs.given_files import GivenFile, Paths, given_files, names_in_short
+from memunlearn.paragraphs.id_rows import id_rows, whole_numbers
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.table_files import open_column
-from memunlearn.paragraphs.token_rows import TokenRows, token_rows, whole_numbers
+from memunlearn.paragraphs.text_rows import text_rows, token_texts
+from memunlearn.paragraphs.texts import texts_of
+from memunlearn.paragraphs.token_rows import TokenRows
+from memunlearn.paragraphs.token_texts import TokenText
+from memunlearn.paragraphs.windows import Cutting
+from memunlearn.progress import track
 
-PathOrPair = str | PathLike[str] | Mapping[str, str | PathLike[str]]
-"""A file, or `{prefix: A.npy, continuation: B.npy}` with rows aligned."""
+PathOrPair = Paths | Mapping[str, str | PathLike[str]]
+"""Files and folders, or `{prefix: A.npy, continuation: B.npy}` with rows aligned."""
 
-_TABLES = (".csv", ".jsonl", ".parquet")
+_LENGTHS = "paragraphs.prefix_length and paragraphs.continuation_length"
 
 
 @dataclass(frozen=True)
 class ReadResult:
-    """paragraphs [N, I] and how many rows were dropped because they had fewer than I tokens.
+    """paragraphs [N, I] and how many rows or texts were dropped because they had too few tokens.
 
-    beginning: of text, one line that says what stands in front of it; None for ids.
+    beginning: of text, one line that says what stands in front of it; None for ids. before: those tokens.
+    too_short: what the first of the dropped rows are called. texts: all of them, where the set is `forget`; the rows that have
+    no place are not theirs.
     """
 
     paragraphs: ParagraphSet
     dropped: int
     beginning: str | None = None
+    too_short: tuple[str, ...] = ()
+    before: tuple[int, ...] = ()
+    texts: tuple[TokenText, ...] = ()
 
 
 def read_paragraphs(
-    path: PathOrPair,
+    given: PathOrPair,
     prefix_length: int,
     continuation_length: int,
     *,
     tokenizer: Tokenizer | None = None,
     column: str | None = None,
     bos: Bos = "auto",
+    cutting: Cutting | None = None,
 ) -> ReadResult:
-    """Reads `.pt`, `.npy` ([N, I] ids), `.csv`, `.jsonl`, `.parquet` (a column of ids or of text), or a pair of matrices.
+    """Reads a file, a folder or a list of them, rows of ids before texts; or a pair of matrices.
 
+    Ids: `.pt`, `.npy` ([N, I]). Ids or texts, a column: `.csv`, `.tsv`, `.jsonl`, `.json`, `.parquet`. One text: `.txt`, `.md`.
+    All but the first two also `.gz` or `.zst`.
     prefix_length, continuation_length: P and C, tokens; I = P + C.
-    tokenizer: needed for a column of text only.
+    tokenizer: needed for text only.
     column: None takes the obvious one (`ids`, `input_ids`, `tokens`, `paragraph`, `text`, or the only one).
     bos: what stands in front of text, see `beginning_of`; it counts as part of the prefix. Ids are taken as they are.
-    Origins are `name.pt:17`, the row number in the source from 0, whatever was dropped before it.
-    Raises UserError for everything that can be wrong with such a file.
+    cutting: of text into windows; None takes the first I tokens of each text. Rows of ids are cut to their first I.
+    Origins of ids are `name.pt:17`, the row number in the source from 0, whatever was dropped before it; those of texts are
+    the texts' names, and where there are several windows of a text `name@54`, the token with which a continuation begins.
+    Raises UserError for everything that can be wrong with such files.
     """
-    _check_lengths(prefix_length, continuation_length)
+    check_row_lengths(prefix_length, continuation_length)
     beginning = None if tokenizer is None else beginning_of(tokenizer, bos)
-    if isinstance(path, Mapping):
-        read = _read_pair(path, prefix_length, continuation_length)
-        name = "+".join(Path(str(part)).name for part in path.values())
-    else:
-        file = existing_file(path, ARRAYS + _TABLES)
-        name = file.name
-        if file.suffix not in ARRAYS:
-            rows = token_rows(open_column(file, column), prefix_length + continuation_length, tokenizer, beginning, name)
-            read = keep_long_enough(rows, prefix_length, name)
-            if beginning is not None and not rows.is_text:
-                read = recognize(read, beginning, name)
-            return ReadResult(read, rows.dropped, beginning.why if beginning is not None and rows.is_text else None)
-        check = _shape_check(
-            file, prefix_length + continuation_length, "paragraphs.prefix_length and paragraphs.continuation_length"
-        )
-        ids = _read_matrix(file, check)
-        read = ParagraphSet(ids, prefix_length, _origins(name, len(ids)))
-    return ReadResult(read if beginning is None else recognize(read, beginning, name), 0)
+    if isinstance(given, Mapping):
+        read = _read_pair(given, prefix_length, continuation_length)
+        name = "+".join(Path(str(part)).name for part in given.values())
+        return ReadResult(read if beginning is None else recognize(read, beginning, name), 0)
+    files = given_files(given)
+    if files.left_out:
+        print(f"left out, as no paragraphs: {names_in_short(files.left_out)}", file=sys.stderr)
+    length = prefix_length + continuation_length
+    parts: list[TokenRows] = []
+    texts: list[Column] = []
+    for file in files.files:
+        if file.kind in ARRAYS:
+            parts.append(_matrix_rows(file, length))
+            continue
+        opened = open_column(file, column)
+        is_text, rows = text_or_ids(opened)
+        if is_text:
+            texts.append(opened)
+        else:
+            parts.append(id_rows(opened, rows, length))
+    where = names_in_short([file.name for file in files.files], most=3)
+    if not texts:
+        return keep_long_enough(parts, prefix_length, where, beginning)
+    asked = cutting or first_window(prefix_length)
+    number = 1 if asked.max_windows is None else sum(1 for each in texts for _ in each.rows())
+    windows = asked.windows(prefix_length, continuation_length, number)
+    known, start = with_tokenizer(texts[0], tokenizer, beginning)
+    count = windows.tokens_read(len(start.ids))
+    tokens: Iterable[tuple[TokenText, bool]] = token_texts(
+        texts_of((each, None) for each in track(texts, "reading texts")), count, known, start, asked.source
+    )
+    kept: list[TokenText] = []
+    if asked.source == "forget":
+        tokens = list(tokens)
+        kept = [text for text, _ in tokens]
+    parts.append(text_rows(tokens, windows, start.ids))
+    found = keep_long_enough(parts, prefix_length, where, beginning, allow_none=bool(kept))
+    return replace(found, before=start.ids, texts=tuple(kept))
 
 
-def check_file(path: PathOrPair, prefix_length: int, continuation_length: int, column: str | None = None) -> None:
+def first_window(prefix_length: int) -> Cutting:
+    """The first P + C tokens of each text, and nothing of those that have fewer."""
+    return Cutting("path", "first", prefix_length)
+
+
+def check_file(given: PathOrPair, prefix_length: int, continuation_length: int, column: str | None = None) -> None:
     """Raises UserError as `read_paragraphs` would, as far as that can be told without a tokenizer and without reading rows."""
-    _check_lengths(prefix_length, continuation_length)
-    if isinstance(path, Mapping):
-        for file, width, settings in _halves(path, prefix_length, continuation_length):
-            check_array(file, _shape_check(file, width, settings))
+    check_row_lengths(prefix_length, continuation_length)
+    if isinstance(given, Mapping):
+        for path, width, settings in _halves(given, prefix_length, continuation_length):
+            check_array(path, _shape_check(path, width, settings))
         return
-    file = existing_file(path, ARRAYS + _TABLES)
-    if file.suffix not in ARRAYS:
-        open_column(file, column)
-        return
-    both = "paragraphs.prefix_length and paragraphs.continuation_length"
-    check_array(file, _shape_check(file, prefix_length + continuation_length, both))
+    for file in given_files(given).files:
+        if file.kind in ARRAYS:
+            check_array(file.path, _shape_check(file.path, prefix_length + continuation_length, _LENGTHS))
+        else:
+            open_column(file, column)
 
 
-def keep_long_enough(rows: TokenRows, prefix_length: int, where: str) -> ParagraphSet:
-    """The rows that remained, as a set; says on stderr how many were too short, and how many were cut.
+def keep_long_enough(
+    parts: Sequence[TokenRows], prefix_length: int, where: str, beginning: Beginning | None, *, allow_none: bool = False
+) -> ReadResult:
+    """The rows that remained, as a set; says on stderr which were too short, and how many were cut.
 
-    Raises UserError if none remained.
+    beginning: what a tokenizer puts in front of text, which rows of ids may have, too.
+    Raises UserError if none remained, unless that is allowed.
     """
-    count, length = rows.ids.shape
-    if not count and not rows.dropped:
+    count, dropped = sum(part.long_enough for part in parts), sum(part.dropped for part in parts)
+    short = tuple(name for part in parts for name in part.short)
+    if not count and not dropped:
         raise UserError(f"{where}: has no rows: give a file with at least one paragraph")
-    if not count:
+    if not count and not allow_none:
+        needed = min(part.needed for part in parts)
         raise UserError(
-            f"{where}: none of its {rows.dropped} rows has {length} tokens: "
-            "give longer texts, or set paragraphs.prefix_length and paragraphs.continuation_length"
+            f"{where}: none of its {dropped} rows has {needed} tokens ({names_in_short(short, dropped)}): give longer texts, "
+            f"or set {_LENGTHS}"
         )
-    if rows.dropped:
-        print(f"{where}: {rows.dropped} of {rows.dropped + count} rows dropped: fewer than {length} tokens", file=sys.stderr)
-    if rows.cut:
-        print(f"{where}: {rows.cut} of {count} rows cut to their first {length} tokens", file=sys.stderr)
-    origins = tuple(f"{where}:{position}" for position in rows.positions)
-    return ParagraphSet(rows.ids, prefix_length, origins, min(rows.text_start, prefix_length))
+    sets = []
+    for part in parts:
+        what = "texts" if part.is_text else "rows"
+        if part.dropped:
+            named = names_in_short(part.short, part.dropped)
+            whole = part.dropped + part.long_enough
+            print(
+                f"{where}: {part.dropped} of {whole} {what} dropped: fewer than {part.needed} tokens: {named}", file=sys.stderr
+            )
+        if part.cut:
+            longer = part.read is not None and part.read > part.ids.shape[1]
+            advice = " (paragraphs.max_windows says how much is read)" if longer else ""
+            print(
+                f"{where}: {part.cut} of {part.long_enough} {what} cut to their first {part.read} tokens{advice}",
+                file=sys.stderr,
+            )
+        rows = ParagraphSet(part.ids, prefix_length, part.names, min(part.text_start, prefix_length), part.places)
+        sets.append(recognize(rows, beginning, where) if beginning is not None and not part.is_text else rows)
+    is_text = any(part.is_text for part in parts)
+    why = beginning.why if beginning is not None and is_text else None
+    return ReadResult(concatenate([rows for rows in sets if len(rows)] or sets[:1]), dropped, why, short)
 
 
-def _check_lengths(prefix_length: int, continuation_length: int) -> None:
+def with_tokenizer(column: Column, tokenizer: Tokenizer | None, beginning: Beginning | None) -> tuple[Tokenizer, Beginning]:
+    if tokenizer is None or beginning is None:
+        what = "is text" if column.is_whole else f"column {column.name!r} holds text"
+        raise UserError(f"{column.where}: {what}, which needs a tokenizer: set model.tokenizer=DIR_OR_NAME")
+    return tokenizer, beginning
+
+
+def _matrix_rows(file: GivenFile, length: int) -> TokenRows:
+    ids = _read_matrix(file.path, _shape_check(file.path, length, _LENGTHS))
+    return TokenRows(
+        ids=ids, is_text=False, names=_origins(file.name, len(ids)), long_enough=len(ids), needed=length, read=length
+    )
+
+
+def check_row_lengths(prefix_length: int, continuation_length: int) -> None:
+    """Raises UserError for lengths that make no row."""
     if min(prefix_length, continuation_length) < 1:
         raise UserError(
             f"a paragraph needs at least one token on each side: paragraphs.prefix_length={prefix_length}, "
@@ -130,7 +207,7 @@ def _halves(
             "write '{prefix: A.npy, continuation: B.npy}', in quotes"
         )
     for key, width in (("prefix", prefix_length), ("continuation", continuation_length)):
-        file = existing_file(pair[key], ARRAYS + _TABLES)
+        file = existing_file(pair[key])
         if file.suffix not in ARRAYS:
             raise UserError(
                 f"{file}: a pair is made of {' or '.join(ARRAYS)} files: give one file with whole paragraphs instead"

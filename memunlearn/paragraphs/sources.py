@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from os import PathLike
 from pathlib import Path
 
 from memunlearn.errors import UserError
-from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of, recognize
+from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of
 from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, check_lengths, fetch_catalog_file
-from memunlearn.paragraphs.columns import Column, Value, choose_column
+from memunlearn.paragraphs.columns import Column, Row, choose_column, text_or_ids
 from memunlearn.paragraphs.data_sets import DataFiles, documents
+from memunlearn.paragraphs.given_files import names_in_short
+from memunlearn.paragraphs.id_rows import id_rows
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
-from memunlearn.paragraphs.readers import PathOrPair, check_file, keep_long_enough, read_paragraphs
-from memunlearn.paragraphs.token_rows import token_rows
+from memunlearn.paragraphs.readers import (
+    PathOrPair,
+    ReadResult,
+    check_file,
+    first_window,
+    keep_long_enough,
+    read_paragraphs,
+    with_tokenizer,
+)
+from memunlearn.paragraphs.text_rows import text_rows, token_texts
+from memunlearn.paragraphs.texts import texts_of
+from memunlearn.paragraphs.windows import MOST_WINDOWS, Cutting, Stride
 from memunlearn.paths import expanded
 
 
@@ -30,6 +43,7 @@ class LoadedParagraphs:
     self_generated: the continuations appear to be the model's own output, so EM on them is self-EM.
     description: one line for reports. dropped: rows that were too short, by field (`corpus`, `forget`, ...).
     beginning: where text was tokenized, one line that says what stands in front of it.
+    asked: where texts were named to be forgotten, all of them: which of their windows are, the model's recitation decides.
     """
 
     description: str
@@ -44,6 +58,7 @@ class LoadedParagraphs:
     self_generated: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
     beginning: str | None = None
+    asked: ReadResult | None = None
 
     @property
     def all_rows(self) -> ParagraphSet:
@@ -64,7 +79,7 @@ class LoadedParagraphs:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """Local files: `path` (one mixed corpus) or sets by name, for `read_paragraphs`."""
+    """Local files and folders: `path` (one mixed corpus) or sets by name, for `read_paragraphs`."""
 
     prefix_length: int
     continuation_length: int
@@ -75,10 +90,14 @@ class FileSource:
     protected: PathOrPair | None = None
     column: str | None = None
     bos: Bos = "auto"
+    stride: Stride = "auto"
+    min_prefix: int | None = None
+    max_windows: int | None = MOST_WINDOWS
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
-        for path in self._given().values():
+        for name, path in self._given().items():
+            self._cutting(name).windows(self.prefix_length, self.continuation_length, 1)
             check_file(path, self.prefix_length, self.continuation_length, self.column)
 
     def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
@@ -86,7 +105,13 @@ class FileSource:
         given = self._given()
         read = {
             name: read_paragraphs(
-                path, self.prefix_length, self.continuation_length, tokenizer=tokenizer, column=self.column, bos=self.bos
+                path,
+                self.prefix_length,
+                self.continuation_length,
+                tokenizer=tokenizer,
+                column=self.column,
+                bos=self.bos,
+                cutting=self._cutting(name),
             )
             for name, path in given.items()
         }
@@ -100,7 +125,11 @@ class FileSource:
             protected=sets.get("protected"),
             dropped={"corpus" if name == "path" else name: result.dropped for name, result in read.items() if result.dropped},
             beginning=next((result.beginning for result in read.values() if result.beginning), None),
+            asked=read["forget"] if "forget" in read and read["forget"].texts else None,
         )
+
+    def _cutting(self, name: str) -> Cutting:
+        return Cutting(name, self.stride, self.min_prefix, self.max_windows)
 
     def _given(self) -> dict[str, PathOrPair]:
         named = {"forget": self.forget, "bystander": self.bystander, "retain": self.retain, "protected": self.protected}
@@ -119,7 +148,10 @@ class FileSource:
 
 
 def _file_names(path: PathOrPair) -> str:
-    return " + ".join(Path(str(part)).name for part in (path.values() if isinstance(path, Mapping) else [path]))
+    several = path.values() if isinstance(path, Mapping) else path
+    parts = [several] if isinstance(several, str | PathLike) or not isinstance(several, Iterable) else list(several)
+    names = [Path(str(part)).name or str(part) for part in parts]
+    return " + ".join(names) if len(names) < 4 else names_in_short(names, most=3)
 
 
 def _text(name: object) -> str | None:
@@ -159,15 +191,21 @@ class HubSource:
         where = ":".join(str(part) for part in (self.name, self.subset, self.split) if part)
         beginning = None if tokenizer is None else beginning_of(tokenizer, self.bos)
         length = self.prefix_length + self.continuation_length
-        rows = token_rows(self._column(where), length, tokenizer, beginning, where)
-        corpus = keep_long_enough(rows, self.prefix_length, where)
-        if beginning is not None and not rows.is_text:
-            corpus = recognize(corpus, beginning, where)
+        column = self._column(where)
+        is_text, rows = text_or_ids(column)
+        if is_text:
+            windows = first_window(self.prefix_length).windows(self.prefix_length, self.continuation_length, 1)
+            known, start = with_tokenizer(column, tokenizer, beginning)
+            count = windows.tokens_read(len(start.ids))
+            part = text_rows(token_texts(texts_of([(column, rows)]), count, known, start, "hub"), windows, start.ids)
+        else:
+            part = id_rows(column, rows, length)
+        read = keep_long_enough([part], self.prefix_length, where, beginning)
         return LoadedParagraphs(
-            description=f"Hugging Face data set {where}, {len(corpus)} rows",
-            corpus=corpus,
-            dropped={"corpus": rows.dropped} if rows.dropped else {},
-            beginning=beginning.why if beginning is not None and rows.is_text else None,
+            description=f"Hugging Face data set {where}, {len(read.paragraphs)} rows",
+            corpus=read.paragraphs,
+            dropped={"corpus": read.dropped} if read.dropped else {},
+            beginning=read.beginning,
         )
 
     def _column(self, where: str) -> Column:
@@ -179,11 +217,14 @@ class HubSource:
         # The stream that was opened to see the first document is read on, the first time.
         opened = [chain([first], read)]
 
-        def values() -> Iterator[Value]:
+        def rows() -> Iterator[Row]:
             stream = opened.pop() if opened else self._documents(where)
-            return ((None, document.get(name)) for document in stream)
+            return (
+                Row(None, document.get(name), {key: value for key, value in document.items() if key != name})
+                for document in stream
+            )
 
-        return Column(name, tuple(first), values)
+        return Column(where=where, name=name, names=tuple(first), rows=rows)
 
     def _documents(self, where: str) -> Iterator[Mapping[str, object]]:
         read = documents(

@@ -22,7 +22,7 @@ from memunlearn.paragraphs.cluster_choice import (
     thin,
     whole_clusters,
 )
-from memunlearn.paragraphs.clusters import cluster_rows
+from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 
 SET_NAMES = ("forget", "bystander", "near", "bystander_val", "retain_train", "retain_val", "retain")
@@ -111,7 +111,7 @@ def split_named(
     where a protected row shares a cluster with a forget row.
     """
     everything, role = _joined(forget, bystander, retain, protected)
-    clusters = cluster_rows(everything.text).numpy()
+    clusters = clusters_of(everything).numpy()
     chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, caps, seed)
     if wrong := int(np.isin(clusters[role == 3], clusters[chosen]).sum()):
         raise UserError(
@@ -134,7 +134,7 @@ def sets_as_given(
 ) -> ParagraphSets:
     """Sets given by name, to be reported only: near and left-out rows as in `split_named`, but nothing is held out."""
     everything, role = _joined(forget, bystander, retain, protected)
-    clusters = cluster_rows(everything.text).numpy()
+    clusters = clusters_of(everything).numpy()
     chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, Caps(), seed=0)
     positions = {"forget": chosen, "near": near, "bystander": apart, "retain": unrelated}
     positions |= {PROTECTED: np.flatnonzero(role == 3)} if protected is not None else {}
@@ -144,7 +144,7 @@ def sets_as_given(
 def _split_pools(
     corpus: ParagraphSet, memorized: np.ndarray, non_memorized: np.ndarray, seed: int, caps: Caps
 ) -> ParagraphSets:
-    clusters = cluster_rows(corpus.text).numpy()
+    clusters = clusters_of(corpus).numpy()
     pool = np.flatnonzero(memorized)
     forget = whole_clusters(pool, clusters, forget_rows(len(pool), caps), number_generator(seed, "forget"))
     return sets_around(corpus, clusters, memorized, non_memorized=non_memorized, forget=forget, seed=seed, caps=caps)
@@ -154,9 +154,9 @@ def forget_rows(pool: int, caps: Caps) -> int:
     """How many of a pool of memorized rows are to be forgotten. Raises UserError if there are none."""
     if not pool:
         raise UserError(
-            "no paragraph is memorized (EM = C), so there is nothing to forget: look for some with "
-            "`python evaluate.py paragraphs.path=CORPUS`, which writes every paragraph's EM bin, "
-            "or name forget rows with paragraphs.forget=FILE"
+            "no paragraph is memorized (EM = C), so there is nothing to forget: give other text with "
+            "paragraphs.path=CORPUS, or name forget rows with paragraphs.forget=FILE (every row's EM stands in the "
+            "paragraphs.parquet that evaluate.py writes)"
         )
     return min(pool, caps.max_forget if caps.max_forget is not None else max(1, pool // 2))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
-from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.paragraph_set import FILL, ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.runs import longest_common_run
@@ -105,12 +105,15 @@ def find_alternatives(
     never = [] if ends is None else [ends] if isinstance(ends, int) else ends
     drawn = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed)
     tokens, positions = drawn[:, start:].flatten(1), torch.arange(start, p).repeat_interleave(replacements)
+    # A short prefix has no token to replace there: what is left alone recites, and is no alternative.
+    absent = paragraphs.prefixes[:, positions] == FILL
     em = torch.empty(tokens.shape, dtype=torch.int64)
     for row in track(range(n), "perturbing prefixes"):
         ids = paragraphs.ids[row].repeat(len(positions), 1)
-        ids[torch.arange(len(positions)), positions] = tokens[row]
+        ids[torch.arange(len(positions)), positions] = tokens[row].where(~absent[row], FILL)
         perturbed = ParagraphSet(ids, p, (paragraphs.origin[row],) * len(ids))
         em[row] = score(model, perturbed, batch_size).em
+        em[row][absent[row]] = paragraphs.continuation_length
     order = em.argsort(dim=1, stable=True)
     chosen, said = choose_perturbations(model, paragraphs, positions, tokens=tokens, em=em, order=order, batch_size=batch_size)
     found = chosen >= 0

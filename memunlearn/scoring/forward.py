@@ -14,28 +14,19 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
+from memunlearn.scoring.inputs import model_inputs, onto
 
 MEMORY_MAP_ABOVE = 2**30  # bytes
 FILES = "hidden_*.f32"
 
 
-def onto(values: Tensor, device: torch.device) -> Tensor:
-    """The same on the device; nothing waits for what the device still has to do."""
-    if device.type == "cuda" and values.device.type == "cpu":
-        return values.pin_memory().to(device, non_blocking=True)
-    return values.to(device)
-
-
 def continuation_logits(model: PreTrainedModel, ids: Tensor, continuation_length: int) -> Tensor:
     """Logits [B, C, V] at positions P-1 .. I-2 of ids [B, I], on the model's device.
 
-    The last token predicts nothing inside the paragraph, so it is not an input; padding does not exist here, and token
-    50256 inside a paragraph is a token like any other: every position is attended to.
+    The last token predicts nothing inside the paragraph, so it is not an input.
     """
-    inputs = onto(ids[:, :-1], model.device)
-    logits: Tensor = model(
-        input_ids=inputs, attention_mask=torch.ones_like(inputs), logits_to_keep=continuation_length, use_cache=False
-    ).logits
+    inputs = model_inputs(model, ids[:, :-1])
+    logits: Tensor = model(**inputs, logits_to_keep=continuation_length, use_cache=False).logits
     return logits
 
 

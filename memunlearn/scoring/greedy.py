@@ -13,6 +13,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
+from memunlearn.scoring.inputs import model_inputs
 
 
 @torch.no_grad()
@@ -21,7 +22,7 @@ def greedy_continuations(
 ) -> Tensor:
     """Exactly `length` greedy tokens after each prefix [N, P]: [N, length] int64, on the CPU.
 
-    Nothing but the argmax counts: EOS does not stop it, the attention mask is all ones (real paragraphs contain EOS), and the
+    Nothing but the argmax counts: EOS does not stop it, every token is attended to (real paragraphs contain EOS), and the
     checkpoint's own generation settings (repetition penalty and the like) are set aside.
     """
     generate: Any = model.generate
@@ -30,9 +31,8 @@ def greedy_continuations(
     with own_settings_aside(model), parametrize.cached():
         batches = prefixes.split(batch_size) if len(prefixes) else ()
         for batch in track(batches, description) if description else batches:
-            inputs = batch.to(model.device)
-            out = generate(inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
-            said.append(out[:, inputs.shape[1] :].cpu())
+            out = generate(**model_inputs(model, batch), generation_config=settings)
+            said.append(out[:, batch.shape[1] :].cpu())
     return torch.cat(said)
 
 

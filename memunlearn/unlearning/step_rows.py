@@ -13,8 +13,9 @@ from transformers import PreTrainedModel
 from memunlearn.errors import UserError
 from memunlearn.objectives.material import Needs, Side, StepMaterial
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.scoring.forward import ReferenceStates, continuation_logits, onto
+from memunlearn.scoring.forward import ReferenceStates, continuation_logits
 from memunlearn.scoring.hidden_states import outputs_of
+from memunlearn.scoring.inputs import onto
 from memunlearn.unlearning.preparation import Preparation
 
 

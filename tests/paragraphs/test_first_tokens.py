@@ -45,8 +45,8 @@ def test_the_first_tokens_are_those_of_the_whole_text(kind):
         whole = tokenizer(given, add_special_tokens=False, verbose=False)["input_ids"]
         for count in (1, 37, 100):
             found = first_tokens(given, count, tokenizer, [str(n) for n in range(len(given))])
-            assert [tokens for tokens, _ in found] == [row[:count] for row in whole]
-            assert [more for _, more in found] == [len(row) > count for row in whole]
+            assert [first.ids for first in found] == [row[:count] for row in whole]
+            assert [first.more for first in found] == [len(row) > count for row in whole]
 
 
 class Counting:
@@ -87,8 +87,8 @@ def test_it_is_said_that_documents_are_cut(tmp_path, capsys):
     )
     read_paragraphs(tmp_path / "long.jsonl", 6, 4, tokenizer=Counting())
     said = capsys.readouterr().err
-    assert "long.jsonl: 1 of 4 rows dropped: fewer than 10 tokens" in said
-    assert "long.jsonl: 2 of 3 rows cut to their first 10 tokens" in said
+    assert "long.jsonl: 1 of 4 texts dropped: fewer than 10 tokens" in said
+    assert "long.jsonl: 2 of 3 texts cut to their first 10 tokens" in said
 
 
 def test_half_a_surrogate_pair_is_named_only_where_it_would_be_used():
@@ -96,7 +96,7 @@ def test_half_a_surrogate_pair_is_named_only_where_it_would_be_used():
     with pytest.raises(UserError, match="b:1: holds half of a surrogate pair at character 2"):
         first_tokens(["fine", "ab\ud800c"], 3, tokenizer, ["b:0", "b:1"])
     far = tiny_tokenizers.words(0, 5000) + "\ud800"
-    assert len(first_tokens([far], 3, tokenizer, ["b:0"])[0][0]) == 3
+    assert len(first_tokens([far], 3, tokenizer, ["b:0"])[0].ids) == 3
 
 
 def test_a_tokenizer_that_refuses_is_one_line():

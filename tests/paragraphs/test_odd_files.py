@@ -17,7 +17,7 @@ import tiny_tokenizers
 import torch
 
 from memunlearn.errors import UserError
-from memunlearn.paragraphs import columns, table_files
+from memunlearn.paragraphs import lines
 from memunlearn.paragraphs.readers import check_file, read_paragraphs
 
 P, C = 5, 5
@@ -122,12 +122,6 @@ def test_messages_about_rows_name_what_is_wrong(tmp_path, tokenizer):
     assert "count.jsonl:0 (line 1)" in line and "paragraphs.column to one of: text" in line
 
 
-@pytest.mark.parametrize(("sign", "called"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
-def test_another_sign_between_columns_is_refused(sign, called, tmp_path, tokenizer):
-    (tmp_path / "excel.csv").write_text(f"id{sign}text\n" + "".join(f"{n}{sign}{TEXT}\n" for n in range(3)))
-    assert called in refused(tmp_path / "excel.csv", tokenizer)
-
-
 def test_two_columns_of_one_name_are_refused(tmp_path, tokenizer):
     (tmp_path / "twice.csv").write_text(f"text,text\n{TEXT},{TEXT}\n")
     assert "2 columns named 'text'" in refused(tmp_path / "twice.csv", tokenizer)
@@ -195,10 +189,9 @@ def test_parquet_that_claims_more_than_it_can_hold(tmp_path):
 
 @pytest.mark.parametrize("name", ["long.csv", "long.jsonl"])
 def test_a_line_that_never_ends_is_refused(name, tmp_path, monkeypatch, tokenizer):
-    monkeypatch.setattr(table_files, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 1000)
     (tmp_path / name).write_text("text\n" + "x" * 2000 if name.endswith("csv") else json.dumps({"text": "x" * 2000}))
     assert "is longer than 1,000 characters" in refused(tmp_path / name, tokenizer)
-    monkeypatch.setattr(table_files, "LONGEST_LINE", columns.LONGEST_LINE)
 
 
 def damaged(content: bytes, drawn: random.Random) -> bytes:

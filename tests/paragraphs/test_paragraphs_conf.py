@@ -18,7 +18,7 @@ from memunlearn.paragraphs.stages.olmo_memorized import OlmoMemorizedSource
 from memunlearn.paragraphs.stages.tofu import TofuSource
 
 CONF = Path(__file__).parents[2] / "conf"
-LENGTHS = {"tofu": (16, 20), "olmo_memorized": (64, 48)}
+LENGTHS = {"tofu": (64, 20), "olmo_memorized": (64, 48)}
 STAGES = {"hubble": HubbleSource, "muse": MuseSource, "tofu": TofuSource, "olmo_memorized": OlmoMemorizedSource}
 
 

@@ -108,7 +108,7 @@ def test_csv_of_text_with_line_breaks_and_long_fields(tmp_path):
     path = write_csv(tmp_path / "a.csv", ["paragraph", "id"], rows)
     result = read_paragraphs(path, P, C, tokenizer=byte_tokenizer)
     assert result.paragraphs.ids.tolist() == [[3, 3, 5, 5, 4], [2, 2, 2, 2, 2]]
-    assert result.paragraphs.origin == ("a.csv:0", "a.csv:2")
+    assert result.paragraphs.origin == ("1", "3")
 
 
 def test_numbers_in_a_text_column_are_text(tmp_path):
@@ -183,7 +183,8 @@ def test_bad_pairs(tmp_path):
 
 def test_files_that_cannot_be_read(tmp_path):
     refuse(tmp_path / "none.pt", "no such file", "none.pt")
-    refuse(tmp_path, "is a folder")
+    (tmp_path / "folder").mkdir()
+    refuse(tmp_path / "folder", "holds no file that can be read")
     refuse(7, "7: no such file")
     refuse(f"{'x' * 5000}.pt", "cannot be read")
     for suffix in (".pt", ".npy", ".csv", ".jsonl", ".parquet"):
@@ -193,8 +194,8 @@ def test_files_that_cannot_be_read(tmp_path):
         path = tmp_path / f"noise{suffix}"
         path.write_bytes(b"\x80\x81\x00PK\x03\x04" * 20)
         refuse(path, f"noise{suffix}")
-    (tmp_path / "a.txt").write_text("x")
-    refuse(tmp_path / "a.txt", ".parquet")
+    (tmp_path / "a.doc").write_text("x")
+    refuse(tmp_path / "a.doc", ".parquet")
     write_csv(tmp_path / "header.csv", ["ids"], [])
     refuse(tmp_path / "header.csv", "no rows")
     (tmp_path / "blank.csv").write_text("\n1\n")

@@ -44,7 +44,7 @@ def test_one_corpus_and_what_was_too_short(tmp_path, capsys):
     loaded = FileSource(prefix_length=3, continuation_length=2, path=tmp_path / "c.jsonl", column="t").load(tokenize)
     assert loaded.corpus.ids.tolist() == [[1, 2, 3, 4, 5]] and loaded.forget is None
     assert loaded.dropped == {"corpus": 1}
-    assert "1 of 2 rows dropped" in capsys.readouterr().err
+    assert "1 of 2 texts dropped" in capsys.readouterr().err
 
 
 def test_a_pair_may_be_any_mapping(tmp_path):
@@ -83,7 +83,7 @@ def test_hub_through_a_packaged_builder(documents, capsys):
     assert loaded.corpus.ids.tolist() == [[1, 2, 3, 4, 5], [1, 1, 1, 1, 1], [4, 1, 1, 1, 1]]
     assert loaded.corpus.origin == ("json:train:0", "json:train:2", "json:train:3")
     assert loaded.dropped == {"corpus": 1}
-    assert "json:train: 1 of 4 rows dropped" in capsys.readouterr().err
+    assert "json:train: 1 of 4 texts dropped" in capsys.readouterr().err
     assert (
         len(
             HubSource(

@@ -76,7 +76,7 @@ def test_a_mixed_corpus(data, caps, seed):
     touched = {cluster for cluster, yes in zip(clusters, memorized.tolist(), strict=True) if yes}
     candidates = [c for c, value in zip(clusters, em.tolist(), strict=True) if value <= 2 and c not in touched]
     if not memorized.any():
-        with pytest.raises(UserError, match="evaluate.py paragraphs.path=CORPUS.*paragraphs.forget="):
+        with pytest.raises(UserError, match="paragraphs.path=CORPUS.*paragraphs.forget="):
             split_by_em(corpus, em, seed, caps)
         return
     if len(set(candidates)) < 3:

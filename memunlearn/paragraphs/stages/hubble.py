@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.readers import ReadResult
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.stages.rows import StageRows
+from memunlearn.paragraphs.stages.long_texts import check_windows, rows_of_long_texts
 from memunlearn.paragraphs.stages.tables import Table
-from memunlearn.paragraphs.stages.windows import check_windows, windows
+from memunlearn.paragraphs.texts import Text
 
 PLANTED = (1, 4, 16, 64, 256)
 
@@ -27,7 +28,8 @@ class HubbleSource:
     of those planted `duplicates` times the first, third ... are to be forgotten (the paper's "unlearn"), the second, fourth ...
     are bystanders ("keep"); of `test` the first, third ... are retain rows ("unseen"), the others never-seen ones.
 
-    base: the owner on the Hub, or a folder with copies. data: which data set. max_rows: the most texts of each set.
+    base: the owner on the Hub, or a folder with copies. data: which data set. max_rows: the most texts of each
+    set. max_windows: the most rows of each, as many of each text.
     """
 
     prefix_length: int = 50
@@ -37,7 +39,7 @@ class HubbleSource:
     duplicates: Sequence[int] = (256,)
     revision: str | None = None
     max_rows: int | None = 500
-    max_windows: int | None = 4
+    max_windows: int | None = 2000
     bos: Bos = "auto"
 
     def check(self) -> None:
@@ -54,8 +56,8 @@ class HubbleSource:
     def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
         """Raises UserError where the data set cannot be read, or has another layout."""
         self.check()
-        forget, bystander = (self._rows("train", turn, tokenizer) for turn in (0, 1))
-        retain = self._rows("test", 0, tokenizer)
+        forget, bystander = (self._rows(name, "train", turn, tokenizer) for turn, name in enumerate(("forget", "bystander")))
+        retain = self._rows("retain", "test", 0, tokenizer)
         read = {"forget": forget, "bystander": bystander, "retain": retain}
         return LoadedParagraphs(
             description=f"Hubble, {self.data}: text planted {self._often} times, {len(forget.paragraphs)} rows to forget, "
@@ -69,7 +71,7 @@ class HubbleSource:
 
     def load_unseen(self, tokenizer: Tokenizer | None = None) -> ParagraphSet:
         """Rows that the model was never trained on, and that are in no other set. Raises UserError as `load` does."""
-        return self._rows("test", 1, tokenizer).paragraphs
+        return self._rows("unseen", "test", 1, tokenizer).paragraphs
 
     @property
     def _often(self) -> str:
@@ -78,26 +80,24 @@ class HubbleSource:
     def _table(self, split: str) -> Table:
         return Table(base=self.base, name=self.data, split=split, columns=("text", "duplicates"), revision=self.revision)
 
-    def _rows(self, split: str, turn: int, tokenizer: Tokenizer | None) -> StageRows:
+    def _rows(self, name: str, split: str, turn: int, tokenizer: Tokenizer | None) -> ReadResult:
+        """Every other text of a kind, from the first or (turn 1) the second on, as the set of that name."""
         table = self._table(split)
-        where = table.where if split == "test" else f"{table.where}, planted {self._often} times"
-        return windows(
+        return rows_of_long_texts(
             self._texts(table, (0,) if split == "test" else tuple(self.duplicates), turn),
+            name,
             self.prefix_length,
             self.continuation_length,
             max_windows=self.max_windows,
-            overlap=split == "train",
             tokenizer=tokenizer,
             bos=self.bos,
-            where=where,
+            where=table.where if split == "test" else f"{table.where}, planted {self._often} times",
         )
 
-    def _texts(self, table: Table, duplicates: Sequence[int], turn: int) -> Iterator[tuple[str, str]]:
-        """Every other text that was planted so often, from the first or (turn 1) the second on."""
-        planted = (
-            (f"{table.where}:{position}", table.text(row, "text", position))
+    def _texts(self, table: Table, duplicates: Sequence[int], turn: int) -> list[Text]:
+        of_kind = (
+            Text(f"{table.where}:{position}", table.text(row, "text", position), {"duplicates": str(row["duplicates"])})
             for position, row in enumerate(table.rows())
             if row["duplicates"] in duplicates
         )
-        most = None if self.max_rows is None else turn + 2 * self.max_rows
-        return islice(planted, turn, most, 2)
+        return list(islice(of_kind, turn, None if self.max_rows is None else turn + 2 * self.max_rows, 2))

@@ -8,10 +8,11 @@ from itertools import islice
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.readers import ReadResult
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.stages.rows import StageRows
+from memunlearn.paragraphs.stages.long_texts import check_windows, rows_of_long_texts
 from memunlearn.paragraphs.stages.tables import Table
-from memunlearn.paragraphs.stages.windows import check_windows, windows
+from memunlearn.paragraphs.texts import Text
 
 CORPORA = {"books": "MUSE-Books", "news": "MUSE-News"}
 
@@ -24,7 +25,8 @@ class MuseSource:
     splits (their cards) `forget`: to be forgotten; `retain1`: to keep a model in order while it forgets; `retain2`: seen by the
     target model and used to judge it; `holdout`: seen by no model. Here: forget, retain, bystander and never-seen rows.
 
-    corpus: books or news. base: the owner on the Hub, or a folder with copies. max_rows: texts of each set, from the first.
+    corpus: books or news. base: the owner on the Hub, or a folder with copies. max_rows: texts of each set, from
+    the first. max_windows: the most rows of each, as many of each text.
     """
 
     prefix_length: int = 50
@@ -33,7 +35,7 @@ class MuseSource:
     corpus: str = "news"
     revision: str | None = None
     max_rows: int | None = 100
-    max_windows: int | None = 8
+    max_windows: int | None = 1000
     bos: Bos = "auto"
 
     def check(self) -> None:
@@ -48,7 +50,7 @@ class MuseSource:
         """Raises UserError where the data set cannot be read, or has another layout."""
         self.check()
         splits = {"forget": "forget", "bystander": "retain2", "retain": "retain1"}
-        read = {name: self._rows(split, tokenizer) for name, split in splits.items()}
+        read = {name: self._rows(name, split, tokenizer) for name, split in splits.items()}
         sets = {name: rows.paragraphs for name, rows in read.items()}
         counts = ", ".join(f"{len(sets[name])} of {split} ({name})" for name, split in splits.items())
         return LoadedParagraphs(
@@ -62,25 +64,25 @@ class MuseSource:
 
     def load_unseen(self, tokenizer: Tokenizer | None = None) -> ParagraphSet:
         """Rows that no model was trained on. Raises UserError as `load` does."""
-        return self._rows("holdout", tokenizer).paragraphs
+        return self._rows("unseen", "holdout", tokenizer).paragraphs
 
     def _table(self, split: str) -> Table:
         return Table(
             base=self.base, name=CORPORA[self.corpus], subset="raw", split=split, columns=("text",), revision=self.revision
         )
 
-    def _rows(self, split: str, tokenizer: Tokenizer | None) -> StageRows:
+    def _rows(self, name: str, split: str, tokenizer: Tokenizer | None) -> ReadResult:
+        """The texts of a split as the set of that name."""
         table = self._table(split)
-        texts = (
-            (f"{table.where}:{position}", table.text(row, "text", position))
-            for position, row in enumerate(islice(table.rows(), self.max_rows))
-        )
-        return windows(
-            texts,
+        return rows_of_long_texts(
+            [
+                Text(f"{table.where}:{position}", table.text(row, "text", position), {})
+                for position, row in enumerate(islice(table.rows(), self.max_rows))
+            ],
+            name,
             self.prefix_length,
             self.continuation_length,
             max_windows=self.max_windows,
-            overlap=split == "forget",
             tokenizer=tokenizer,
             bos=self.bos,
             where=table.where,

@@ -12,10 +12,11 @@ import torch
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.paragraphs.readers import check_row_lengths
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.stages.rows import check_lengths
+from memunlearn.paragraphs.stages.long_texts import rows_of_long_texts
 from memunlearn.paragraphs.stages.tables import Table
-from memunlearn.paragraphs.stages.windows import windows
+from memunlearn.paragraphs.texts import Text
 
 IDS = ("prefix_ids", "suffix_ids")
 
@@ -27,7 +28,7 @@ class OlmoMemorizedSource:
     The files of github.com/goodfire-ai/memorization_kfac (its data/paths.py names them, its metrics/memorization_evaluator.py
     reads them) are jsonl with lists of ids in `prefix_ids` (64) and `suffix_ids` (48): `olmo_1b_dolma_dedup_train.jsonl` and
     `..._val.jsonl` for allenai/OLMo-2-0425-1B, `olmo_7b_dolma_dedup_...` for allenai/OLMo-2-1124-7B. They hold recited text
-    only; the first tokens of NeelNanda/pile-10k, the text that its code measures perplexity on, stand beside it.
+    only; the beginnings of texts of NeelNanda/pile-10k, the text that its code measures perplexity on, stand beside it.
 
     base: the address, or the folder, that has the files. files: their names. other: the data set of other text, with a column
     `text` and a split `train`. max_rows: texts of it, from the first.
@@ -44,7 +45,7 @@ class OlmoMemorizedSource:
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
-        check_lengths(self.prefix_length, self.continuation_length)
+        check_row_lengths(self.prefix_length, self.continuation_length)
         if not self.files or isinstance(self.files, str):
             raise UserError(f"paragraphs.files={self.files} is no list of files: set 'paragraphs.files=[FILE.jsonl]'")
         for table in (*self._tables(), self._other()):
@@ -55,16 +56,16 @@ class OlmoMemorizedSource:
         self.check()
         recited = [self._recited(table) for table in self._tables()]
         other = self._other()
-        texts = (
-            (f"{other.where}:{position}", other.text(row, "text", position))
+        texts = [
+            Text(f"{other.where}:{position}", other.text(row, "text", position), {})
             for position, row in enumerate(islice(other.rows(), self.max_rows))
-        )
-        beside = windows(
+        ]
+        beside = rows_of_long_texts(
             texts,
+            "path",
             self.prefix_length,
             self.continuation_length,
-            max_windows=1,
-            overlap=False,
+            max_windows=len(texts),
             tokenizer=tokenizer,
             bos=self.bos,
             where=other.where,

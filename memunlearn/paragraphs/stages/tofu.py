@@ -8,9 +8,9 @@ from itertools import islice
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.readers import ReadResult, check_row_lengths
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paragraphs.stages.answers import answers, parts_of
-from memunlearn.paragraphs.stages.rows import StageRows, check_lengths
+from memunlearn.paragraphs.stages.answers import Pair, parts_of, rows_of_answers
 from memunlearn.paragraphs.stages.tables import Table
 
 PERCENT = (1, 5, 10)
@@ -31,7 +31,7 @@ class TofuSource:
     base: the owner on the Hub, or a folder with copies. max_rows: pairs of each set, from the first.
     """
 
-    prefix_length: int = 16
+    prefix_length: int = 64
     continuation_length: int = 20
     base: str = "locuslab"
     percent: int = 10
@@ -42,7 +42,7 @@ class TofuSource:
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
-        check_lengths(self.prefix_length, self.continuation_length)
+        check_row_lengths(self.prefix_length, self.continuation_length)
         parts_of(self.template)
         if self.percent not in PERCENT:
             raise UserError(f"paragraphs.percent={self.percent} is not a part of TOFU: use {', '.join(map(str, PERCENT))}")
@@ -64,7 +64,7 @@ class TofuSource:
 
     def load_unseen(self, tokenizer: Tokenizer | None = None) -> ParagraphSet:
         """Rows about authors that no model was told of. Raises UserError as `load` does."""
-        return self._rows("holdout", tokenizer).paragraphs
+        return self._rows("unseen", tokenizer).paragraphs
 
     def _table(self, name: str) -> Table:
         part = 100 - self.percent if name == "retain" else self.percent
@@ -73,17 +73,17 @@ class TofuSource:
             base=self.base, name=NAME, subset=subset, split="train", columns=("question", "answer"), revision=self.revision
         )
 
-    def _rows(self, name: str, tokenizer: Tokenizer | None) -> StageRows:
-        table = self._table(name)
-        pairs = (
-            (f"{table.where}:{position}", table.text(row, "question", position), table.text(row, "answer", position))
-            for position, row in enumerate(islice(table.rows(), self.max_rows))
-        )
-        return answers(
-            pairs,
+    def _rows(self, name: str, tokenizer: Tokenizer | None) -> ReadResult:
+        table = self._table("holdout" if name == "unseen" else name)
+        return rows_of_answers(
+            [
+                Pair(f"{table.where}:{position}", table.text(row, "question", position), table.text(row, "answer", position))
+                for position, row in enumerate(islice(table.rows(), self.max_rows))
+            ],
             self.template,
+            name,
             self.prefix_length,
-            self.continuation_length,
+            continuation_length=self.continuation_length,
             tokenizer=tokenizer,
             bos=self.bos,
             where=table.where,

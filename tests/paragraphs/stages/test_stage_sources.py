@@ -37,9 +37,11 @@ def test_hubble_deals_what_was_planted_and_what_never_was(tmp_path, tokenizer):
     often = [number for number, (_, count) in enumerate(planted) if count == 256]
     assert texts_of(loaded.forget) == often[::2] and texts_of(loaded.bystander) == often[1::2]
     assert texts_of(loaded.retain) == [0, 2, 4, 6, 8, 10] and texts_of(source.load_unseen(tokenizer)) == [1, 3, 5, 7, 9, 11]
-    assert loaded.forget.ids[0].tolist() == tokenizer(planted[often[0]][0])["input_ids"][:20]
+    tokens = tokenizer(planted[often[0]][0])["input_ids"]
+    assert loaded.forget.ids[:2].tolist() == [[-1, -1, *tokens[:18]], tokens[6:26]]
+    assert loaded.forget.places[0].columns == {"duplicates": "256"} and loaded.retain.places[0].source == "retain"
     assert loaded.retain.ids[0].tolist() == tokenizer(never[0])["input_ids"][:20]
-    assert loaded.forget.origin[:2] == ("passages_gutenberg_unpopular:train:1@0", "passages_gutenberg_unpopular:train:1@8")
+    assert loaded.forget.origin[:2] == ("passages_gutenberg_unpopular:train:1@10", "passages_gutenberg_unpopular:train:1@18")
     assert "planted 256 times" in loaded.description and loaded.corpus is None
     sets = split_named(loaded.forget, loaded.bystander, loaded.retain, 0, Caps())
     assert len(sets.forget) == len(loaded.forget) and len(sets.retain_train)
@@ -48,7 +50,7 @@ def test_hubble_deals_what_was_planted_and_what_never_was(tmp_path, tokenizer):
 def test_hubble_by_how_often_and_how_many(tmp_path, tokenizer):
     planted, _ = stage_stand_ins.hubble(tmp_path)
     lengths = {"base": str(tmp_path), "prefix_length": 12, "continuation_length": 8}
-    loaded = HubbleSource(**lengths, duplicates=[1, 16], max_rows=2, max_windows=1).load(tokenizer)
+    loaded = HubbleSource(**lengths, duplicates=[1, 16], max_rows=2, max_windows=2).load(tokenizer)
     chosen = [number for number, (_, count) in enumerate(planted) if count in (1, 16)]
     assert texts_of(loaded.forget) == chosen[0:4:2] and texts_of(loaded.bystander) == chosen[1:4:2]
     assert len(loaded.forget) == len(loaded.bystander) == len(loaded.retain) == 2
@@ -61,14 +63,15 @@ def test_hubble_by_how_often_and_how_many(tmp_path, tokenizer):
 @pytest.mark.parametrize(("corpus", "name"), [("news", "MUSE-News"), ("books", "MUSE-Books")])
 def test_muse_takes_sets_from_its_splits(tmp_path, tokenizer, corpus, name):
     texts = stage_stand_ins.muse(tmp_path, name)
-    source = MuseSource(base=str(tmp_path), corpus=corpus, prefix_length=12, continuation_length=8, max_rows=4, max_windows=3)
+    source = MuseSource(base=str(tmp_path), corpus=corpus, prefix_length=12, continuation_length=8, max_rows=4, max_windows=12)
     loaded = source.load(tokenizer)
     sets = {"forget": loaded.forget, "retain1": loaded.retain, "retain2": loaded.bystander}
     for split, members in (*sets.items(), ("holdout", source.load_unseen(tokenizer))):
-        assert texts_of(members) == [0, 1, 2, 3] and members.origin[0] == f"{name}:raw:{split}:0@0"
-        assert members.ids[0].tolist() == tokenizer(texts[split][0])["input_ids"][:20] and len(members) == 12
-    assert loaded.forget.ids[1].tolist() == tokenizer(texts["forget"][0])["input_ids"][8:28]
-    assert loaded.retain.ids[1].tolist() == tokenizer(texts["retain1"][0])["input_ids"][20:40]
+        assert texts_of(members) == [0, 1, 2, 3] and len(members) == 12
+        tokens, begin = tokenizer(texts[split][0])["input_ids"], 10 if split == "forget" else 12
+        stride = 8 if split in ("forget", "retain2") else 20
+        assert members.origin[:2] == (f"{name}:raw:{split}:0@{begin}", f"{name}:raw:{split}:0@{begin + stride}")
+        assert members.ids[1].tolist() == tokens[begin + stride - 12 : begin + stride + 8]
 
 
 def test_tofu_asks_questions(tmp_path, tokenizer):
@@ -80,7 +83,7 @@ def test_tofu_asks_questions(tmp_path, tokenizer):
         assert len(members) + loaded.dropped.get("forget", 0) <= 10 and members.prefix_length == 10
         for ids, number in zip(members.ids.tolist(), texts_of(members), strict=True):
             question, answer = pairs[name][number]
-            assert f"Question: {question}\nAnswer:".endswith(tokenizer.decode(ids[:10]))
+            assert f"Question: {question}\nAnswer:".endswith(tokenizer.decode([token for token in ids[:10] if token >= 0]))
             assert f" {answer}".startswith(tokenizer.decode(ids[10:]))
     assert loaded.bystander is None and "10 % of the authors" in loaded.description
     with pytest.raises(UserError, match="paragraphs.percent=7.*1, 5, 10"):
@@ -91,9 +94,9 @@ def test_olmo_memorized_stands_beside_other_text(tmp_path, tokenizer):
     recited, texts = stage_stand_ins.olmo(tmp_path / "olmo")
     source = OlmoMemorizedSource(base=str(tmp_path / "olmo"), files=["recited.jsonl"], other=f"{tmp_path}/olmo/pile-10k")
     loaded = source.load(tokenizer)
-    long = [text for text in texts if len(tokenizer(text)["input_ids"]) >= 112]
+    long = [tokens for tokens in (tokenizer(text)["input_ids"] for text in texts) if len(tokens) >= 58]
     assert loaded.corpus.ids[:5].tolist() == recited and loaded.corpus.prefix_length == 64
-    assert loaded.corpus.ids[5:].tolist() == [tokenizer(text)["input_ids"][:112] for text in long]
+    assert loaded.corpus.ids[5:].tolist() == [[-1] * (112 - len(tokens)) + tokens[:112] for tokens in long]
     assert 0 < len(long) < len(texts) and loaded.dropped == {"corpus": len(texts) - len(long)}
     assert loaded.corpus.origin[0] == "recited.jsonl:0" and loaded.corpus.origin[5].startswith("pile-10k:train:")
     with pytest.raises(UserError, match="recited.jsonl:0: has 64 . 48 ids, and 50 . 50 were expected"):
