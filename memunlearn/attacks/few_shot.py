@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from memunlearn.attacks.attempt import Attempt, nothing_measured
 from memunlearn.attacks.material import Subject, Target
 from memunlearn.attacks.setting_checks import check_list, is_count
+from memunlearn.models.text_config import context_length
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.score import score
@@ -55,12 +55,6 @@ class FewShot:
         scores = score(subject.model, with_shots(target.forget, rows, chosen[rows]), target.batch_size)
         run = scores.values["longest_run"]
         return Attempt(settings={"shots": shots}, rows=rows, em=scores.em, longest_run=run, nll=scores.nll)
-
-
-def context_length(model: PreTrainedModel) -> int | None:
-    """Tokens that the model can read; None where its config does not say."""
-    longest: int | None = getattr(model.config, "max_position_embeddings", None)
-    return longest
 
 
 def prompt_length(forget: ParagraphSet, shots: int) -> int:

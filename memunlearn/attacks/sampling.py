@@ -14,6 +14,7 @@ from memunlearn.attacks.attempt import Attempt, Settings
 from memunlearn.attacks.material import Subject, Target
 from memunlearn.attacks.setting_checks import check_list, is_count
 from memunlearn.errors import UserError
+from memunlearn.models.text_config import vocabulary_size
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits
@@ -72,7 +73,7 @@ class ManySamples:
         original = forget.continuations.repeat_interleave(number, dim=0)
         em = leading_run(said.flatten(0, 1) == original).view(-1, number)
         runs = longest_common_run(said.flatten(0, 1), original).view(-1, number)
-        vocabulary: int = model.config.vocab_size
+        vocabulary = vocabulary_size(model)
         scheme = Sampling(vocabulary if self.top_k is None else min(self.top_k, vocabulary), self.temperature)
         begun, nll = one_pass_over(model, forget, scheme, target.batch_size)
         return [self._attempt(n, em[:, :n], runs[:, :n], nll, begun) for n in sorted(self.samples)]

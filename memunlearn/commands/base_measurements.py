@@ -28,11 +28,13 @@ from memunlearn.evaluation.suite import Baseline, measure_base
 from memunlearn.localization.weight_attribution import Asked, Attribution, Scores
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.fingerprints import architecture_fingerprint, fingerprint
+from memunlearn.models.text_ids import no_text
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.scoring.alternatives import Alternatives, find_alternatives
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.greedy import own_continuations
 from memunlearn.scoring.hidden_states import hidden_states
+from memunlearn.scoring.output_head import OutputHead
 from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores, score
 
@@ -72,7 +74,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "scores",
-            self._key("scores", VERSIONS["scores"], {"rows": rows_in_key(paragraphs)}, **measured),
+            self.key("scores", VERSIONS["scores"], {"rows": rows_in_key(paragraphs)}, **measured),
             make=lambda _: score(
                 self.model, paragraphs, batch_size, description=description, details=details, sampling=sampling
             ),
@@ -92,7 +94,7 @@ class BaseMeasurements:
         said = cached(
             self.store,
             "own continuations",
-            self._key("own", VERSIONS["own"], {"rows": rows_in_key(paragraphs)}),
+            self.key("own", VERSIONS["own"], {"rows": rows_in_key(paragraphs)}),
             make=make,
             pack=lambda continuations: {"said": continuations},
             unpack=lambda tensors: tensors["said"],
@@ -135,7 +137,7 @@ class BaseMeasurements:
             return tensors if baseline.own is None else {**tensors, "own": baseline.own.continuations}
 
         def unpack(tensors: Mapping[str, Tensor]) -> Baseline:
-            states = ReferenceStates(tensors["hidden"], model.get_output_embeddings())
+            states = ReferenceStates(tensors["hidden"], OutputHead.of(model))
             own = paragraphs.with_continuations(tensors["own"]) if with_own else None
             scores = ParagraphScores.of_tensors(tensors)
             return Baseline(paragraphs=paragraphs, clusters=clusters, scores=scores, states=states, own=own, sampling=sampling)
@@ -143,7 +145,7 @@ class BaseMeasurements:
         if not len(paragraphs):
             return make(None)
         measured = metrics_in_key(details, compared=True, sampling=sampling)
-        key = self._key("baseline", VERSIONS["baseline"], {"rows": rows_in_key(paragraphs)}, with_own=with_own, **measured)
+        key = self.key("baseline", VERSIONS["baseline"], {"rows": rows_in_key(paragraphs)}, with_own=with_own, **measured)
         return cached(self.store, "baselines", key, make=make, pack=pack, unpack=unpack)
 
     def hidden_states(
@@ -161,7 +163,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "hidden states",
-            self._key("hidden", VERSIONS["hidden"], {"rows": rows_in_key(paragraphs)}, block=block),
+            self.key("hidden", VERSIONS["hidden"], {"rows": rows_in_key(paragraphs)}, block=block),
             make=lambda large: hidden_states(
                 model, block, paragraphs, batch_size, directory=large or directory, description=description
             ),
@@ -170,16 +172,24 @@ class BaseMeasurements:
         )
 
     def alternatives(
-        self, model: PreTrainedModel, paragraphs: ParagraphSet, replacements: int = 1, seed: int = 0, batch_size: int = 16
+        self,
+        model: PreTrainedModel,
+        paragraphs: ParagraphSet,
+        replacements: int = 1,
+        seed: int = 0,
+        batch_size: int = 16,
+        *,
+        never: Sequence[int] | None = None,
     ) -> Alternatives:
         """See `scoring.find_alternatives`."""
         self._check(model)
-        key = self._key(
+        key = self.key(
             "alternatives",
             VERSIONS["alternatives"],
             {"rows": rows_in_key(paragraphs), "text_start": paragraphs.text_start},
             replacements=replacements,
             seed=seed,
+            **({} if never is None or list(never) == no_text(model, None) else {"never": list(never)}),
         )
 
         def pack(found: Alternatives) -> dict[str, Tensor]:
@@ -194,7 +204,7 @@ class BaseMeasurements:
             self.store,
             "alternatives",
             key,
-            make=lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size),
+            make=lambda _: find_alternatives(model, paragraphs, replacements, seed, batch_size, never=never),
             pack=pack,
             unpack=unpack,
         )
@@ -217,7 +227,7 @@ class BaseMeasurements:
         return cached(
             self.store,
             "curvature",
-            self._key("curvature", VERSIONS["curvature"], {"rows": rows_in_key(paragraphs)}, weights=blocks, **options),
+            self.key("curvature", VERSIONS["curvature"], {"rows": rows_in_key(paragraphs)}, weights=blocks, **options),
             make=lambda _: measure_curvature(model, weights, paragraphs, how, eigenvalues=eigenvalues, all_weights=all_weights),
             pack=packed,
             unpack=lambda tensors: unpacked(tensors, model.device),
@@ -230,7 +240,8 @@ class BaseMeasurements:
         """
         return _StoredAttribution(self, method) if self.store is not None and hasattr(method, "version") else method
 
-    def _key(self, what: str, number: int, paragraphs: Mapping[str, Any], **options: Any) -> Key:
+    def key(self, what: str, number: int, paragraphs: Mapping[str, Any], **options: Any) -> Key:
+        """Of what is measured on this model: number is the version of how, paragraphs and options what it depends on."""
         model = self.model
         autocast = torch.get_autocast_dtype(model.device.type) if torch.is_autocast_enabled(model.device.type) else None
         return {
@@ -265,7 +276,7 @@ class _StoredAttribution:
         if len(asked.forget) < 2:
             return make(None)
         kind, uses = type(self.method), self.method.depends_on
-        key = self.measurements._key(
+        key = self.measurements.key(
             "attribution",
             self.method.version,
             {"forget": rows_in_key(asked.forget), "retain": rows_in_key(asked.retain) if "retain" in uses else None},

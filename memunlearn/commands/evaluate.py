@@ -54,6 +54,7 @@ from memunlearn.evaluation.summary import entry_of, summarize_alternatives
 from memunlearn.files.writing import remove_leftovers, write_json, write_parquet
 from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
+from memunlearn.models.text_config import vocabulary_size
 from memunlearn.paragraphs.bins import bin_labels, em_bins
 from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.sources import LoadedParagraphs
@@ -254,10 +255,10 @@ def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool])
 def _reference(name: str, loaded: LoadedModel, device: torch.device) -> PreTrainedModel:
     """The model that KL and self-EM refer to where no patch names it."""
     reference = load_model(name)
-    if reference.config.vocab_size != loaded.model.config.vocab_size:
+    if vocabulary_size(reference) != vocabulary_size(loaded.model):
         raise UserError(
-            f"the reference {name} has a vocabulary of {reference.config.vocab_size}, {loaded.name} one of "
-            f"{loaded.model.config.vocab_size}: give the model that it was made from"
+            f"the reference {name} has a vocabulary of {vocabulary_size(reference)}, {loaded.name} one of "
+            f"{vocabulary_size(loaded.model)}: give the model that it was made from"
         )
     move(reference, device, name)
     return reference

@@ -14,11 +14,13 @@ from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.errors import UserError
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel
-from memunlearn.paragraphs.array_files import ARRAYS, existing_file
+from memunlearn.models.text_config import vocabulary_size
+from memunlearn.models.text_ids import no_text
 from memunlearn.paragraphs.bins import bin_labels, em_bins, is_memorized, is_non_memorized
 from memunlearn.paragraphs.cluster_choice import number_generator, thin
 from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.frequency import count_tokens, read_token_counts
+from memunlearn.paragraphs.given_files import ARRAYS, existing_file
 from memunlearn.paragraphs.sources import LoadedParagraphs
 
 
@@ -40,7 +42,7 @@ def make_material(
     """
     check_material(cfg)
     weights = eligible_weights(loaded.model, loaded.patterns)  # an unknown architecture is refused before anything is scored
-    vocabulary = loaded.model.config.vocab_size
+    vocabulary = vocabulary_size(loaded.model)
     rows = paragraphs.all_rows
     clusters = clusters_of(rows)
     if cfg.frequency is None:
@@ -67,7 +69,12 @@ def make_material(
         batch_size=cfg.batch_size,
         own=lambda some: measurements.own(some, cfg.batch_size, "decoding own text"),
         alternatives=lambda some, replacements: measurements.alternatives(
-            loaded.model, some, replacements, cfg.seed, 2 * cfg.batch_size
+            loaded.model,
+            some,
+            replacements,
+            cfg.seed,
+            2 * cfg.batch_size,
+            never=no_text(loaded.model, loaded.tokenizer),
         ),
     )
 

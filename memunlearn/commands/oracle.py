@@ -14,9 +14,11 @@ from memunlearn.commands.inputs import check_fits, is_demo, move
 from memunlearn.demo.oracle import DemoOracle
 from memunlearn.errors import UserError
 from memunlearn.models.fingerprints import fingerprint
-from memunlearn.models.loading import LoadedModel, check_location, load_model, load_tokenizer
+from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch
 from memunlearn.models.sparse_delta import base_parameters
+from memunlearn.models.text_config import vocabulary_size
+from memunlearn.models.tokenizer_loading import load_tokenizer
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.results.old_names import TARGET
 
@@ -138,10 +140,10 @@ def _demo_oracle(cfg: DictConfig, forget_rows: ParagraphSet, another: bool = Fal
 def _own(name: str, forget_rows: ParagraphSet, loaded: LoadedModel) -> LoadedModel:
     """The user's. Raises UserError where it does not read the ids of `loaded`."""
     model = load_model(name)
-    if model.config.vocab_size != loaded.model.config.vocab_size:
+    if vocabulary_size(model) != vocabulary_size(loaded.model):
         raise UserError(
-            f"the oracle {name} has a vocabulary of {model.config.vocab_size}, {loaded.name} one of "
-            f"{loaded.model.config.vocab_size}: give a model that was trained on the same token ids"
+            f"the oracle {name} has a vocabulary of {vocabulary_size(model)}, {loaded.name} one of "
+            f"{vocabulary_size(loaded.model)}: give a model that was trained on the same token ids"
         )
     tokenizer = load_tokenizer(name)
     if tokenizer is not None and loaded.tokenizer is not None and tokenizer.get_vocab() != loaded.tokenizer.get_vocab():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -12,6 +13,7 @@ from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.resuming import CHECKPOINTS
 from memunlearn.commands.sampling import sampling_of
 from memunlearn.models.components import WeightTensor
+from memunlearn.models.text_ids import no_text
 from memunlearn.objectives.material import Objective
 from memunlearn.paragraphs.splits import ParagraphSets
 from memunlearn.scoring.metric import percentile
@@ -30,6 +32,7 @@ def prepare_run(
     objective: Objective,
     stop: StopRule | None,
     directory: Path,
+    tokenizer: Any | None,
 ) -> Preparation:
     """`prepare`, with a line for rows that cannot be edited, for an edit that cannot meet its rule, and the like."""
     rows_at_once = 2 * cfg.batch_size
@@ -40,6 +43,7 @@ def prepare_run(
             replacements=cfg.objective.get("replacements", 1),
             seed=cfg.seeds.split,
             batch_size=rows_at_once,
+            never=no_text(measurements.model, tokenizer),
         )
     preparation = prepare(
         measurements.model,

@@ -11,7 +11,7 @@ from memunlearn.commands.inputs import check_fits, load_paragraphs
 from memunlearn.commands.patch_settings import paragraphs_of
 from memunlearn.commands.run_rows import Pool, RunRows, alternatives_of, find_rows
 from memunlearn.errors import UserError
-from memunlearn.models.hub_patches import patch_file
+from memunlearn.models.hub_patches import located_patch
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.roles import UNKNOWN, Roles, row_hashes
@@ -24,7 +24,7 @@ def rows_of_the_run(cfg: DictConfig, patch: Patch, roles: Roles, loaded: LoadedM
 
     Says what was found. Raises UserError where none of the run's rows was.
     """
-    file = _beside(patch_file(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
+    file = rows_beside(located_patch(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
     source, pools = paragraphs_of(patch, cfg), []
     if file is not None:
         check_fits(loaded, file.paragraphs)
@@ -56,7 +56,7 @@ def rows_of_the_run(cfg: DictConfig, patch: Patch, roles: Roles, loaded: LoadedM
     return chosen
 
 
-def _beside(patch_file: Path, roles: Roles, prefix_length: int, continuation_length: int) -> RowFile | None:
+def rows_beside(patch_file: Path, roles: Roles, prefix_length: int, continuation_length: int) -> RowFile | None:
     """The `rows.safetensors` of the folder that the patch lies in (a trial's: of the folder above); None where there is none.
 
     One that cannot be read, or lacks a row that the patch knows, is not believed, which is said: it is another run's, or was

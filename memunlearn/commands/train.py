@@ -31,6 +31,7 @@ from memunlearn.commands.learning_rates import length_of_steps
 from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.paragraph_table import check_decodes
 from memunlearn.commands.prepared import prepare_run
+from memunlearn.commands.recited_texts import with_recited_rows
 from memunlearn.commands.resuming import (
     CHECKPOINTS,
     CONFIG,
@@ -54,6 +55,7 @@ from memunlearn.errors import UserError
 from memunlearn.files.writing import remove_leftovers
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.loading import LoadedModel
+from memunlearn.models.text_config import vocabulary_size
 from memunlearn.objectives.material import Objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
@@ -114,10 +116,12 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     if cfg.resume:
         same_inputs(directory, inputs)
     loaded, paragraphs = load_inputs(cfg)
-    check_decodes(loaded.tokenizer, loaded.model.config.vocab_size)
+    check_decodes(loaded.tokenizer, vocabulary_size(loaded.model))
     weights = weights_of_run(cfg, loaded, device)
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
+    asked = with_recited_rows(cfg, paragraphs, loaded, measurements)
+    paragraphs = asked.paragraphs
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 
@@ -151,6 +155,8 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         result = result_of(
             config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes
         ) | {"inputs": inputs}
+        if asked.entries is not None:
+            result["texts"] = asked.entries
         if attacks := chosen_attacks(cfg):
             result["attacks"] = attacked_run(
                 cfg, attacks, outcome.patches[0], loaded, sets, place=place, notes=notes, directory=directory
@@ -216,7 +222,16 @@ def _ingredients(
 ) -> Ingredients:
     objective: Objective = instantiate(cfg.objective)
     stop = instantiate(cfg.stop) if cfg.get("stop") else None
-    preparation = prepare_run(cfg, measurements, sets, weights=weights, objective=objective, stop=stop, directory=directory)
+    preparation = prepare_run(
+        cfg,
+        measurements,
+        sets,
+        weights=weights,
+        objective=objective,
+        stop=stop,
+        directory=directory,
+        tokenizer=loaded.tokenizer,
+    )
     return Ingredients(
         model=loaded.model,
         weights=weights,

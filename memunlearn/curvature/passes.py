@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
+from memunlearn.models.rows_of_modules import as_rows
 from memunlearn.models.sparse_delta import owner_of
 from memunlearn.objectives.losses import token_nll
 from memunlearn.paragraphs.paragraph_set import FILL, ParagraphSet
@@ -156,10 +157,12 @@ def _recording(model: PreTrainedModel, names: Sequence[str]) -> Iterator[_Record
         model.requires_grad_(False)
         undone.enter_context(torch.enable_grad())
         undone.callback(model.get_input_embeddings().register_forward_hook(differentiate).remove)
+        rows = undone.enter_context(as_rows(model))
         for name in names:
 
-            def record(module: nn.Module, inputs: tuple[Any, ...], output: Tensor, name: str = name) -> None:
-                recorded.inputs[name], recorded.outputs[name] = inputs[0].detach(), output
+            def record(module: nn.Module, inputs: tuple[Any, ...], output: Tensor, name: str = name) -> Tensor:
+                recorded.inputs[name], recorded.outputs[name] = rows(inputs[0].detach()), rows(output)
+                return recorded.outputs[name].view_as(output)
 
             undone.callback(owner_of(model, name)[0].register_forward_hook(record).remove)
         yield recorded

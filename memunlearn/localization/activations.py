@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from memunlearn.localization.labelled import Cell
 from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import WeightTensor
+from memunlearn.models.rows_of_modules import as_rows
 from memunlearn.models.sparse_delta import owner_of
 
 
@@ -91,14 +92,18 @@ def recorded(model: nn.Module, sites: Sequence[ActivationSite]) -> Iterator[dict
     """
     found: dict[str, Tensor] = {}
     with ExitStack() as hooks:
+        rows = hooks.enter_context(as_rows(model))
         for site in sites:
             module, _ = owner_of(model, site.name)
 
-            def on_input(_module: nn.Module, inputs: tuple[Tensor, ...], name: str = site.name) -> None:
-                found[name] = inputs[0]
+            # What is kept is part of the graph; what is handed on is a copy, since Falcon adds to it in place.
+            def on_input(_module: nn.Module, inputs: tuple[Tensor, ...], name: str = site.name) -> tuple[Tensor, ...]:
+                found[name] = rows(inputs[0])
+                return (found[name].view_as(inputs[0]), *inputs[1:])
 
-            def on_output(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor, name: str = site.name) -> None:
-                found[name] = output
+            def on_output(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor, name: str = site.name) -> Tensor:
+                found[name] = rows(output)
+                return found[name].view_as(output).clone()
 
             if site.side == "input":
                 handle = module.register_forward_pre_hook(on_input)
@@ -127,16 +132,21 @@ def replaced(model: nn.Module, sites: Sequence[ActivationSite], replacements: Ma
     """
     by_name = {site.name: site for site in sites}
     with ExitStack() as hooks:
+        rows = hooks.enter_context(as_rows(model))
+
+        def with_new(values: Tensor, new: Replacement) -> Tensor:
+            return torch.where(new.where, new.values, rows(values)).view_as(values)
+
         for name, replacement in replacements.items():
             module, _ = owner_of(model, name)
 
             def on_input(_module: nn.Module, inputs: tuple[Tensor, ...], new: Replacement = replacement) -> tuple[Tensor, ...]:
-                return (torch.where(new.where, new.values, inputs[0]), *inputs[1:])
+                return (with_new(inputs[0], new), *inputs[1:])
 
             def on_output(
                 _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor, new: Replacement = replacement
             ) -> Tensor:
-                return torch.where(new.where, new.values, output)
+                return with_new(output, new)
 
             if by_name[name].side == "input":
                 handle = module.register_forward_pre_hook(on_input)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from memunlearn.errors import UserError
 from memunlearn.localization.labelled import Labelled
+from memunlearn.models.text_config import end_tokens, vocabulary_size
 from memunlearn.objectives.losses import token_nll
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
@@ -56,6 +58,7 @@ def perturb_tokens(
     seed: int = 0,
     batch_size: int = 16,
     reuse: bool = True,
+    never: Sequence[int] | None = None,
 ) -> Labelled:
     """Scores of N continuations with the token at each of P prefix positions (0 too) replaced in R ways, one at a time.
 
@@ -66,6 +69,7 @@ def perturb_tokens(
 
     replacements: random tokens a position, seeded, never the token that stands there, never EOS (published_code.md, 10).
     second_likely: also the model's most likely token there other than the one that stands there.
+    never: ids that are not drawn (`text_ids.no_text`; None: those that end a text); the second-likely token may end a text.
     reuse: keys and values before a replaced token stay as they are, so only what comes after them is computed; used if the
     model agrees with its plain pass that way. batch_size: sequences a pass.
     What stands in front of the text (BOS) is left alone: nothing stands there instead. Raises UserError if the
@@ -77,10 +81,11 @@ def perturb_tokens(
         raise UserError("the prefix is BOS alone, so no token of it can be perturbed: raise paragraphs.prefix_length")
     length, kinds = paragraphs.continuation_length, (RANDOM,) * replacements + (SECOND_LIKELY,) * second_likely
     tokens = torch.full((n, p, len(kinds)), -1)
+    ends = end_tokens(model)
+    never = ends if never is None else never
+    not_likely = torch.tensor(sorted(set(never) - set(ends)), dtype=torch.int64, device=model.device)
     if n and replacements:
-        ends = model.config.eos_token_id
-        never = [] if ends is None else [ends] if isinstance(ends, int) else ends
-        drawn = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed)
+        drawn = draw_replacements(paragraphs.prefixes, vocabulary_size(model), never, replacements, seed)
         tokens[:, start:, :replacements] = drawn[:, start:]
     em, nll = torch.full((2, n, p, len(kinds)), torch.nan)
     em_before, nll_before = torch.empty(2, n)
@@ -97,7 +102,7 @@ def perturb_tokens(
         em_before[rows], nll_before[rows] = _scores(logits[:, -length:], ids[:, p:])
         if second_likely:
             from_here = max(1, start)
-            likely = _second_likely(logits[:, from_here - 1 : p - 1], ids[:, from_here:p])
+            likely = _second_likely(logits[:, from_here - 1 : p - 1], ids[:, from_here:p], not_likely)
             tokens[rows, from_here:, -1] = likely.cpu()
         del logits
         if cache is not None and not int(rows[0]):
@@ -168,7 +173,7 @@ def _agrees(model: PreTrainedModel, ids: Tensor, new: Tensor, *, cache: DynamicC
     """Whether reusing keys and values up to the last prefix token gives the logits of a plain pass, for one row [1, I]."""
     first = DynamicCache([(keys[:1], values[:1]) for keys, values in _keys_and_values(cache)])
     if int(new) < 0:
-        new = (ids[:, p - 1 : p] + 1) % model.config.vocab_size
+        new = (ids[:, p - 1 : p] + 1) % vocabulary_size(model)
     plain, reused = (_perturbed_logits(model, ids, new, position=p - 1, cache=kept, length=length) for kept in (None, first))
     return torch.allclose(plain, reused, rtol=SAME, atol=SAME)
 
@@ -179,9 +184,10 @@ def _keys_and_values(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
     return [(layer.keys, layer.values) for layer in layers]
 
 
-def _second_likely(logits: Tensor, tokens: Tensor) -> Tensor:
-    """The most likely token at each position but the one that stands there: logits [B, T, V], tokens [B, T] -> [B, T]."""
-    return logits.scatter(-1, tokens.unsqueeze(-1), -torch.inf).argmax(-1)
+def _second_likely(logits: Tensor, tokens: Tensor, never: Tensor) -> Tensor:
+    """The most likely token at each position but the one that stands there and those of never [n]: logits [B, T, V], tokens
+    [B, T] -> [B, T]."""
+    return logits.scatter(-1, tokens.unsqueeze(-1), -torch.inf).index_fill(-1, never, -torch.inf).argmax(-1)
 
 
 def _scores(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from memunlearn.errors import UserError
+from memunlearn.models.guessed_patterns import as_override, guessed_patterns
 
 KINDS = ("q", "k", "v", "out", "mlp_in", "mlp_out")
 """What a weight can be; the codes in `WeightTensor.kinds` are positions in this tuple."""
 
 LAYOUTS = (*KINDS, "qkv", "qkv_per_head")
 """What a pattern can name: one kind, or a fused tensor: `qkv` is all q, then all k, then all v;
-`qkv_per_head` is q, k, v of head 0, then q, k, v of head 1, and so on."""
+`qkv_per_head` is all q that read k and v of head 0, that k, that v, then the same of head 1, and so on."""
 
 _GPT_NEO = {
     "transformer.h.{layer}.attn.attention.q_proj.weight": "q",
@@ -46,11 +47,55 @@ _LLAMA = {
     "model.layers.{layer}.mlp.up_proj.weight": "mlp_in",
     "model.layers.{layer}.mlp.down_proj.weight": "mlp_out",
 }
+_STARCODER2 = {
+    "model.layers.{layer}.self_attn.q_proj.weight": "q",
+    "model.layers.{layer}.self_attn.k_proj.weight": "k",
+    "model.layers.{layer}.self_attn.v_proj.weight": "v",
+    "model.layers.{layer}.self_attn.o_proj.weight": "out",
+    "model.layers.{layer}.mlp.c_fc.weight": "mlp_in",
+    "model.layers.{layer}.mlp.c_proj.weight": "mlp_out",
+}
+_PHI = {
+    "model.layers.{layer}.self_attn.q_proj.weight": "q",
+    "model.layers.{layer}.self_attn.k_proj.weight": "k",
+    "model.layers.{layer}.self_attn.v_proj.weight": "v",
+    "model.layers.{layer}.self_attn.dense.weight": "out",
+    "model.layers.{layer}.mlp.fc1.weight": "mlp_in",
+    "model.layers.{layer}.mlp.fc2.weight": "mlp_out",
+}
 _PHI3 = {
     "model.layers.{layer}.self_attn.qkv_proj.weight": "qkv",
     "model.layers.{layer}.self_attn.o_proj.weight": "out",
     "model.layers.{layer}.mlp.gate_up_proj.weight": "mlp_in",
     "model.layers.{layer}.mlp.down_proj.weight": "mlp_out",
+}
+_OPT = {
+    "model.decoder.layers.{layer}.self_attn.q_proj.weight": "q",
+    "model.decoder.layers.{layer}.self_attn.k_proj.weight": "k",
+    "model.decoder.layers.{layer}.self_attn.v_proj.weight": "v",
+    "model.decoder.layers.{layer}.self_attn.out_proj.weight": "out",
+    "model.decoder.layers.{layer}.fc1.weight": "mlp_in",
+    "model.decoder.layers.{layer}.fc2.weight": "mlp_out",
+}
+_FALCON = {  # BLOOM, too
+    "transformer.h.{layer}.self_attention.query_key_value.weight": "qkv_per_head",
+    "transformer.h.{layer}.self_attention.dense.weight": "out",
+    "transformer.h.{layer}.mlp.dense_h_to_4h.weight": "mlp_in",
+    "transformer.h.{layer}.mlp.dense_4h_to_h.weight": "mlp_out",
+}
+_MPT = {
+    "transformer.blocks.{layer}.attn.Wqkv.weight": "qkv",
+    "transformer.blocks.{layer}.attn.out_proj.weight": "out",
+    "transformer.blocks.{layer}.ffn.up_proj.weight": "mlp_in",
+    "transformer.blocks.{layer}.ffn.down_proj.weight": "mlp_out",
+}
+_GPTJ = {
+    "transformer.h.{layer}.attn.q_proj.weight": "q",
+    "transformer.h.{layer}.attn.k_proj.weight": "k",
+    "transformer.h.{layer}.attn.v_proj.weight": "v",
+    "transformer.h.{layer}.attn.out_proj.weight": "out",
+    "transformer.h.{layer}.mlp.fc_in.weight": "mlp_in",
+    "transformer.h.{layer}.mlp.fc_out.weight": "mlp_out",
 }
 
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
@@ -61,10 +106,26 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
+    "gemma": _LLAMA,
     "gemma2": _LLAMA,
+    "gemma3_text": _LLAMA,
+    "gemma3": {name.replace("model.", "model.language_model.", 1): kind for name, kind in _LLAMA.items()},  # reads images, too
+    "olmo": _LLAMA,
     "olmo2": _LLAMA,
+    "olmo3": _LLAMA,
     "smollm3": _LLAMA,
+    "granite": _LLAMA,
+    "stablelm": _LLAMA,
+    "cohere": _LLAMA,
+    "cohere2": _LLAMA,
+    "starcoder2": _STARCODER2,
+    "phi": _PHI,
     "phi3": _PHI3,
+    "opt": _OPT,
+    "falcon": _FALCON,
+    "bloom": _FALCON,
+    "mpt": _MPT,
+    "gptj": _GPTJ,
 }
 """`config.model_type` -> {weight name with `{layer}` -> layout}. `model.patterns` takes the same kind of table."""
 
@@ -77,14 +138,22 @@ def patterns_for(model: nn.Module, patterns: Mapping[str, str] | None = None) ->
     if patterns is None:
         model_type = str(getattr(getattr(model, "config", None), "model_type", None))
         if model_type not in BUILT_IN:
-            raise UserError(
-                f"{type(model).__name__} (model_type {model_type}) is not among the architectures whose weights are known here "
-                f"({', '.join(BUILT_IN)}): describe its weights in model.patterns, a mapping such as "
-                f"{{'model.layers.{{layer}}.self_attn.q_proj.weight': q}} to one of {', '.join(LAYOUTS)}"
-            )
+            raise UserError(_unknown(model, model_type))
         return BUILT_IN[model_type]
     check_patterns(patterns)
     return patterns
+
+
+def _unknown(model: nn.Module, model_type: str) -> str:
+    table, unknown = guessed_patterns(model)
+    which = f"{type(model).__name__} (model_type {model_type}) is not among the architectures whose weights are known here"
+    if not table:
+        return (
+            f"{which} ({', '.join(BUILT_IN)}): describe its weights in model.patterns, a mapping such as "
+            f"{as_override({'model.layers.{layer}.self_attn.q_proj.weight': 'q'})} to one of {', '.join(LAYOUTS)}"
+        )
+    left_out = f" (not told by their names, one of {', '.join(LAYOUTS)}: {', '.join(unknown)})" if unknown else ""
+    return f"{which}: check what its matrices are by their names{left_out}, and add {as_override(table)}"
 
 
 def check_patterns(patterns: Mapping[str, str]) -> None:
@@ -131,5 +200,9 @@ def _head_runs(layout: str, heads: int, kv_heads: int) -> list[tuple[str, int]]:
     if layout == "qkv":
         return [(kind, head) for kind in "qkv" for head in range(count[kind])]
     if layout == "qkv_per_head":
-        return [(kind, head) for head in range(heads) for kind in "qkv"]
+        group = heads // kv_heads
+        q_heads = [range(head * group, (head + 1) * group) for head in range(kv_heads)]
+        return [
+            run for head in range(kv_heads) for run in (*(("q", q_head) for q_head in q_heads[head]), ("k", head), ("v", head))
+        ]
     return [(layout, head) for head in range(count[layout])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from memunlearn.errors import UserError
 from memunlearn.models.architectures import KINDS, axis_labels, layer_of, patterns_for
 from memunlearn.models.sparse_delta import base_parameters, owner_of
+from memunlearn.models.text_config import head_counts
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,6 +24,7 @@ class WeightTensor:
         of out (its heads) and MLP out (its neurons).
     kinds: int8 [shape[axis]], positions in KINDS.
     heads: int64 [shape[axis]]; -1 in MLPs; for grouped k and v the kv head.
+    scale_free: over what a norm takes any scale of q or k back: `head`, each by itself, or `layer`, all heads together.
     """
 
     name: str
@@ -30,6 +33,7 @@ class WeightTensor:
     axis: int
     kinds: Tensor
     heads: Tensor
+    scale_free: Literal["head", "layer"] | None = None
 
     @property
     def size(self) -> int:
@@ -69,14 +73,32 @@ def _describe(model: nn.Module, name: str, layer: int, parameter: Tensor, layout
     axis = output_axis(owner_of(model, name)[0])
     if layout in ("out", "mlp_out"):
         axis = 1 - axis
-    heads, kv_heads = _head_counts(model)
+    heads, kv_heads = head_counts(model)
     try:
         kinds, head_numbers = axis_labels(layout, parameter.shape[axis], heads, kv_heads)
     except ValueError as error:
         raise UserError(f"{name} cannot be '{layout}': {error}; mend model.patterns") from error
     return WeightTensor(
-        name=name, layer=layer, shape=(parameter.shape[0], parameter.shape[1]), axis=axis, kinds=kinds, heads=head_numbers
+        name=name,
+        layer=layer,
+        shape=(parameter.shape[0], parameter.shape[1]),
+        axis=axis,
+        kinds=kinds,
+        heads=head_numbers,
+        scale_free=_scale_free_over(model, name, layout, parameter.shape[axis]),
     )
+
+
+def _scale_free_over(model: nn.Module, name: str, layout: str, features: int) -> Literal["head", "layer"] | None:
+    """By the norm that stands beside the projection of a q or k [features]; a bias is not scaled with the weights."""
+    if layout not in ("q", "k") or getattr(owner_of(model, name)[0], "bias", None) is not None:
+        return None
+    attention = model.get_submodule(name.rsplit(".", 2)[0])
+    norm = getattr(attention, f"{layout}_norm", None) or getattr(attention, f"{layout}_layernorm", None)
+    if norm is None:
+        return None
+    weight = getattr(norm, "weight", None)  # Cohere's is [heads, size], a list of norms has none
+    return "layer" if isinstance(weight, Tensor) and tuple(weight.shape) == (features,) else "head"
 
 
 def output_axis(module: nn.Module) -> int:
@@ -84,15 +106,6 @@ def output_axis(module: nn.Module) -> int:
     from transformers.pytorch_utils import Conv1D
 
     return 1 if isinstance(module, Conv1D) else 0  # GPT-2's Conv1D is a Linear that stores its weight transposed
-
-
-def _head_counts(model: nn.Module) -> tuple[int, int]:
-    heads = getattr(model.config, "num_attention_heads", None)
-    if heads is None:
-        raise UserError(
-            f"the config of {type(model).__name__} does not say num_attention_heads: weights cannot be told by head"
-        )
-    return heads, getattr(model.config, "num_key_value_heads", None) or heads
 
 
 def locate(weight: WeightTensor, flat: Tensor) -> tuple[Tensor, Tensor]:

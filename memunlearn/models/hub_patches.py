@@ -17,7 +17,7 @@ HUB = "hub://"
 _NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 
-def patch_file(name: str | os.PathLike[str]) -> Path:
+def located_patch(name: str | os.PathLike[str]) -> Path:
     """The file of a patch: a path here, else the name of a repository on the Hub, whose files are fetched once into its cache.
 
     A path that is there wins over a name; `hub://OWNER/NAME` is a name whatever is here. What is neither is handed on as a

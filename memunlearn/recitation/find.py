@@ -56,6 +56,12 @@ class Reading:
     spans: tuple[Span, ...]
     screened: tuple[int, ...]
 
+    @staticmethod
+    def of(text: TokenText, starts: Sequence[int], scores: ParagraphScores, screened: Sequence[int], least: int) -> Reading:
+        """least: EM from which a continuation counts as recited."""
+        spans = recited_spans(starts, scores.em.tolist(), least)
+        return Reading(text=text, starts=tuple(starts), scores=scores, spans=tuple(spans), screened=tuple(screened))
+
     @property
     def too_short(self) -> bool:
         return not self.starts
@@ -86,9 +92,8 @@ def find_recited(model: PreTrainedModel, texts: Sequence[TokenText], how: Search
     readings, done = [], 0
     for text, starts, of_screen in zip(texts, chosen, screened, strict=True):
         of_text = scores.select(torch.arange(done, done + len(starts)))
-        spans = recited_spans(starts, of_text.em.tolist(), how.least)
+        readings.append(Reading.of(text, starts, of_text, of_screen, how.least))
         done += len(starts)
-        readings.append(Reading(text=text, starts=tuple(starts), scores=of_text, spans=tuple(spans), screened=tuple(of_screen)))
     return readings
 
 

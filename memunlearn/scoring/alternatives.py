@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
+from memunlearn.models.text_config import end_tokens, vocabulary_size
 from memunlearn.paragraphs.paragraph_set import FILL, ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.greedy import greedy_continuations
@@ -34,7 +35,7 @@ class Alternatives:
 
 
 def draw_replacements(prefixes: Tensor, vocabulary: int, never: Sequence[int], replacements: int, seed: int) -> Tensor:
-    """[N, P, r] int64 tokens, uniform over the vocabulary without the token that stands there and without `never` (EOS)."""
+    """[N, P, r] int64 tokens, uniform over the vocabulary without the token that stands there and without `never`."""
     generator = torch.Generator().manual_seed(seed)
     allowed = torch.tensor(sorted(set(range(vocabulary)) - set(never)))
     present = prefixes.unsqueeze(-1).contiguous()
@@ -89,21 +90,27 @@ def choose_perturbations(
 
 
 def find_alternatives(
-    model: PreTrainedModel, paragraphs: ParagraphSet, replacements: int = 1, seed: int = 0, batch_size: int = 16
+    model: PreTrainedModel,
+    paragraphs: ParagraphSet,
+    replacements: int = 1,
+    seed: int = 0,
+    batch_size: int = 16,
+    *,
+    never: Sequence[int] | None = None,
 ) -> Alternatives:
     """Perturbs every prefix position (0 too) r times, and decodes from the perturbation with the lowest EM (paper, section 3).
 
     A text that shares more than C/5 tokens in a row with the original, at any place, still recites it: it is passed over, and
     the next lowest EM taken (of equal ones the first). Where all are passed over there is no alternative: `found` is False.
-    What stands in front of the text (BOS) is left alone. Raises UserError if the prefix has no token of text.
+    What stands in front of the text (BOS) is left alone. never: ids that are not drawn (None: those that end a text). Raises
+    UserError if the prefix has no token of text.
     """
     n, p = paragraphs.prefixes.shape
     start = paragraphs.text_start
     if start == p:
         raise UserError("the prefix is BOS alone, so no token of it can be perturbed: raise paragraphs.prefix_length")
-    ends = model.config.eos_token_id  # one, none, or (in newer checkpoints) several
-    never = [] if ends is None else [ends] if isinstance(ends, int) else ends
-    drawn = draw_replacements(paragraphs.prefixes, model.config.vocab_size, never, replacements, seed)
+    never = end_tokens(model) if never is None else never
+    drawn = draw_replacements(paragraphs.prefixes, vocabulary_size(model), never, replacements, seed)
     tokens, positions = drawn[:, start:].flatten(1), torch.arange(start, p).repeat_interleave(replacements)
     # A short prefix has no token to replace there: what is left alone recites, and is no alternative.
     absent = paragraphs.prefixes[:, positions] == FILL

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from memunlearn.errors import UserError
 from memunlearn.scoring.inputs import model_inputs, onto
+from memunlearn.scoring.output_head import OutputHead
 
 MEMORY_MAP_ABOVE = 2**30  # bytes
 FILES = "hidden_*.f32"
@@ -58,18 +58,18 @@ def room_for(shape: tuple[int, int, int], directory: Path | None = None) -> Tens
 class ReferenceStates:
     """The base model's final hidden states [N, C, D] on the continuations of N paragraphs, on the CPU (a file where large).
 
-    head: the base model's output head. It and the final norm are never trained, so the base model's distribution is one head
-    product away from its states.
+    head: from states to logits. It and the final norm are never trained, so the base model's distribution is one head away from
+    its states.
     """
 
     hidden: Tensor
-    head: nn.Module
+    head: OutputHead
 
     @staticmethod
     def empty(rows: int, continuation_length: int, model: PreTrainedModel, directory: Path | None = None) -> ReferenceStates:
         """Room for N rows, as `room_for` makes it."""
-        head = model.get_output_embeddings()
-        return ReferenceStates(room_for((rows, continuation_length, head.in_features), directory), head)
+        head = OutputHead.of(model)
+        return ReferenceStates(room_for((rows, continuation_length, head.width), directory), head)
 
     @staticmethod
     def remove_files(directory: Path) -> None:
@@ -80,18 +80,7 @@ class ReferenceStates:
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
         """The base model's logits [B, C, V] for these rows, on the head's device; constants, never differentiated."""
-        device = next(self.head.parameters()).device
-        logits: Tensor = self.head(onto(self.hidden[rows.cpu()], device))
-        return logits
+        return self.head(onto(self.hidden[rows.cpu()], self.head.device))
 
     def select(self, rows: Tensor) -> ReferenceStates:
         return ReferenceStates(self.hidden[rows], self.head)
-
-
-def check_head(model: PreTrainedModel, hidden: Tensor, logits: Tensor) -> None:
-    """Raises UserError if the logits are more than the output head's product (Gemma's soft cap, Cohere's scale)."""
-    if not torch.allclose(model.get_output_embeddings()(hidden), logits, rtol=1e-4, atol=1e-4):
-        raise UserError(
-            f"{type(model).__name__} changes its logits after the output head, so the base distribution cannot be kept as "
-            "hidden states: this kind of model can be scored (python evaluate.py) but not unlearned"
-        )

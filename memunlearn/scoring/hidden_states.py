@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from memunlearn.errors import UserError
 from memunlearn.models.components import WeightTensor
+from memunlearn.models.text_config import hidden_size
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.forward import continuation_logits, room_for
@@ -59,8 +60,8 @@ def hidden_states(
     """[N, C, D] fp32 on the CPU, a memory-mapped file in the directory where large: what the
     block of this path gives on each paragraph."""
     length = paragraphs.continuation_length
-    width = int(model.config.hidden_size)  # the head may be narrower, behind a projection
-    states = room_for((len(paragraphs), length, width), directory)
+    # The head may be narrower, behind a projection.
+    states = room_for((len(paragraphs), length, hidden_size(model)), directory)
     batches = torch.arange(len(paragraphs)).split(batch_size)
     for rows in track(batches, description) if description else batches:
         if len(rows):

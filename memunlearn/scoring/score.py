@@ -12,12 +12,14 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
+from memunlearn.models.text_config import vocabulary_size
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
-from memunlearn.scoring.forward import ReferenceStates, check_head, continuation_logits, head_inputs
+from memunlearn.scoring.forward import ReferenceStates, continuation_logits, head_inputs
 from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, Metric
 from memunlearn.scoring.metrics import METRICS, metrics_from
 from memunlearn.scoring.one_pass import OnePass
+from memunlearn.scoring.output_head import check_head
 from memunlearn.scoring.sampling import Sampling
 
 
@@ -102,10 +104,10 @@ def score(
     record: filled with this model's own final hidden states, for later use as a reference.
     Raises UserError if an id is beyond the model's vocabulary.
     """
-    paragraphs.check_vocabulary(model.config.vocab_size)
+    paragraphs.check_vocabulary(vocabulary_size(model))
     length = paragraphs.continuation_length
     if not len(paragraphs):
-        logits = torch.empty(0, length, model.config.vocab_size)
+        logits = torch.empty(0, length, vocabulary_size(model))
         nothing = OnePass(logits, paragraphs.continuations, None if reference is None else logits, sampling)
         return _scores_of(nothing, details)
     parts = []

@@ -110,8 +110,7 @@ def _side(parts: Sequence[Part], logits: Tensor, hidden: Tensor | None) -> Side:
     @torch.no_grad()
     def base_logits() -> Tensor:
         final = torch.cat([kept.hidden[rows] for kept, rows in states])
-        logits: Tensor = states[0][0].head(onto(final, device))
-        return logits
+        return states[0][0].head(onto(final, device))
 
     def base_hidden() -> Tensor:
         return onto(torch.cat([kept[rows] for kept, rows in layers]), device)

@@ -24,7 +24,7 @@ def test_alternatives_are_looked_for_without_a_setting_of_the_objective(reciting
     )
     OmegaConf.set_struct(cfg, True)
     measurements, weights = BaseMeasurements.of(reciting, None), eligible_weights(reciting)
-    given = {"weights": weights, "stop": None, "directory": tmp_path}
+    given = {"weights": weights, "stop": None, "directory": tmp_path, "tokenizer": None}
     found = prepare_run(cfg, measurements, sets, objective=Own(), **given)
     OmegaConf.set_struct(cfg, False)
     cfg.objective.replacements = 1

@@ -42,14 +42,15 @@ def inputs_and_gradients(model, name, row, weighted):
 
     def record(module, inputs, output):
         output.retain_grad()
-        seen["inputs"], seen["outputs"] = inputs[0].detach()[0], output
+        seen["inputs"], seen["outputs"] = inputs[0].detach(), output
 
     handle = module.register_forward_hook(record)
     model.zero_grad()
     log_p = log_probabilities(model, row)
     sum(-weight * log_p[position, label] for position, label, weight in weighted).backward()
     handle.remove()
-    return seen["inputs"], seen["outputs"].grad[0]
+    # One row: OPT's MLPs see it without the batch.
+    return seen["inputs"].flatten(0, -2), seen["outputs"].grad.flatten(0, -2)
 
 
 def every_label(model, paragraphs, positions):

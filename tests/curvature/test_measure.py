@@ -32,7 +32,9 @@ def dense(factors):
 
 
 @pytest.mark.parametrize("positions", ["continuation", "all"])
-def test_factors_equal_loops_with_the_same_labels(model, positions):
+@pytest.mark.parametrize("family", tiny.EVERY)
+def test_factors_equal_loops_with_the_same_labels(family, positions):
+    model = tiny.tiny_model(family)
     rows, weights = rows_of(), eligible_weights(model)
     how = Reading(positions, batch_size=2, seed=4)
     curvature = measure_curvature(model, weights, rows, how)

@@ -106,7 +106,7 @@ def test_effects_are_those_of_whole_passes_with_hooks(family, per_head):
                 assert nats.tolist() == pytest.approx([into_original - low, high - into_twin], abs=1e-4), (row, i, cell)
 
 
-@pytest.mark.parametrize("family", (*tiny.FAMILIES, *tiny.LLAMA_LIKE))
+@pytest.mark.parametrize("family", tiny.EVERY)
 def test_with_keys_and_values_kept_a_pass_gives_what_a_whole_one_does(family):
     model = tiny.tiny_model(family)
     sites = activation_sites(eligible_weights(model))
@@ -121,7 +121,7 @@ def test_with_keys_and_values_kept_a_pass_gives_what_a_whole_one_does(family):
         torch.testing.assert_close(unchanged, torch.full_like(unchanged, expected), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("family", tiny.EVERY)
 def test_replacing_every_activation_of_the_replaced_token_does_everything(family):
     model = tiny.tiny_model(family)
     sites = activation_sites(eligible_weights(model))

@@ -193,7 +193,7 @@ def test_replacing_at_no_site_is_an_error():
         pass
 
 
-@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("family", tiny.EVERY)
 def test_cells_hold_every_feature_once(family):
     sites = activation_sites(eligible_weights(tiny.tiny_model(family)))
     kv = tiny.KV_HEADS[family]

@@ -138,7 +138,7 @@ def test_a_file_source_takes_folders_and_lists_of_a_config(tmp_path):
     loaded = source.load(words)
     assert loaded.forget.origin == ("a.txt@1", "a.txt@2", "b.txt@1", "b.txt@2", "c.txt@1", "c.txt@2")
     assert loaded.retain.origin == ("d.txt",)
-    assert loaded.description == "forget: in + c.txt, 3 rows; retain: d.txt, 1 rows"
+    assert loaded.description == "forget: in + c.txt, 6 rows; retain: d.txt, 1 rows"
 
 
 @pytest.mark.parametrize(

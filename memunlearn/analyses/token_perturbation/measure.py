@@ -13,6 +13,7 @@ from memunlearn.analyses.material import Material
 from memunlearn.errors import UserError
 from memunlearn.localization.labelled import Labelled
 from memunlearn.localization.token_perturbation import decode_alternatives, em_drop, nll_rise, perturb_tokens, worst
+from memunlearn.models.text_ids import no_text
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 
 SETS = ("memorized", "non-memorized")
@@ -95,6 +96,7 @@ def measure(
         second_likely=second_likely,
         seed=material.seed,
         batch_size=material.batch_size,
+        never=no_text(material.model, material.tokenizer),
     )
     alternative, said = decode_alternatives(material.model, paragraphs, found, material.batch_size)
     set_of = np.repeat(SETS, [len(group) for group in groups])

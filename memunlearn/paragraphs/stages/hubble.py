@@ -12,7 +12,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.readers import ReadResult
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.stages.long_texts import check_windows, rows_of_long_texts
-from memunlearn.paragraphs.stages.tables import Table
+from memunlearn.paragraphs.stages.tables import Table, check_max_rows
 from memunlearn.paragraphs.texts import Text
 
 PLANTED = (1, 4, 16, 64, 256)
@@ -44,10 +44,12 @@ class HubbleSource:
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
+        check_max_rows(self.max_rows)
         check_windows(self.prefix_length, self.continuation_length, self.max_windows)
-        if not self.duplicates or any(count not in PLANTED for count in self.duplicates):
+        counts = self.duplicates if isinstance(self.duplicates, list | tuple) else ()
+        if not counts or any(count not in PLANTED for count in counts):
             raise UserError(
-                f"paragraphs.duplicates={list(self.duplicates)} is not how often text was planted: give a list of some of "
+                f"paragraphs.duplicates={self.duplicates} is not how often text was planted: give a list of some of "
                 f"{', '.join(map(str, PLANTED))}"
             )
         for split in ("train", "test"):

@@ -11,7 +11,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.readers import ReadResult
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.stages.long_texts import check_windows, rows_of_long_texts
-from memunlearn.paragraphs.stages.tables import Table
+from memunlearn.paragraphs.stages.tables import Table, check_max_rows
 from memunlearn.paragraphs.texts import Text
 
 CORPORA = {"books": "MUSE-Books", "news": "MUSE-News"}
@@ -40,6 +40,7 @@ class MuseSource:
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
+        check_max_rows(self.max_rows)
         check_windows(self.prefix_length, self.continuation_length, self.max_windows)
         if self.corpus not in CORPORA:
             raise UserError(f"paragraphs.corpus={self.corpus} is not known: use {' or '.join(CORPORA)}")

@@ -15,7 +15,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.readers import check_row_lengths
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.stages.long_texts import rows_of_long_texts
-from memunlearn.paragraphs.stages.tables import Table
+from memunlearn.paragraphs.stages.tables import Table, check_max_rows
 from memunlearn.paragraphs.texts import Text
 
 IDS = ("prefix_ids", "suffix_ids")
@@ -45,6 +45,7 @@ class OlmoMemorizedSource:
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
+        check_max_rows(self.max_rows)
         check_row_lengths(self.prefix_length, self.continuation_length)
         if not self.files or isinstance(self.files, str):
             raise UserError(f"paragraphs.files={self.files} is no list of files: set 'paragraphs.files=[FILE.jsonl]'")

@@ -90,6 +90,12 @@ class Table:
         )
 
 
+def check_max_rows(max_rows: int | None) -> None:
+    """Raises UserError for a number of texts that leaves none."""
+    if max_rows is not None and max_rows < 1:
+        raise UserError(f"paragraphs.max_rows={max_rows} reads no text: set 1 or more, or null for all")
+
+
 @cache
 def _check(table: Table) -> None:
     _first(table, table.documents())

@@ -11,7 +11,7 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.readers import ReadResult, check_row_lengths
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.stages.answers import Pair, parts_of, rows_of_answers
-from memunlearn.paragraphs.stages.tables import Table
+from memunlearn.paragraphs.stages.tables import Table, check_max_rows
 
 PERCENT = (1, 5, 10)
 NAME = "TOFU"
@@ -42,6 +42,7 @@ class TofuSource:
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
+        check_max_rows(self.max_rows)
         check_row_lengths(self.prefix_length, self.continuation_length)
         parts_of(self.template)
         if self.percent not in PERCENT:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from memunlearn.errors import UserError
+from memunlearn.masks.strategies import AllWeights, MaskStrategy
+from memunlearn.models.components import WeightTensor
+from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.models.sparse_delta import base_parameters
 from memunlearn.objectives.material import Objective
 from memunlearn.unlearning.edits.carry_out import carry_out
@@ -35,6 +40,19 @@ class Zeroing:
     def check(self, *, objective: Objective, stop: StopRule | None, optimizer: MakeOptimizer) -> None:
         """Raises UserError for settings that it cannot have beside it."""
         refuse_stop_rule("zeroing", stop)
+
+    def check_weights(self, strategy: MaskStrategy, weights: Sequence[WeightTensor]) -> None:
+        """Raises UserError where the scale would have no effect: a norm takes it back."""
+        whole = isinstance(strategy, AllWeights) or getattr(strategy, "fraction", None) == 1
+        if self.scale == 1 or not whole:
+            return
+        passing = passing_positions(weights, Filter(strategy.layers, strategy.components, strategy.heads))
+        for weight in weights:
+            if weight.name in passing and (weight.scale_free == "head" or (weight.scale_free and passing[weight.name] is None)):
+                raise UserError(
+                    f"protocol.scale={self.scale}: this model normalizes q and k ({weight.name} is one), so smaller ones are "
+                    "the same to it: set protocol.scale=1, or leave them out (mask.components=[v,out,mlp_in,mlp_out])"
+                )
 
     def run(self, given: Ingredients) -> Outcome:
         """Chooses the mask, changes the weights, and measures every reported set; the model is left with the deltas."""

@@ -54,8 +54,12 @@ def test_hubble_by_how_often_and_how_many(tmp_path, tokenizer):
     chosen = [number for number, (_, count) in enumerate(planted) if count in (1, 16)]
     assert texts_of(loaded.forget) == chosen[0:4:2] and texts_of(loaded.bystander) == chosen[1:4:2]
     assert len(loaded.forget) == len(loaded.bystander) == len(loaded.retain) == 2
-    with pytest.raises(UserError, match=r"paragraphs.duplicates=\[2\].*1, 4, 16, 64, 256"):
-        HubbleSource(**lengths, duplicates=[2]).check()
+    for wrong in ([2], [], 256, None):
+        with pytest.raises(UserError, match="paragraphs.duplicates=.*is not how often.*a list of some of 1, 4, 16, 64, 256"):
+            HubbleSource(**lengths, duplicates=wrong).check()
+    for kind in (HubbleSource, MuseSource, TofuSource, OlmoMemorizedSource):
+        with pytest.raises(UserError, match="paragraphs.max_rows=0 reads no text"):
+            kind(max_rows=0).check()
     with pytest.raises(UserError, match="unpopular:train, planted 64 times: there is no such text"):
         HubbleSource(**lengths, duplicates=[64]).load(tokenizer)
 

@@ -1,0 +1,164 @@
+"""Which parts of the texts that somebody asked about a model recites: looked up, or searched for once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from memunlearn.caching.keys import tensor_digest
+from memunlearn.caching.store import cached
+from memunlearn.commands.base_measurements import BaseMeasurements
+from memunlearn.commands.measurement_keys import metrics_in_key
+from memunlearn.commands.text_entries import Kind, text_entries
+from memunlearn.errors import UserError
+from memunlearn.models.loading import LoadedModel
+from memunlearn.models.text_config import context_length
+from memunlearn.paragraphs.clusters import repeats
+from memunlearn.paragraphs.given_files import names_in_short
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.paragraphs.sources import LoadedParagraphs
+from memunlearn.paragraphs.token_texts import TokenText
+from memunlearn.paragraphs.windows import Cutting
+from memunlearn.recitation.find import Reading, Search, find_recited, rows_to_forget
+from memunlearn.scoring.sampling import Sampling
+from memunlearn.scoring.score import ParagraphScores
+
+VERSION = 1
+LONGEST_SCREEN = 1024
+"""Tokens of a screening pass at most, whatever the model can read: a pass keeps logits of each of them."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The paragraphs of a run with the recited windows as its forget set; entries: what was found of each text (`result.json`,
+    `texts`), None where no texts were named."""
+
+    paragraphs: LoadedParagraphs
+    entries: list[dict[str, Any]] | None
+
+
+def search_of(
+    settings: Mapping[str, Any],
+    loaded: LoadedModel,
+    before: tuple[int, ...],
+    *,
+    batch_size: int,
+    least: int | None = None,
+    sampling: Sampling | None = None,
+) -> Search:
+    """settings: prefix_length, continuation_length, stride and min_prefix (these two may be missing), of a group of paragraphs.
+
+    least: C where it is None. Raises UserError for settings that cannot be.
+    """
+    cutting = Cutting("forget", settings.get("stride", "auto"), settings.get("min_prefix"))
+    windows = cutting.windows(settings["prefix_length"], settings["continuation_length"], 1)
+    row = windows.prefix_length + windows.continuation_length
+    return Search(
+        windows=windows,
+        before=before,
+        least=windows.continuation_length if least is None else least,
+        context=max(row, min(context_length(loaded.model) or LONGEST_SCREEN, LONGEST_SCREEN)),
+        batch_size=batch_size,
+        sampling=sampling,
+    )
+
+
+def search(measurements: BaseMeasurements, texts: Sequence[TokenText], how: Search, description: str) -> list[Reading]:
+    """`find_recited` on the base model, from the store where it is there."""
+    metrics = metrics_in_key(details=True, compared=False, sampling=how.sampling)
+    windows = how.windows
+    key = measurements.key(
+        "recited",
+        VERSION,
+        {"texts": [tensor_digest(text.ids) for text in texts], "before": list(how.before)},
+        windows={name: getattr(windows, name) for name in windows.__dataclass_fields__},
+        least=how.least,
+        context=how.context,
+        **metrics,
+    )
+
+    def pack(readings: list[Reading]) -> dict[str, Tensor]:
+        scores = ParagraphScores.concatenate([reading.scores for reading in readings])
+        flat = {
+            name: torch.tensor([start for reading in readings for start in getattr(reading, name)], dtype=torch.int64)
+            for name in ("starts", "screened")
+        }
+        counts = {
+            f"{name}_of_text": torch.tensor([len(getattr(reading, name)) for reading in readings])
+            for name in ("starts", "screened")
+        }
+        return {**scores.tensors(), **flat, **counts}
+
+    def unpack(tensors: Mapping[str, Tensor]) -> list[Reading]:
+        scores = ParagraphScores.of_tensors(tensors)
+        parts = {name: tensors[name].split(tensors[f"{name}_of_text"].tolist()) for name in ("starts", "screened")}
+        readings, done = [], 0
+        for text, starts, screened in zip(texts, parts["starts"], parts["screened"], strict=True):
+            of_text = scores.select(torch.arange(done, done + len(starts)))
+            readings.append(Reading.of(text, starts.tolist(), of_text, screened.tolist(), how.least))
+            done += len(starts)
+        return readings
+
+    return cached(
+        measurements.store,
+        "searches",
+        key,
+        make=lambda _: find_recited(measurements.model, texts, how, description),
+        pack=pack,
+        unpack=unpack,
+    )
+
+
+def with_recited_rows(
+    cfg: DictConfig, paragraphs: LoadedParagraphs, loaded: LoadedModel, measurements: BaseMeasurements
+) -> Asked:
+    """What is recited of texts that were named to be forgotten is the forget set; rows like any part of them leave other sets.
+
+    As they are where no texts were named. Raises UserError where nothing is recited.
+    """
+    asked = paragraphs.asked
+    if asked is None:
+        return Asked(paragraphs, None)
+    how = search_of(cfg.paragraphs, loaded, asked.before, batch_size=2 * cfg.batch_size)
+    readings = search(measurements, asked.texts, how, "texts to forget")
+    entries = text_entries(readings)
+    print("\n".join(_told(entries)), flush=True)
+    of_ids = asked.paragraphs.select([place is None for place in asked.paragraphs.places or (None,) * len(asked.paragraphs)])
+    recited = rows_to_forget(readings, how, how.windows.continuation_length)
+    parts = [rows for rows in (of_ids, recited) if rows is not None and len(rows)]
+    if not parts:
+        raise UserError(
+            f"none of the {len(entries)} texts of paragraphs.forget is recited (a continuation of "
+            f"{how.windows.continuation_length} tokens, word for word), so there is nothing to forget: `memunlearn find` shows "
+            "how far the model comes with each"
+        )
+    forget = concatenate(parts)
+    bystander, retain, protected = (
+        rows and _unlike(rows, asked.paragraphs) for rows in (paragraphs.bystander, paragraphs.retain, paragraphs.protected)
+    )
+    return Asked(replace(paragraphs, forget=forget, bystander=bystander, retain=retain, protected=protected), entries)
+
+
+def _unlike(rows: ParagraphSet, asked: ParagraphSet) -> ParagraphSet:
+    """The rows that share no SHINGLE tokens in a row with any part of the texts."""
+    if not len(rows) or not len(asked):
+        return rows
+    start = max(rows.text_start, asked.text_start)
+    return rows.select(~repeats(rows.ids[:, start:], asked.ids[:, start:]))
+
+
+def _told(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for kind, said in (
+        (Kind.RECITED, "recited, at least in part"),
+        (Kind.NOT_RECITED, "not recited, so neither trained on nor reported"),
+        (Kind.TOO_SHORT, "too short to be asked for"),
+    ):
+        if names := [entry["name"] for entry in entries if entry["kind"] == kind]:
+            lines.append(f"texts to forget: {len(names)} of {len(entries)} {said}: {names_in_short(names)}")
+    return lines
