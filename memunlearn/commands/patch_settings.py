@@ -61,6 +61,13 @@ def with_settings_of(patch: Patch, cfg: DictConfig, given: Mapping[str, bool], f
     return OmegaConf.create(composed)
 
 
+def split_seed_of(patch: Patch) -> int | None:
+    """The seed by which the run's rows were split; None where its config does not say."""
+    seeds = patch.config.get("seeds")
+    seed = seeds.get("split") if isinstance(seeds, Mapping) else None
+    return seed if isinstance(seed, int) else None
+
+
 def paragraphs_of(patch: Patch, cfg: DictConfig) -> DictConfig | None:
     """The source of the run's own paragraphs, read with the settings of `cfg`; None where the patch has no config."""
     run = _groups(patch)

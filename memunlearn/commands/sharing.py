@@ -70,6 +70,7 @@ def parcel(run: Path, name: str, *, license: str, checkpoint: bool, base_model: 
         base=base_model or _base(result),
         base_fingerprint=patch.base_fingerprint,
         k=patch.k,
+        dtype=_dtype(run / CHECKPOINT) if checkpoint else None,
     )
     files: dict[str, Path | bytes] = {CARD: model_card(result, shared).encode()}
     files |= _checkpoint_files(run) if checkpoint else {PATCH: run / PATCH}
@@ -143,6 +144,16 @@ def _checkpoint_files(run: Path) -> dict[str, Path | bytes]:
         )
     found = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != CARD]
     return {file.relative_to(folder).as_posix(): file for file in found}
+
+
+def _dtype(folder: Path) -> str | None:
+    """Of the checkpoint's weights, as its config says."""
+    try:
+        config = parse_json((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    said = (config.get("dtype") or config.get("torch_dtype")) if isinstance(config, dict) else None
+    return said if isinstance(said, str) else None
 
 
 def _check_name(name: str) -> None:

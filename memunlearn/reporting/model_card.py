@@ -24,6 +24,7 @@ class Shared:
     """What is shared. name: OWNER/NAME. license: of the card. is_patch: else a whole checkpoint.
 
     base: the base model's name on the Hub, None where it is not known. base_fingerprint: of its weights. k: changed weights.
+    dtype: of a checkpoint's weights, None where its config does not say.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Shared:
     base: str | None
     base_fingerprint: str
     k: int
+    dtype: str | None = None
 
 
 def base_on_the_hub(result: Mapping[str, Any]) -> str | None:
@@ -67,6 +69,7 @@ def model_card(result: Mapping[str, Any], shared: Shared) -> str:
         base_argument=shared.base or "BASE",
         base_fingerprint=shared.base_fingerprint,
         k=f"{shared.k:,}",
+        dtype=shared.dtype or "an unknown type",
         version=libraries.get("memunlearn", "of an unknown version"),
         seed=result.get("seed"),
         lines=[line for name in SET_ORDER for line in _set_lines(name, result)],

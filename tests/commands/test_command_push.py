@@ -55,6 +55,7 @@ def test_a_checkpoint_is_sent_and_loads_again(run, hub, tmp_path):  # noqa: F811
     assert not sent.private and "patch.safetensors" not in sent.files["main"]
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "result.json"} <= set(sent.files["main"])
     head = yaml.safe_load(sent.files["main"]["README.md"].decode().split("---")[1])
+    assert "A plain checkpoint in float32" in sent.files["main"]["README.md"].decode()
     assert head["library_name"] == "transformers" and head["license"] == "mit"
     for name, content in sent.files["main"].items():
         (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)

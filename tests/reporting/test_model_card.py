@@ -1,5 +1,7 @@
 """The model card of what is shared: its head, its numbers, and what it owns up to."""
 
+import dataclasses
+
 import fake_results
 import pytest
 import yaml
@@ -68,6 +70,13 @@ def test_what_was_not_measured_is_said():
 def test_a_diverged_run_says_so():
     assert "**This run diverged**" in model_card(fake_results.result(stopped_because="nan"), PATCH)
     assert "diverged" not in model_card(fake_results.result(), PATCH)
+
+
+def test_a_checkpoint_that_was_rounded_says_what_the_numbers_are_of():
+    rounded = dataclasses.replace(CHECKPOINT, dtype="bfloat16")
+    assert "measured in float32, before the weights were rounded to bfloat16" in model_card(fake_results.result(), rounded)
+    whole = model_card(fake_results.result(), dataclasses.replace(CHECKPOINT, dtype="float32"))
+    assert "A plain checkpoint in float32" in whole and "rounded" not in whole
 
 
 @pytest.mark.parametrize("shared", [PATCH, CHECKPOINT], ids=["patch", "checkpoint"])

@@ -8,9 +8,9 @@ from itertools import islice
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer
+from memunlearn.paragraphs.loaded import LoadedParagraphs
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.readers import ReadResult
-from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.stages.long_texts import check_windows, rows_of_long_texts
 from memunlearn.paragraphs.stages.tables import Table, check_max_rows
 from memunlearn.paragraphs.texts import Text

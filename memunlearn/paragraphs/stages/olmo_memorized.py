@@ -11,9 +11,9 @@ import torch
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer
+from memunlearn.paragraphs.loaded import LoadedParagraphs
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.readers import check_row_lengths
-from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.stages.long_texts import rows_of_long_texts
 from memunlearn.paragraphs.stages.tables import Table, check_max_rows
 from memunlearn.paragraphs.texts import Text

@@ -7,9 +7,9 @@ from itertools import islice
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer
+from memunlearn.paragraphs.loaded import LoadedParagraphs
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.paragraphs.readers import ReadResult, check_row_lengths
-from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.stages.answers import Pair, parts_of, rows_of_answers
 from memunlearn.paragraphs.stages.tables import Table, check_max_rows
 
