@@ -22,7 +22,7 @@ NAMES = frozenset(
 """Settings whose value is text, whatever it looks like."""
 
 FILES = frozenset(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "unseen"))
-"""Text as well, or a pair {prefix: A.npy, continuation: B.npy}."""
+"""Text as well, or a pair {prefix: A.npy, continuation: B.npy}, or a list of files and folders."""
 
 FOLDERS = frozenset({"hydra.run.dir", "hydra.sweep.dir"})
 """Text as well; Hydra would make a folder named ~."""
@@ -31,6 +31,7 @@ PATTERNS = "model.patterns"
 
 _KEY = re.compile(r"\+{0,2}[\w./@:\-]+")
 _HYDRA_SIGNS = re.compile(r"[\\()\[\]{}:=, ]")
+_PLAIN_LIST = re.compile(r"\[([^\[\]{}'\"]*)\]")
 _NUMBERS = re.compile(r"[\w.+\-]+(,[\w.+\-]+)*")
 
 
@@ -57,6 +58,8 @@ def _as_typed(argument: str, sweeps: bool) -> str:
     if not equals or not _KEY.fullmatch(key) or key.startswith("-"):
         return argument
     name = key.lstrip("+")
+    if name in FILES and value.startswith("[") and not os.path.exists(os.path.expanduser(value)):
+        return f"{key}={_list(value)}"
     override = _parsed(argument)
     plain = value if override is None else override.value()
     if name in FOLDERS and isinstance(plain, str) and plain.startswith("~"):
@@ -80,6 +83,13 @@ def _as_typed(argument: str, sweeps: bool) -> str:
 def _each_quoted(value: str) -> str:
     """In a sweep commas stand between values, but not within brackets or quotes."""
     return quoted(value) if re.search(r"[\[\](){}'\"]", value) else ",".join(quoted(one) for one in value.split(","))
+
+
+def _list(value: str) -> str:
+    """A list of paths without quotes, each quoted; one with quotes as it is."""
+    if (plain := _PLAIN_LIST.fullmatch(value)) is None:
+        return value
+    return f"[{','.join(quoted(path.strip()) for path in plain[1].split(',') if path.strip())}]"
 
 
 def _table(value: str) -> str | None:

@@ -276,7 +276,7 @@ class _StoredAttribution:
         if len(asked.forget) < 2:
             return make(None)
         kind, uses = type(self.method), self.method.depends_on
-        key = self.measurements._key(
+        key = self.measurements.key(
             "attribution",
             self.method.version,
             {"forget": rows_in_key(asked.forget), "retain": rows_in_key(asked.retain) if "retain" in uses else None},

@@ -51,8 +51,10 @@ def search_of(
     least: int | None = None,
     sampling: Sampling | None = None,
 ) -> Search:
-    """settings: prefix_length, continuation_length and, where they are, stride and min_prefix, as of conf/paragraphs/files.yaml.
-    least: C where it is None. Raises UserError for settings that cannot be."""
+    """settings: prefix_length, continuation_length, stride and min_prefix (the last two may be missing), as of paragraphs=files.
+
+    least: C where it is None. Raises UserError for settings that cannot be.
+    """
     cutting = Cutting("forget", settings.get("stride", "auto"), settings.get("min_prefix"))
     windows = cutting.windows(settings["prefix_length"], settings["continuation_length"], 1)
     row = windows.prefix_length + windows.continuation_length
@@ -94,9 +96,7 @@ def search(measurements: BaseMeasurements, texts: Sequence[TokenText], how: Sear
 
     def unpack(tensors: Mapping[str, Tensor]) -> list[Reading]:
         scores = ParagraphScores.of_tensors(tensors)
-        parts = {
-            name: tensors[name].split(tensors[f"{name}_of_text"].tolist()) for name in ("starts", "screened")
-        }
+        parts = {name: tensors[name].split(tensors[f"{name}_of_text"].tolist()) for name in ("starts", "screened")}
         readings, done = [], 0
         for text, starts, screened in zip(texts, parts["starts"], parts["screened"], strict=True):
             of_text = scores.select(torch.arange(done, done + len(starts)))
@@ -134,15 +134,14 @@ def with_recited_rows(
     if not parts:
         raise UserError(
             f"none of the {len(entries)} texts of paragraphs.forget is recited (a continuation of "
-            f"{how.windows.continuation_length} tokens, word for word), so there is nothing to forget: `memunlearn find` shows how "
-            "far the model comes with each"
+            f"{how.windows.continuation_length} tokens, word for word), so there is nothing to forget: `memunlearn find` shows "
+            "how far the model comes with each"
         )
-    others = {
-        name: _unlike(rows, asked.paragraphs)
-        for name in ("bystander", "retain", "protected")
-        if (rows := getattr(paragraphs, name)) is not None
-    }
-    return Asked(replace(paragraphs, forget=concatenate(parts), **others), entries)
+    forget = concatenate(parts)
+    bystander, retain, protected = (
+        rows and _unlike(rows, asked.paragraphs) for rows in (paragraphs.bystander, paragraphs.retain, paragraphs.protected)
+    )
+    return Asked(replace(paragraphs, forget=forget, bystander=bystander, retain=retain, protected=protected), entries)
 
 
 def _unlike(rows: ParagraphSet, asked: ParagraphSet) -> ParagraphSet:

@@ -34,9 +34,12 @@ def check_settings(cfg: DictConfig, call: Call, kept: bool = False) -> None:
             raise UserError(f"{old}={value}: this setting is {new} now: move it there in the config file that has it")
     for name in sorted((NAMES | FILES) - {"reference"}):  # which `ReferenceModels.of` reads
         value = OmegaConf.select(cfg, name)
-        pair = " or a pair {prefix: A.npy, continuation: B.npy}" if name in FILES else ""
-        if isinstance(value, ListConfig) or (isinstance(value, DictConfig) and name in NAMES):
-            raise UserError(f"{name}={value} must be text{pair}: give one name, in quotes if it is written like a list")
+        if isinstance(value, ListConfig | DictConfig) and name in NAMES:
+            raise UserError(f"{name}={value} must be text: give one name, in quotes if it is written like a list")
+        if isinstance(value, ListConfig) and any(not isinstance(path, str | int) for path in value):
+            raise UserError(
+                f"{name}={value} must be paths of files and folders: write [A.txt,FOLDER], each in quotes if need be"
+            )
     for name, default in _kept_defaults(cfg, call) if kept or call.choices is None else _defaults(cfg, call, call.choices):
         value = OmegaConf.select(cfg, name)
         if name.startswith(NOT_OURS) or (value is None and _is_limit(name)):

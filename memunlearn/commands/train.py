@@ -32,6 +32,7 @@ from memunlearn.commands.made_rows import NOT_MEASURED, OTHER_MEMORIZED, with_ma
 from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.paragraph_table import check_decodes
 from memunlearn.commands.prepared import prepare_run
+from memunlearn.commands.recited_texts import with_recited_rows
 from memunlearn.commands.resuming import (
     CHECKPOINTS,
     CONFIG,
@@ -120,7 +121,8 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     weights = weights_of_run(cfg, loaded, device)
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
-    made = with_made_rows(paragraphs, loaded, measurements, seed=cfg.seeds.split, batch_size=2 * cfg.batch_size)
+    asked = with_recited_rows(cfg, paragraphs, loaded, measurements)
+    made = with_made_rows(asked.paragraphs, loaded, measurements, seed=cfg.seeds.split, batch_size=2 * cfg.batch_size)
     paragraphs = made.paragraphs
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
@@ -157,6 +159,8 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         result = result_of(
             config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes
         ) | {"inputs": inputs}
+        if asked.entries is not None:
+            result["texts"] = asked.entries
         if attacks := chosen_attacks(cfg):
             result["attacks"] = attacked_run(
                 cfg, attacks, outcome.patches[0], loaded, sets, place=place, notes=notes, directory=directory

@@ -79,7 +79,7 @@ def not_utf8(path: Path) -> UserError:
                 break
             place += len(piece)
     unpacked = " of what it unpacks to" if packing_of(path) else ""
-    return UserError(f"{path}: is not text in UTF-8: byte {place}{unpacked} fits nowhere: save it again in UTF-8")
+    return UserError(f"{path}: is not text in UTF-8: byte {place} (from 0){unpacked} does not fit: save it again in UTF-8")
 
 
 class _Pieces(io.RawIOBase):

@@ -57,9 +57,7 @@ class Reading:
     screened: tuple[int, ...]
 
     @staticmethod
-    def of(
-        text: TokenText, starts: Sequence[int], scores: ParagraphScores, screened: Sequence[int], least: int
-    ) -> Reading:
+    def of(text: TokenText, starts: Sequence[int], scores: ParagraphScores, screened: Sequence[int], least: int) -> Reading:
         """least: EM from which a continuation counts as recited."""
         spans = recited_spans(starts, scores.em.tolist(), least)
         return Reading(text=text, starts=tuple(starts), scores=scores, spans=tuple(spans), screened=tuple(screened))

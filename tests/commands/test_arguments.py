@@ -27,7 +27,24 @@ def values(*arguments):
 @pytest.mark.parametrize("text", [*ODD, *NUMBERS])
 @pytest.mark.parametrize("name", ["model.name_or_path", "paragraphs.path", "patch", "++logger.name"])
 def test_a_name_arrives_as_it_was_typed(name, text):
-    assert values(f"{name}={text}") == [text]
+    is_list = name == "paragraphs.path" and text == "[a]"
+    assert values(f"{name}={text}") == [["a"] if is_list else text]
+
+
+def test_files_and_folders_may_be_a_list(tmp_path, monkeypatch):
+    for typed, paths in {
+        "[A.txt,B.jsonl,folder/]": ["A.txt", "B.jsonl", "folder/"],
+        "[zürich (1).csv, a=1.txt,~/b c.md]": ["zürich (1).csv", "a=1.txt", "~/b c.md"],
+        "[007,1e3,null,2024]": ["007", "1e3", "null", "2024"],
+        "['a,b.txt','c[1].txt']": ["a,b.txt", "c[1].txt"],
+        "[]": [],
+    }.items():
+        for name in sorted(FILES):
+            assert values(f"{name}={typed}") == [paths]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "[a,b]").touch()
+    assert values("paragraphs.path=[a,b]") == ["[a,b]"]
+    assert values("patch=[a,b]") == ["[a,b]"]
 
 
 @pytest.mark.parametrize("text", ["/x/step=102", "/x/zürich", "a (1)/b", "a#b"])
@@ -81,7 +98,7 @@ def test_what_is_refused_says_how_to_quote_it_and_that_works_in_a_shell():
         assert (override.key_or_group, override.value()) == (key, value)
 
 
-@pytest.mark.parametrize("name", ["model.name_or_path", "paragraphs.path", "patch"])
+@pytest.mark.parametrize("name", ["model.name_or_path", "paragraphs.column", "patch"])
 def test_lists_and_tables_are_no_names(name, tmp_path, tiny_cache):
     config = tmp_path / "conf" / "experiment"
     config.mkdir(parents=True)

@@ -145,11 +145,13 @@ def test_its_patch_is_judged_on_the_same_rows(own_text_run, tmp_path):
 
 
 def test_a_certificate_says_what_ordinary_text_is(own_text_run, tmp_path):
-    ended = command_runs.evaluate(f"patch={own_text_run / 'patch.safetensors'}", "certificate=true", directory=tmp_path)
+    ended = judge(own_text_run / "patch.safetensors", "certificate=true", directory=tmp_path)
     assert ended.code == 0, ended.err
     page = html.unescape((tmp_path / "certificate.html").read_text())
     assert "Ordinary text (retain) is here text of the model's own making; other kinds of text were not looked at." in page
-    assert "found among its own and not verified (suspected)" in page and "but of some that it seems to know (suspected)" in page
+    assert (
+        "found among its own and not verified (suspected)" in page and "but of some that it seems to know (suspected)" in page
+    )
 
 
 def test_evaluate_and_localize_read_the_same_rows(own_text_run, forgets, tmp_path):
@@ -181,6 +183,21 @@ def test_english_that_ships_with_python_is_retained(forgets, reciting, tmp_path)
     assert "suspected" not in kept and NOT_MEASURED in notes and ended.out.count(NOT_MEASURED) == 1
     assert "Side effects on other memorized text were not measured" in (tmp_path / "run" / "report.html").read_text()
     assert "other memorized text: not measured, there are no bystanders" in ended.out
+
+
+def test_a_list_adds_up(forgets, reciting, tmp_path):
+    torch.save(reciting[1][700:740].clone(), tmp_path / "mine.pt")
+    given = f"retain=[model,demo,{tmp_path / 'mine.pt'}]"
+    ended = command_runs.train(*forgets(given, "retain_rows=120"), directory=tmp_path / "run")
+    assert ended.code == 0, ended.err
+    kept = loss_rows(tmp_path / "run")
+    retained = torch.cat([kept[name] for name in ("retain_train", "retain_val", "retain")])
+    assert len(retained) > 200 and sum(row in reciting[1][700:740].tolist() for row in retained.tolist()) >= 40
+    assert origins(command_runs.read_rows(tmp_path / "run"), "retain") == {"mine.pt", "own text", "demo text"}
+    (said,) = [note for note in ended.result["notes"] if note.startswith("retain:")]
+    assert said.startswith("retain: 40 rows of files and ") and "own text" in said and "English that ships with Python" in said
+    assert "in the text of the files that were named and text of the model's own making and English technical" in said
+    assert set(ended.result["inputs"]) == {"model.name_or_path", "paragraphs.forget", "paragraphs.retain"}
 
 
 def test_suspected_rows_can_be_asked_for_beside_any_retain_text_and_do_not_change_it(own_text_run, forgets, reciting, tmp_path):

@@ -89,6 +89,31 @@ def test_pairs_lists_and_names_that_are_no_files(tmp_path):
     assert input_digests({}) == {} == input_digests({"model": "demo"})
 
 
+def test_a_folder_of_texts_counts_by_all_that_is_read_of_it(tmp_path):
+    folder, other = tmp_path / "texts", tmp_path / "c.jsonl"
+    (folder / "deep").mkdir(parents=True)
+    for path in (folder / "a.txt", folder / "deep" / "b.md", folder / "note.docx", other):
+        path.write_text(f"text of {path.name}")
+    for value in (str(folder), [str(other), f"{folder}/"]):
+        config = config_of(paragraphs__forget=value)
+        before = input_digests(config)
+        assert before.keys() == {"paragraphs.forget"}
+        rewrite(folder / "note.docx", b"is not read")
+        assert input_digests(config) == before
+        rewrite(folder / "deep" / "b.md", b"other content")
+        assert input_digests(config) != before
+        (folder / "deep" / "b.md").write_text("text of b.md")
+        (folder / "deep" / "b.md").rename(folder / "deep" / "c.md")  # by which its text is called
+        assert input_digests(config) != before
+        (folder / "deep" / "c.md").rename(folder / "deep" / "b.md")
+        assert input_digests(config) == before
+    shutil.copytree(folder, tmp_path / "elsewhere" / "texts")
+    assert input_digests(config_of(paragraphs__forget=str(tmp_path / "elsewhere" / "texts"))) == input_digests(
+        config_of(paragraphs__forget=str(folder))
+    )
+    assert input_digests(config_of(paragraphs__path=str(tmp_path / "texts" / "deep" / "none"))) == {}
+
+
 def test_a_file_is_read_once(tmp_path, monkeypatch):
     (tmp_path / "rows.pt").write_bytes(b"rows")
     input_files._sha256.cache_clear()
