@@ -321,3 +321,25 @@ def test_a_file_called_model_is_not_the_word(forgets, reciting, tmp_path, monkey
     assert ended.code == 0, ended.err
     assert set(ended.result["inputs"]) == {"model.name_or_path", "paragraphs.forget"}
     assert "suspected" not in ended.result["before"] and tiny_demo.P != P
+
+
+def test_no_part_of_a_text_that_is_to_be_forgotten_is_retained(reciting, tmp_path):
+    """Only the first of the text's two halves is recited; samples like the other one are no retain rows either."""
+    folder, rows = reciting
+    tokenizer = ModelSource(str(folder)).load().tokenizer
+    windows = cut_paragraphs(topics(), tokenizer, P + C - 1).tolist()
+    place = windows.index(rows[0, 1:].tolist())
+    text = tokenizer.decode(windows[place] + windows[place + 1])
+    (tmp_path / "mine.txt").write_text(text)
+    ids = tokenizer(text)["input_ids"]
+    lengths = (f"paragraphs.prefix_length={P}", f"paragraphs.continuation_length={C}", "paragraphs.bos=true")
+    model = ("model=local", f"model.name_or_path={folder}", "paragraphs=files", f"paragraphs.forget={tmp_path / 'mine.txt'}")
+    made = ("paragraphs.retain=[model,demo]", "paragraphs.retain_rows=400")
+    ended = command_runs.train(*model, *lengths, *made, *QUICK, directory=tmp_path / "run")
+    assert ended.code == 0, ended.err
+    kept = loss_rows(tmp_path / "run")
+    retained = torch.cat([kept[name] for name in ("retain_train", "retain_val", "retain")])
+    parts = {tuple(ids[start : start + 20]) for start in range(len(ids) - 19)}
+    shares = lambda row: any(tuple(row[start : start + 20]) in parts for start in range(len(row) - 19))  # noqa: E731
+    assert len(retained) > 400 and not any(map(shares, retained.tolist())) and any(map(shares, kept["forget"].tolist()))
+    assert not any(map(shares, kept["suspected"].tolist()))
