@@ -39,12 +39,12 @@ from memunlearn.models.filters import Filter as Filter
 from memunlearn.models.loading import LoadedModel as LoadedModel
 from memunlearn.models.loading import ModelSource as ModelSource
 from memunlearn.models.loading import load_model as load_model
-from memunlearn.models.loading import load_tokenizer as load_tokenizer
 from memunlearn.models.patches import Patch as Patch
 from memunlearn.models.patches import apply_patch as apply_patch
 from memunlearn.models.patches import load_patch as load_patch
 from memunlearn.models.patches import remove_patch as remove_patch
 from memunlearn.models.patches import save_patch as save_patch
+from memunlearn.models.tokenizer_loading import load_tokenizer as load_tokenizer
 from memunlearn.objectives.ce_u import CEU as CEU
 from memunlearn.objectives.contrastive import Edit as Edit
 from memunlearn.objectives.contrastive import Unlearn as Unlearn

@@ -47,9 +47,9 @@ def _app(command: str, arguments: Sequence[str]) -> int:
 
 
 def _apply(command: str, arguments: Sequence[str]) -> int:
-    from memunlearn.models.__main__ import main as models
+    from memunlearn.commands.apply import main as apply
 
-    return models([command, *arguments], "memunlearn")
+    return apply([command, *arguments], "memunlearn")
 
 
 def _report(command: str, arguments: Sequence[str]) -> int:

@@ -15,12 +15,14 @@ from torch import Tensor
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.demo.model import DemoModelSource
 from memunlearn.errors import UserError, is_out_of_memory
+from memunlearn.models.adapters import adapter_note
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.text_config import context_length, vocabulary_size
 from memunlearn.one_process import one_process
 from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.own_text import own_of_corpus, own_of_pools
+from memunlearn.paragraphs.readers import NeedsTokenizer
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import ParagraphSets, split_by_em, split_named, split_pools
 from memunlearn.scoring.greedy import greedy_continuations
@@ -76,6 +78,10 @@ def load_configured_model(cfg: DictConfig) -> LoadedModel:
     check_source(source)
     loaded: LoadedModel = source.load()
     print(f"model: {loaded.name}, {sum(p.numel() for p in loaded.model.parameters()):,} weights", flush=True)
+    if (note := adapter_note(loaded.name)) is not None:
+        print(f"note: {note}", flush=True)
+    if loaded.no_tokenizer is not None:
+        print(f"warning: tokens are shown as ids: {loaded.no_tokenizer}", flush=True)
     if loaded.patterns is not None:
         eligible_weights(loaded.model, loaded.patterns)  # refused now, not after the corpus is scored
     return loaded
@@ -91,7 +97,12 @@ def load_paragraphs(config: DictConfig, loaded: LoadedModel) -> LoadedParagraphs
     """What this source gives, checked against the model's vocabulary and length."""
     source = instantiate(config)
     check_source(source)
-    paragraphs: LoadedParagraphs = source.load(loaded.tokenizer)
+    try:
+        paragraphs: LoadedParagraphs = source.load(loaded.tokenizer)
+    except NeedsTokenizer as error:
+        if loaded.no_tokenizer is None:
+            raise
+        raise UserError(f"{error}; the model's own does not load: {loaded.no_tokenizer}") from error
     print(f"paragraphs: {paragraphs.description}", flush=True)
     if paragraphs.beginning is not None:
         print(paragraphs.beginning, flush=True)

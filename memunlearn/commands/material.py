@@ -16,11 +16,11 @@ from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.text_config import vocabulary_size
 from memunlearn.models.text_ids import no_text
-from memunlearn.paragraphs.array_files import ARRAYS, existing_file
 from memunlearn.paragraphs.bins import bin_labels, em_bins, is_memorized, is_non_memorized
 from memunlearn.paragraphs.cluster_choice import number_generator, thin
 from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.frequency import count_tokens, read_token_counts
+from memunlearn.paragraphs.given_files import ARRAYS, existing_file
 from memunlearn.paragraphs.sources import LoadedParagraphs
 
 

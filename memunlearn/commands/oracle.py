@@ -14,10 +14,11 @@ from memunlearn.commands.inputs import check_fits, is_demo, move
 from memunlearn.demo.oracle import DemoOracle
 from memunlearn.errors import UserError
 from memunlearn.models.fingerprints import fingerprint
-from memunlearn.models.loading import LoadedModel, check_location, load_model, load_tokenizer
+from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch
 from memunlearn.models.sparse_delta import base_parameters
 from memunlearn.models.text_config import vocabulary_size
+from memunlearn.models.tokenizer_loading import load_tokenizer
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.results.old_names import TARGET
 

@@ -51,7 +51,7 @@ def search_of(
     least: int | None = None,
     sampling: Sampling | None = None,
 ) -> Search:
-    """settings: prefix_length, continuation_length, stride and min_prefix (the last two may be missing), as of paragraphs=files.
+    """settings: prefix_length, continuation_length, stride and min_prefix (these two may be missing), of a group of paragraphs.
 
     least: C where it is None. Raises UserError for settings that cannot be.
     """

@@ -33,7 +33,7 @@ def rows_of_the_run(
 
     Says what was found. Raises UserError where none of the run's rows was.
     """
-    file = _beside(Path(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
+    file = rows_beside(Path(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
     source, pools = paragraphs_of(patch, cfg), []
     if file is not None:
         check_fits(loaded, file.paragraphs)
@@ -74,7 +74,7 @@ def _pool(source: DictConfig, cfg: DictConfig, patch: Patch, measurements: BaseM
     return Pool.of(with_made_rows(paragraphs, loaded, measurements, seed=seed, batch_size=cfg.batch_size).paragraphs)
 
 
-def _beside(patch_file: Path, roles: Roles, prefix_length: int, continuation_length: int) -> RowFile | None:
+def rows_beside(patch_file: Path, roles: Roles, prefix_length: int, continuation_length: int) -> RowFile | None:
     """The `rows.safetensors` of the folder that the patch lies in (a trial's: of the folder above); None where there is none.
 
     One that cannot be read, or lacks a row that the patch knows, is not believed, which is said: it is another run's, or was

@@ -16,6 +16,7 @@ from memunlearn.commands.search import check_search
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
 from memunlearn.masks.strategies import AllWeights, MaskStrategy
+from memunlearn.models.checkpoint_dtype import DTYPES
 from memunlearn.objectives.material import check_objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import protected_rows_a_batch
@@ -50,6 +51,8 @@ def check_run(cfg: DictConfig, call: Call) -> None:
         )
     if "stop" not in cfg and trainer.max_steps < 1:
         raise UserError(f"trainer.max_steps={trainer.max_steps} without a stop rule would never end: set 1 or more")
+    if cfg.dtype is not None and cfg.dtype not in DTYPES:
+        raise UserError(f"dtype={cfg.dtype} is not known: use {', '.join(DTYPES)}, or null for that of the base's files")
     if cfg.save_model and isinstance(instantiate(cfg.protocol), PerParagraph):
         raise UserError(
             "save_model=true with protocol=per_paragraph: every trial has a model of its own; leave it out, and bake a trial's "

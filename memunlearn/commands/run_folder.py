@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.loggers import Logger
 
 from memunlearn.commands.afterwards import Afterwards
 from memunlearn.commands.paragraph_table import paragraph_rows
+from memunlearn.commands.rounded import CHECKED, scored_again
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.trajectory import write_trajectory
 from memunlearn.evaluation.summary import entry_of, summarize, summarize_alternatives, summarize_texts
 from memunlearn.files.writing import remove_folder, write_json, write_parquet
 from memunlearn.models.baking import save_baked
+from memunlearn.models.checkpoint_dtype import DTYPES
 from memunlearn.models.components import WeightTensor, count_per_component
 from memunlearn.models.loading import LoadedModel
 from memunlearn.reporting.run_page import REPORT, write_run_page
@@ -126,9 +129,10 @@ def write_run(
     write_parquet(directory / "paragraphs.parquet", {key: [row[key] for row in rows] for key in rows[0]})
     write_trajectory(directory, outcome, preparation)
     remove_folder(directory / "model")
+    notes = list(notes)
     if result["config"]["save_model"]:
-        with afterwards.attempt("model/ was not written: bake it with `python -m memunlearn.models apply`"):
-            save_baked(loaded.model, directory / "model", loaded.tokenizer)
+        notes += _write_model(directory / "model", outcome, loaded, result["config"]["dtype"], afterwards)
+    result["notes"] = notes
     with afterwards.attempt("the loggers did not get its numbers"):
         log_result(loggers, result)
     with afterwards.attempt(
@@ -149,6 +153,22 @@ def write_run(
     print(
         f"wrote {', '.join(sorted(path.name for path in directory.iterdir() if not path.name.startswith('.')))} to {directory}"
     )
+
+
+def _write_model(folder: Path, outcome: Outcome, loaded: LoadedModel, dtype: str | None, afterwards: Afterwards) -> list[str]:
+    """Writes the plain checkpoint of the model that was trained, in this type (None: its base's); says what rounding did."""
+    kind = loaded.dtype if dtype is None else DTYPES[dtype]
+    with afterwards.attempt("model/ was not written: bake it with `python -m memunlearn.models apply`"):
+        save_baked(loaded.model, folder, loaded.tokenizer, kind)
+    if kind is torch.float32 or not folder.is_dir():
+        return []
+    of_sets = {name: outcome.sets[name] for name in CHECKED if name in outcome.sets and len(outcome.sets[name].paragraphs)}
+    rows = {name: of_set.paragraphs for name, of_set in of_sets.items()}
+    em = {name: float(of_set.after.scores.em.double().mean()) for name, of_set in of_sets.items()}
+    said = []
+    with afterwards.attempt("model/ was not scored again: evaluate.py model=local model.name_or_path=... does it"):
+        said.append(scored_again(folder, rows, em, kind, loaded.model.device).said("dtype=float32"))
+    return said
 
 
 def log_result(loggers: Sequence[Logger], result: Mapping[str, Any]) -> None:

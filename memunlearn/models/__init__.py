@@ -29,7 +29,7 @@ _WHERE = {
     "is_attached": "sparse_delta",
     "load_model": "loading",
     "load_patch": "patches",
-    "load_tokenizer": "loading",
+    "load_tokenizer": "tokenizer_loading",
     "locate": "components",
     "passing_positions": "filters",
     "read_deltas": "sparse_delta",

@@ -32,4 +32,4 @@ def stored_dtype(name: str, config: Any) -> torch.dtype:
     if sizes:
         return _IN_FILES.get(sizes.most_common(1)[0][0], torch.float32)
     said = getattr(config, "dtype", None)
-    return said if said in _IN_FILES.values() else torch.float32
+    return next((dtype for dtype in _IN_FILES.values() if dtype == said), torch.float32)

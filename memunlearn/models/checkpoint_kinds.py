@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from memunlearn.errors import UserError
+from memunlearn.models.adapters import check_adapter, is_adapter, merge_first
 
-ADAPTER = "adapter_config.json"
 _QUANTIZATION = ("quantization_config", "quantization")  # the latter is MLX's
 
 
 def check_folder(name: str, folder: Path) -> None:
-    """Raises UserError if this folder, called `name`, holds no checkpoint whose weights can be trained."""
-    if (folder / ADAPTER).is_file():
-        raise UserError(_an_adapter(name, _read(folder / ADAPTER).get("base_model_name_or_path")))
+    """Raises UserError if this folder, called `name`, holds no checkpoint whose weights can be trained, and no adapter."""
+    if is_adapter(folder):
+        check_adapter(name)
+        return
     if not (folder / "config.json").is_file():
         if any(folder.glob("*.gguf")):
             raise UserError(
@@ -39,16 +40,10 @@ def why_not_on_the_hub(name: str, revision: str | None) -> str | None:
         file = find_adapter_config_file(name, revision=revision)
     except Exception:  # the Hub is out of reach, which is said anyway
         return None
-    return None if file is None else _an_adapter(name, _read(Path(file)).get("base_model_name_or_path"))
-
-
-def _an_adapter(name: str, base: object) -> str:
-    base = base if isinstance(base, str) and base else "BASE"
-    return (
-        f"{name} is a LoRA adapter (PEFT) for {base}, not a whole model: merge it into its base first, where peft is "
-        f'installed: python -c "from peft import AutoPeftModelForCausalLM as M; '
-        f"M.from_pretrained({name!r}).merge_and_unload().save_pretrained('MERGED')\" and give model.name_or_path=MERGED"
-    )
+    if file is None:
+        return None
+    base = _read(Path(file)).get("base_model_name_or_path")
+    return merge_first(name, base if isinstance(base, str) else None)
 
 
 def _check_quantization(name: str, config: dict[str, Any]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @contextmanager
-def as_rows(model: PreTrainedModel) -> Iterator[Callable[[Tensor], Tensor]]:
+def as_rows(model: nn.Module) -> Iterator[Callable[[Tensor], Tensor]]:
     """A function from what a module of the model sees in the current pass to [B, T, features]: itself, or a view of it.
 
     OPT lays the rows of a batch end to end before its MLPs.
@@ -21,7 +24,8 @@ def as_rows(model: PreTrainedModel) -> Iterator[Callable[[Tensor], Tensor]]:
         nonlocal rows
         rows = output.shape[0]
 
-    handle = model.get_input_embeddings().register_forward_hook(note)
+    embeddings = cast("PreTrainedModel", model).get_input_embeddings()
+    handle = embeddings.register_forward_hook(note)
     try:
         yield lambda values: values if values.ndim == 3 else values.unflatten(0, (rows, -1))
     finally:

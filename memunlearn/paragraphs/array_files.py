@@ -9,9 +9,8 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
-from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,9 +19,7 @@ import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError, is_out_of_memory
-from memunlearn.paths import expanded
 
-ARRAYS = (".pt", ".npy")
 ShapeCheck = Callable[[tuple[int, ...]], None]
 """Raises UserError if an array of this shape is not what was asked for."""
 
@@ -32,29 +29,8 @@ _NUMBERS = (
 )
 
 
-def existing_file(path: str | PathLike[str], suffixes: Sequence[str] | None = None, what: str = "paragraphs") -> Path:
-    """The path of a file that is there, is not empty and has one of these suffixes (None: any). Raises UserError if not."""
-    file = expanded(path)
-    try:
-        if file.is_dir():
-            raise UserError(f"{file}: is a folder: give a file of {what}")
-        if not file.is_file():
-            if file.exists():
-                raise UserError(f"{file}: is a pipe or a device: write {what} to a file and give that")
-            raise UserError(f"{file}: no such file: check the path (relative paths start at {Path.cwd()})")
-        if suffixes is not None and file.suffix not in suffixes:
-            raise UserError(f"{file}: cannot tell what it is: its name must end in one of {', '.join(suffixes)}")
-        with file.open("rb") as opened:
-            empty = not opened.read(1)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}): check the path and its permissions") from error
-    if empty:
-        raise UserError(f"{file}: is empty: write it again, or give another file")
-    return file
-
-
 def read_array(file: Path, check: ShapeCheck) -> np.ndarray:
-    """The array in a file of one of the kinds ARRAYS, its shape checked before memory is taken for it.
+    """The array in a `.pt` or `.npy` file, its shape checked before memory is taken for it.
 
     Raises UserError for whatever else is in it, and as `check` does.
     """

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
-from memunlearn.paragraphs.array_files import ARRAYS, existing_file, read_array
+from memunlearn.paragraphs.array_files import read_array
 from memunlearn.paragraphs.clusters import cluster_shares
+from memunlearn.paragraphs.given_files import ARRAYS, existing_file
 from memunlearn.paragraphs.id_rows import whole_numbers
 
 # Of mean counts: what rounding leaves of equal ones (49 times 1/49, and 1) must stay equal.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePath
 
 from memunlearn.errors import UserError
-from memunlearn.paragraphs.array_files import ARRAYS, existing_file
 from memunlearn.paragraphs.unpacking import check_packing, packing_of
 from memunlearn.paths import expanded
 
+ARRAYS = (".pt", ".npy")
 WHOLE_TEXTS = (".txt", ".md")
 """One text a file."""
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -83,10 +83,39 @@ def given_files(given: Paths) -> GivenFiles:
     return GivenFiles(_called(list(files.values())), tuple(left_out))
 
 
+def existing_file(path: str | PathLike[str], suffixes: Sequence[str] | None = None, what: str = "paragraphs") -> Path:
+    """The path of a file that is there, is not empty and has one of these suffixes (None: any). Raises UserError if not."""
+    file = expanded(path)
+    try:
+        if file.is_dir():
+            raise UserError(f"{file}: is a folder: give a file of {what}")
+        if not file.is_file():
+            if file.exists():
+                raise UserError(f"{file}: is a pipe or a device: write {what} to a file and give that")
+            raise UserError(f"{file}: no such file: check the path (relative paths start at {Path.cwd()})")
+        if suffixes is not None and file.suffix not in suffixes:
+            raise UserError(f"{file}: cannot tell what it is: its name must end in one of {', '.join(suffixes)}")
+        with file.open("rb") as opened:
+            empty = not opened.read(1)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}): check the path and its permissions") from error
+    if empty:
+        raise UserError(f"{file}: is empty: write it again, or give another file")
+    return file
+
+
 def names_in_short(names: Sequence[str], count: int | None = None, most: int = 10) -> str:
     """The first names, and how many more there are; count: of all, where names are only the first of them."""
     more = (len(names) if count is None else count) - len(names[:most])
     return ", ".join(names[:most]) + (f" and {more} more" if more else "")
+
+
+def paths_in_short(given: Paths | Mapping[str, str | PathLike[str]]) -> str:
+    """The last part of each path that was given, only the first three of many."""
+    several = given.values() if isinstance(given, Mapping) else given
+    parts = [several] if isinstance(several, str | PathLike) or not isinstance(several, Iterable) else list(several)
+    names = [Path(str(part)).name or str(part) for part in parts]
+    return " + ".join(names) if len(names) < 4 else names_in_short(names, most=3)
 
 
 def _is_folder(path: Path) -> bool:

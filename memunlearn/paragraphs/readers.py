@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
-from memunlearn.paragraphs.array_files import ARRAYS, ShapeCheck, check_array, existing_file, read_array
+from memunlearn.paragraphs.array_files import ShapeCheck, check_array, read_array
 from memunlearn.paragraphs.beginnings import Beginning, Bos, Tokenizer, beginning_of, recognize
 from memunlearn.paragraphs.columns import Column, text_or_ids
-from memunlearn.paragraphs.given_files import GivenFile, Paths, given_files, names_in_short
+from memunlearn.paragraphs.given_files import ARRAYS, GivenFile, Paths, existing_file, given_files, names_in_short
 from memunlearn.paragraphs.id_rows import id_rows, whole_numbers
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.table_files import open_column
@@ -32,7 +32,7 @@ PathOrPair = Paths | Mapping[str, str | PathLike[str]]
 _LENGTHS = "paragraphs.prefix_length and paragraphs.continuation_length"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReadResult:
     """paragraphs [N, I] and how many rows or texts were dropped because they had too few tokens.
 
@@ -77,7 +77,7 @@ def read_paragraphs(
     if isinstance(given, Mapping):
         read = _read_pair(given, prefix_length, continuation_length)
         name = "+".join(Path(str(part)).name for part in given.values())
-        return ReadResult(read if beginning is None else recognize(read, beginning, name), 0)
+        return ReadResult(paragraphs=read if beginning is None else recognize(read, beginning, name), dropped=0)
     files = given_files(given)
     if files.left_out:
         print(f"left out, as no paragraphs: {names_in_short(files.left_out)}", file=sys.stderr)
@@ -171,13 +171,18 @@ def keep_long_enough(
         sets.append(recognize(rows, beginning, where) if beginning is not None and not part.is_text else rows)
     is_text = any(part.is_text for part in parts)
     why = beginning.why if beginning is not None and is_text else None
-    return ReadResult(concatenate([rows for rows in sets if len(rows)] or sets[:1]), dropped, why, short)
+    filled = [rows for rows in sets if len(rows)] or sets[:1]
+    return ReadResult(paragraphs=concatenate(filled), dropped=dropped, beginning=why, too_short=short)
+
+
+class NeedsTokenizer(UserError):
+    """Text was given, and no tokenizer."""
 
 
 def with_tokenizer(column: Column, tokenizer: Tokenizer | None, beginning: Beginning | None) -> tuple[Tokenizer, Beginning]:
     if tokenizer is None or beginning is None:
         what = "is text" if column.is_whole else f"column {column.name!r} holds text"
-        raise UserError(f"{column.where}: {what}, which needs a tokenizer: set model.tokenizer=DIR_OR_NAME")
+        raise NeedsTokenizer(f"{column.where}: {what}, which needs a tokenizer: set model.tokenizer=DIR_OR_NAME")
     return tokenizer, beginning
 
 

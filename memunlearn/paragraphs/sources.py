@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from os import PathLike
-from pathlib import Path
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of
 from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, check_lengths, fetch_catalog_file
 from memunlearn.paragraphs.columns import Column, Row, choose_column, text_or_ids
-from memunlearn.paragraphs.given_files import names_in_short
+from memunlearn.paragraphs.given_files import paths_in_short
 from memunlearn.paragraphs.id_rows import id_rows
 from memunlearn.paragraphs.loaded import LoadedParagraphs as LoadedParagraphs
 from memunlearn.paragraphs.readers import (
@@ -78,7 +76,7 @@ class FileSource:
         }
         sets = {name: result.paragraphs for name, result in read.items()}
         return LoadedParagraphs(
-            description="; ".join(f"{name}: {_file_names(path)}, {len(sets[name])} rows" for name, path in given.items()),
+            description="; ".join(f"{name}: {paths_in_short(path)}, {len(sets[name])} rows" for name, path in given.items()),
             corpus=sets.get("path"),
             forget=sets.get("forget"),
             bystander=sets.get("bystander"),
@@ -117,13 +115,6 @@ class FileSource:
                 "or paragraphs.forget=, paragraphs.bystander=, paragraphs.retain="
             )
         return found
-
-
-def _file_names(path: PathOrPair) -> str:
-    several = path.values() if isinstance(path, Mapping) else path
-    parts = [several] if isinstance(several, str | PathLike) or not isinstance(several, Iterable) else list(several)
-    names = [Path(str(part)).name or str(part) for part in parts]
-    return " + ".join(names) if len(names) < 4 else names_in_short(names, most=3)
 
 
 def _text(name: object) -> str | None:

@@ -29,7 +29,7 @@ ADDED: dict[str, dict[str, Any]] = {
 }
 
 # The same at the top of a run's config.
-ADDED_AT_THE_TOP: dict[str, Any] = {"p_z": {"top_k": None, "temperature": 1.0}}
+ADDED_AT_THE_TOP: dict[str, Any] = {"p_z": {"top_k": None, "temperature": 1.0}, "dtype": None}
 
 # The same for the group `paragraphs`, by the class of its source.
 _ANY = {"protect": 0.0, "protected_share": 0.5, "unseen": None}

@@ -10,7 +10,7 @@ from typing import Any
 from memunlearn.sweeps.runs import Run
 
 # Change no number of a run.
-WITHOUT_EFFECT = ("resume", "allow", "save_model", "callbacks", "logger", "cache")
+WITHOUT_EFFECT = ("resume", "allow", "save_model", "dtype", "callbacks", "logger", "cache")
 SEEDS = ("seed", "seeds")
 # Said by the leading keys below.
 SAID_ALREADY = (

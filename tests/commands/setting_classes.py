@@ -235,6 +235,7 @@ TRAIN = {
     "batch_size": Unkeyed(5, PLACE),
     "accumulate": Unkeyed(2, TRAINING),
     "save_model": Unkeyed(True, TOLD),
+    "dtype": Unkeyed("bfloat16", TOLD, ("save_model=true",)),
     "resume": ByContent("goes on with the config that the run began with"),
 }
 

@@ -149,9 +149,8 @@ def test_a_certificate_says_what_ordinary_text_is(own_text_run, tmp_path):
     assert ended.code == 0, ended.err
     page = html.unescape((tmp_path / "certificate.html").read_text())
     assert "Ordinary text (retain) is here text of the model's own making; other kinds of text were not looked at." in page
-    assert (
-        "found among its own and not verified (suspected)" in page and "but of some that it seems to know (suspected)" in page
-    )
+    assert "found among its own and not verified (suspected)" in page
+    assert "but of some that it seems to know (suspected)" in page
 
 
 def test_evaluate_and_localize_read_the_same_rows(own_text_run, forgets, tmp_path):
