@@ -103,7 +103,7 @@ def test_what_was_used_is_said_wherever_the_run_is_told(own_text_run):
     page = html.unescape((own_text_run / "report.html").read_text())
     retained, suspected = (note for note in result["notes"] if note.startswith(("retain:", "suspected:")))
     assert "rows of the model's own text (temperature 1, seed 0), " in retained
-    assert "left out that are like text to be forgotten, " in retained and "left out that are recited by the model" in retained
+    assert "left out as like text to be forgotten, " in retained and "left out as recited by the model" in retained
     assert "'Kept' means here that the model goes on as before in text of the model's own making" in retained
     assert "of 300 samples of the model's own text (temperature 1, seed 0), " in suspected
     assert "memorized by all appearance" in suspected and "nobody has verified" in suspected
@@ -176,7 +176,7 @@ def test_english_that_ships_with_python_is_retained(forgets, reciting, tmp_path)
     assert 140 <= len(retained) <= 150 and not repeats(retained[:, 1:], rows[:2, 1:]).any()
     notes = command_runs.read_result(tmp_path / "run")["notes"]
     (said,) = [note for note in notes if note.startswith("retain:")]
-    assert "rows of English that ships with Python, " in said and "left out that are like text to be forgotten" in said
+    assert "rows of English that ships with Python, " in said and "left out as like text to be forgotten" in said
     assert "goes on as before in English technical documentation; other kinds of text were not looked at" in said
     # Nothing was looked through for memorized text, and none was named: it is said, on the page and the terminal.
     assert "suspected" not in kept and NOT_MEASURED in notes and ended.out.count(NOT_MEASURED) == 1
