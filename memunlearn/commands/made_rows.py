@@ -28,6 +28,7 @@ from memunlearn.words import counted
 # How the origin of such a row begins.
 ORIGINS = {MODEL: "own text", DEMO: "demo text"}
 OTHER_MEMORIZED = {"bystander", "near", SUSPECTED}
+LIKE = "like text to be forgotten"
 NOT_MEASURED = (
     "Side effects on other memorized text were not measured: none was named or found. Name some with paragraphs.bystander=FILE "
     "or have samples of the model's own text looked through with paragraphs.suspected=true."
@@ -115,8 +116,8 @@ def _of_files(rows: ParagraphSet) -> _Retained:
 def _retained(word: str, scored: _Scored, like: int, what: str) -> _Retained:
     """Without rows that the model recites. like: how many were left out before."""
     recited = scored.scores.em == scored.rows.continuation_length
-    reasons = {"are like text to be forgotten": like, "are recited by the model": int(recited.sum())}
-    left_out = "".join(f", {count:,} left out that {why}" for why, count in reasons.items() if count)
+    reasons = {LIKE: like, "recited by the model": int(recited.sum())}
+    left_out = "".join(f", {count:,} left out as {why}" for why, count in reasons.items() if count)
     kept = scored.rows.select(~recited)
     return _Retained(kept, f"{counted(len(kept), 'row')} of {what}{left_out}", KINDS[word])
 
@@ -190,7 +191,7 @@ class _Maker:
         found = of.rows.select(seems_memorized(of.scores.em, surest, of.rows.continuation_length))
         like = int(of_all.like.sum())
         where = f"{self.asked.samples:,} samples of the model's own text (temperature 1, seed {self.seed})"
-        where += f", {like:,} left out that are like text to be forgotten" if like else ""
+        where += f", {like:,} left out as {LIKE}" if like else ""
         rule = "reproduced by greedy decoding, and with an NLL against zlib among the lowest 1 %"
         if not len(found):
             return None, f"suspected: none, of {where}: no row is memorized by all appearance ({rule})."

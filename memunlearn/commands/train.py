@@ -121,9 +121,9 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     weights = weights_of_run(cfg, loaded, device)
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
-    made = with_made_rows(paragraphs, loaded, measurements, seed=cfg.seeds.split, batch_size=2 * cfg.batch_size)
-    asked = with_recited_rows(cfg, made.paragraphs, loaded, measurements)
-    paragraphs = asked.paragraphs
+    asked = with_recited_rows(cfg, paragraphs, loaded, measurements)
+    made = with_made_rows(asked.paragraphs, loaded, measurements, seed=cfg.seeds.split, batch_size=2 * cfg.batch_size)
+    paragraphs = made.paragraphs
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from memunlearn.models.text_config import text_config, vocabulary_size
+from memunlearn.models.text_ids import no_text
 from memunlearn.paragraphs.cluster_choice import number_generator
 from memunlearn.progress import track
 from memunlearn.scoring.greedy import own_settings_aside
@@ -40,13 +41,13 @@ def start_of(model: PreTrainedModel, tokenizer: Any | None, beginning: Sequence[
     Tokens that are drawn are those of the tokenizer: a vocabulary may be padded beyond them.
     """
     config, size = text_config(model), vocabulary_size(model)
-    tokens = torch.zeros(size, dtype=torch.bool)
-    known = range(size) if tokenizer is None else tokenizer.get_vocab().values()
-    tokens[[token for token in known if token < size]] = True
+    tokens = torch.ones(size, dtype=torch.bool)
+    if tokenizer is not None:
+        tokens = torch.isin(torch.arange(size), torch.tensor(list(tokenizer.get_vocab().values())))
     ends = [_first(getattr(owner, name, None)) for name in ("bos_token_id", "eos_token_id") for owner in (tokenizer, config)]
     there = [token for token in ends if token is not None and 0 <= token < size]
     first = tokens.clone()
-    first[[token for token in (*there, *getattr(tokenizer, "all_special_ids", ())) if token < size]] = False
+    first[[*there, *no_text(model, tokenizer)]] = False
     return Start(tuple(beginning or there[:1]), tokens, first)
 
 

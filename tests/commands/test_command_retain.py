@@ -103,7 +103,7 @@ def test_what_was_used_is_said_wherever_the_run_is_told(own_text_run):
     page = html.unescape((own_text_run / "report.html").read_text())
     retained, suspected = (note for note in result["notes"] if note.startswith(("retain:", "suspected:")))
     assert "rows of the model's own text (temperature 1, seed 0), " in retained
-    assert "left out that are like text to be forgotten, " in retained and "left out that are recited by the model" in retained
+    assert "left out as like text to be forgotten, " in retained and "left out as recited by the model" in retained
     assert "'Kept' means here that the model goes on as before in text of the model's own making" in retained
     assert "of 300 samples of the model's own text (temperature 1, seed 0), " in suspected
     assert "memorized by all appearance" in suspected and "nobody has verified" in suspected
@@ -145,7 +145,7 @@ def test_its_patch_is_judged_on_the_same_rows(own_text_run, tmp_path):
 
 
 def test_a_certificate_says_what_ordinary_text_is(own_text_run, tmp_path):
-    ended = command_runs.evaluate(f"patch={own_text_run / 'patch.safetensors'}", "certificate=true", directory=tmp_path)
+    ended = judge(own_text_run / "patch.safetensors", "certificate=true", directory=tmp_path)
     assert ended.code == 0, ended.err
     page = html.unescape((tmp_path / "certificate.html").read_text())
     assert "Ordinary text (retain) is here text of the model's own making; other kinds of text were not looked at." in page
@@ -176,12 +176,27 @@ def test_english_that_ships_with_python_is_retained(forgets, reciting, tmp_path)
     assert 140 <= len(retained) <= 150 and not repeats(retained[:, 1:], rows[:2, 1:]).any()
     notes = command_runs.read_result(tmp_path / "run")["notes"]
     (said,) = [note for note in notes if note.startswith("retain:")]
-    assert "rows of English that ships with Python, " in said and "left out that are like text to be forgotten" in said
+    assert "rows of English that ships with Python, " in said and "left out as like text to be forgotten" in said
     assert "goes on as before in English technical documentation; other kinds of text were not looked at" in said
     # Nothing was looked through for memorized text, and none was named: it is said, on the page and the terminal.
     assert "suspected" not in kept and NOT_MEASURED in notes and ended.out.count(NOT_MEASURED) == 1
     assert "Side effects on other memorized text were not measured" in (tmp_path / "run" / "report.html").read_text()
     assert "other memorized text: not measured, there are no bystanders" in ended.out
+
+
+def test_a_list_adds_up(forgets, reciting, tmp_path):
+    torch.save(reciting[1][700:740].clone(), tmp_path / "mine.pt")
+    given = f"retain=[model,demo,{tmp_path / 'mine.pt'}]"
+    ended = command_runs.train(*forgets(given, "retain_rows=120"), directory=tmp_path / "run")
+    assert ended.code == 0, ended.err
+    kept = loss_rows(tmp_path / "run")
+    retained = torch.cat([kept[name] for name in ("retain_train", "retain_val", "retain")])
+    assert len(retained) > 200 and sum(row in reciting[1][700:740].tolist() for row in retained.tolist()) >= 40
+    assert origins(command_runs.read_rows(tmp_path / "run"), "retain") == {"mine.pt", "own text", "demo text"}
+    (said,) = [note for note in ended.result["notes"] if note.startswith("retain:")]
+    assert said.startswith("retain: 40 rows of files and ") and "own text" in said and "English that ships with Python" in said
+    assert "in the text of the files that were named and text of the model's own making and English technical" in said
+    assert set(ended.result["inputs"]) == {"model.name_or_path", "paragraphs.forget", "paragraphs.retain"}
 
 
 def test_suspected_rows_can_be_asked_for_beside_any_retain_text_and_do_not_change_it(own_text_run, forgets, reciting, tmp_path):
@@ -305,3 +320,25 @@ def test_a_file_called_model_is_not_the_word(forgets, reciting, tmp_path, monkey
     assert ended.code == 0, ended.err
     assert set(ended.result["inputs"]) == {"model.name_or_path", "paragraphs.forget"}
     assert "suspected" not in ended.result["before"] and tiny_demo.P != P
+
+
+def test_no_part_of_a_text_that_is_to_be_forgotten_is_retained(reciting, tmp_path):
+    """Only the first of the text's two halves is recited; samples like the other one are no retain rows either."""
+    folder, rows = reciting
+    tokenizer = ModelSource(str(folder)).load().tokenizer
+    windows = cut_paragraphs(topics(), tokenizer, P + C - 1).tolist()
+    place = windows.index(rows[0, 1:].tolist())
+    text = tokenizer.decode(windows[place] + windows[place + 1])
+    (tmp_path / "mine.txt").write_text(text)
+    ids = tokenizer(text)["input_ids"]
+    lengths = (f"paragraphs.prefix_length={P}", f"paragraphs.continuation_length={C}", "paragraphs.bos=true")
+    model = ("model=local", f"model.name_or_path={folder}", "paragraphs=files", f"paragraphs.forget={tmp_path / 'mine.txt'}")
+    made = ("paragraphs.retain=[model,demo]", "paragraphs.retain_rows=400")
+    ended = command_runs.train(*model, *lengths, *made, *QUICK, directory=tmp_path / "run")
+    assert ended.code == 0, ended.err
+    kept = loss_rows(tmp_path / "run")
+    retained = torch.cat([kept[name] for name in ("retain_train", "retain_val", "retain")])
+    parts = {tuple(ids[start : start + 20]) for start in range(len(ids) - 19)}
+    shares = lambda row: any(tuple(row[start : start + 20]) in parts for start in range(len(row) - 19))  # noqa: E731
+    assert len(retained) > 400 and not any(map(shares, retained.tolist())) and any(map(shares, kept["forget"].tolist()))
+    assert not any(map(shares, kept["suspected"].tolist()))
