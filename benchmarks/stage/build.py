@@ -21,7 +21,7 @@ from memunlearn.demo.corpus import cut_paragraphs, train_tokenizer
 from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json
 from memunlearn.files.writing import remove_folder, remove_leftovers, write_json
-from memunlearn.models.loading import load_tokenizer
+from memunlearn.models.tokenizer_loading import load_tokenizer
 from memunlearn.paragraphs.readers import read_paragraphs
 from memunlearn.paths import expanded
 

@@ -19,9 +19,10 @@ from memunlearn.evaluation.suite import Baseline, Measurement, base_measurement
 from memunlearn.evaluation.summary import entry_of, summarize
 from memunlearn.models.baking import bake
 from memunlearn.models.fingerprints import fingerprint
+from memunlearn.models.hub_patches import located_patch
 from memunlearn.models.patches import Patch
+from memunlearn.paragraphs.retain_text import kinds_of, words_of
 from memunlearn.paragraphs.roles import row_hashes
-from memunlearn.paths import expanded
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.runs import longest_common_run
 
@@ -95,13 +96,22 @@ def certificate_facts(
         "length": length,
         "hashes": {
             "base": patch.base_fingerprint,
-            "patch": hashlib.sha256(expanded(cfg.patch).read_bytes()).hexdigest(),
+            "patch": hashlib.sha256(located_patch(str(cfg.patch)).read_bytes()).hexdigest(),
             "unlearned": fingerprint(bake(model)),
         },
         "before": _before(baseline, members, cfg.seed),
         "rows": entries,
-        "notes": [WHAT_IT_IS] * is_demo(cfg),
+        "notes": [WHAT_IT_IS] * is_demo(cfg) + _made_text(patch),
     }
+
+
+def _made_text(patch: Patch) -> list[str]:
+    """What ordinary text is, where the run had it made."""
+    paragraphs = patch.config.get("paragraphs")
+    retain = paragraphs.get("retain") if isinstance(paragraphs, Mapping) else None
+    if not words_of(retain):
+        return []
+    return [f"Ordinary text (retain) is here {kinds_of(retain)}; other kinds of text were not looked at."]
 
 
 def _before(baseline: Baseline, members: Mapping[str, Tensor], seed: int) -> dict[str, Any]:

@@ -35,10 +35,11 @@ from memunlearn.commands.inputs import (
     quiet_libraries,
 )
 from memunlearn.commands.kept_config import shown
+from memunlearn.commands.made_rows import with_made_rows
 from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.never_seen import check_unseen_of, with_unseen_rows
 from memunlearn.commands.oracle import ReferenceModels, check_oracle
-from memunlearn.commands.patch_settings import given_on_the_command_line, names_rows, with_settings_of
+from memunlearn.commands.patch_settings import given_on_the_command_line, names_rows, split_seed_of, with_settings_of
 from memunlearn.commands.rows_lookup import rows_of_the_run
 from memunlearn.commands.run_rows import RunRows
 from memunlearn.commands.sampling import sampling_of
@@ -58,7 +59,6 @@ from memunlearn.models.text_config import vocabulary_size
 from memunlearn.paragraphs.bins import bin_labels, em_bins
 from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paths import expanded
 from memunlearn.reporting.certificate_page import CERTIFICATE, write_certificate
 from memunlearn.reporting.downstream_table import print_downstream
 from memunlearn.reporting.side_by_side_tables import print_side_by_side
@@ -89,7 +89,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     if cfg.patch is not None and reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
     given = given_on_the_command_line(call)
-    patch = None if cfg.patch is None else load_patch(expanded(cfg.patch))
+    patch = None if cfg.patch is None else load_patch(str(cfg.patch))
     if patch is not None:
         cfg = with_settings_of(patch, cfg, given, call.folders)
         check_settings(cfg, call)
@@ -122,15 +122,17 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     measurements = BaseMeasurements.of(base, open_store(cfg.cache))
     if patch is not None:
         check_base(patch, measurements.fingerprint)
-    paragraphs, left_out = None, 0
+    paragraphs, left_out, split_seed = None, 0, cfg.seed
     oracles: dict[str, LoadedModel] = {}
     if patch is not None and patch.roles is not None:
         chosen, left_out = with_unseen_rows(
-            cfg, rows_of_the_run(cfg, patch, patch.roles, loaded, names_rows(given)), loaded, given
+            cfg, rows_of_the_run(cfg, patch, patch.roles, measurements, loaded, rows_named=names_rows(given)), loaded, given
         )
         oracles = load_oracles(cfg, chosen, loaded)
     else:
+        split_seed = cfg.seed if patch is None else _split_seed(cfg.seed, patch, given)
         paragraphs = load_paragraphs(cfg.paragraphs.source, loaded)
+        paragraphs = with_made_rows(paragraphs, loaded, measurements, seed=split_seed, batch_size=cfg.batch_size).paragraphs
         chosen = _not_split_yet(paragraphs)
 
     rows = chosen.rows
@@ -155,7 +157,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     measured = with_text_sizes(measured, rows, loaded.tokenizer)
     names = chosen.names
     if paragraphs is not None:
-        names = set_names(paragraphs, rows, base_em, _split_seed(cfg, patch, given), caps_of(cfg))
+        names = set_names(paragraphs, rows, base_em, split_seed, caps_of(cfg))
     if attacks and "forget" not in names:
         raise UserError(NOTHING_FORGOTTEN)
     found, of = chosen.found.get("forget", (0, 0))
@@ -237,14 +239,10 @@ def _not_split_yet(paragraphs: LoadedParagraphs) -> RunRows:
     )
 
 
-def _split_seed(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bool]) -> int:
-    """The seed of the split; of a patch without roles its run's, unless one is given."""
-    own: int = cfg.seed
-    if patch is None:
-        return own
-    seeds = patch.config.get("seeds")
-    known = seeds.get("split") if isinstance(seeds, Mapping) else None
-    seed = known if isinstance(known, int) and "seed" not in given else own
+def _split_seed(own: int, patch: Patch, given: Mapping[str, bool]) -> int:
+    """The seed of the split: of a patch without roles its run's, unless one is given."""
+    known = split_seed_of(patch)
+    seed = known if known is not None and "seed" not in given else own
     print(
         "warning: this patch does not say which rows played which role in its run (an older version made it): the sets are "
         f"split anew with seed {seed}, and are the run's own only if paragraphs, settings and memunlearn's version are",

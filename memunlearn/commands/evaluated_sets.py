@@ -42,13 +42,19 @@ def set_names(paragraphs: LoadedParagraphs, rows: ParagraphSet, em: Tensor, seed
             sets = split_by_em(paragraphs.corpus, em, seed, caps)
         else:
             named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
-            sets = split_named(*named, seed, caps, protected=paragraphs.protected)
+            sets = split_named(*named, seed, caps, protected=paragraphs.protected, suspected=paragraphs.suspected)
     except UserError as error:
         # Evaluating needs no forget set and no retain sets; training does.
         print(f"not split as for training: {error}")
         if paragraphs.corpus is not None or paragraphs.bins:
             return ["none"] * len(rows)
-        sets = sets_as_given(paragraphs.forget, paragraphs.bystander, paragraphs.retain, paragraphs.protected)
+        sets = sets_as_given(
+            paragraphs.forget,
+            paragraphs.bystander,
+            paragraphs.retain,
+            paragraphs.protected,
+            suspected=paragraphs.suspected,
+        )
     names = ["none"] * len(rows)
     for name, positions in sets.rows.items():
         for position in positions.tolist():

@@ -11,6 +11,7 @@ from typing import Any
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.given_files import given_files
+from memunlearn.paragraphs.retain_text import files_of
 
 # The settings that name a file or a folder of which a run is made. Names on the Hub are no files: `revision` holds them fast.
 NAME_FILES = (
@@ -35,7 +36,9 @@ def input_digests(config: Mapping[str, Any]) -> dict[str, str]:
     digests = {}
     for setting in NAME_FILES:
         of_model = setting.startswith("model.")
-        files = [file for path in _paths(_select(config, setting)) for file in _files(path, of_model)]
+        value = _select(config, setting)
+        named = files_of(value) if setting == "paragraphs.retain" else value
+        files = [file for path in _paths(named) for file in _files(path, of_model)]
         if files:
             digests[setting] = hashlib.sha256(" ".join(_digest_of_file(*file) for file in files).encode()).hexdigest()
     return digests

@@ -184,4 +184,4 @@ def split(cfg: DictConfig, measurements: BaseMeasurements, paragraphs: LoadedPar
             "set paragraphs.path=CORPUS, or leave it out"
         )
     named = (paragraphs.forget, paragraphs.bystander, paragraphs.retain)
-    return split_named(*named, seed, caps, protected=paragraphs.protected)
+    return split_named(*named, seed, caps, protected=paragraphs.protected, suspected=paragraphs.suspected)

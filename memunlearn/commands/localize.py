@@ -29,6 +29,7 @@ from memunlearn.commands.findings_folder import (
 )
 from memunlearn.commands.inputs import choose_device, is_demo, load_inputs, move, quiet_libraries
 from memunlearn.commands.kept_config import shown
+from memunlearn.commands.made_rows import with_made_rows, without_suspected
 from memunlearn.commands.material import check_material, describe, make_material
 from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.settings import check_settings
@@ -72,12 +73,14 @@ def localize(cfg: DictConfig, directory: Path, call: Call) -> Localization:
     loaded, paragraphs = load_inputs(cfg)
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
+    made = with_made_rows(without_suspected(paragraphs), loaded, measurements, seed=cfg.seed, batch_size=2 * cfg.batch_size)
+    paragraphs = made.paragraphs
     material = make_material(cfg, loaded, measurements, paragraphs)
     print("\n".join(describe(material)), flush=True)
 
     config = shown(cfg)
     notes = [WHAT_IT_IS] * is_demo(cfg) + [SELF_GENERATED] * paragraphs.self_generated
-    notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
+    notes += [*([] if paragraphs.beginning is None else [paragraphs.beginning]), *made.said]
     loggers = start_tracking(cfg, config, directory, call.sweep)
     succeeded, afterwards = False, Afterwards()
     try:

@@ -18,7 +18,8 @@ from memunlearn.results.old_names import TARGET, config_today
 
 # Settings of paragraphs that say which rows there are; the others say how they are read and split.
 WHICH_ROWS = (
-    "path forget bystander retain protected name subset split revision data_files streaming max_rows base_url source cache_dir"
+    "path forget bystander retain protected name subset split revision data_files streaming max_rows base_url source cache_dir "
+    "base data duplicates corpus percent files other"
 ).split()
 # Where things lie on the machine of whoever made the patch.
 OF_THE_MACHINE = ("base_url", "cache_dir")
@@ -58,6 +59,13 @@ def with_settings_of(patch: Patch, cfg: DictConfig, given: Mapping[str, bool], f
     if "seed" not in given and isinstance(seed, int):
         composed["seed"] = seed
     return OmegaConf.create(composed)
+
+
+def split_seed_of(patch: Patch) -> int | None:
+    """The seed by which the run's rows were split; None where its config does not say."""
+    seeds = patch.config.get("seeds")
+    seed = seeds.get("split") if isinstance(seeds, Mapping) else None
+    return seed if isinstance(seed, int) else None
 
 
 def paragraphs_of(patch: Patch, cfg: DictConfig) -> DictConfig | None:

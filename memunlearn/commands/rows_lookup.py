@@ -7,34 +7,46 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.inputs import check_fits, load_paragraphs
-from memunlearn.commands.patch_settings import paragraphs_of
+from memunlearn.commands.made_rows import with_made_rows
+from memunlearn.commands.patch_settings import paragraphs_of, split_seed_of
 from memunlearn.commands.run_rows import Pool, RunRows, alternatives_of, find_rows
 from memunlearn.errors import UserError
+from memunlearn.models.hub_patches import located_patch
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.roles import UNKNOWN, Roles, row_hashes
 from memunlearn.paragraphs.row_file import ROWS, RowFile, read_rows
 
 
-def rows_of_the_run(cfg: DictConfig, patch: Patch, roles: Roles, loaded: LoadedModel, rows_named: bool) -> RunRows:
+def rows_of_the_run(
+    cfg: DictConfig,
+    patch: Patch,
+    roles: Roles,
+    measurements: BaseMeasurements,
+    loaded: LoadedModel,
+    *,
+    rows_named: bool,
+) -> RunRows:
     """Rows by role from `rows.safetensors` beside the patch; where that is not to be had from the run's own paragraphs, and
     then from those that the command line names. Of the latter, rows that are none of the run's are added as `unknown`.
 
     Says what was found. Raises UserError where none of the run's rows was.
     """
-    file = rows_beside(Path(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
+    file = rows_beside(located_patch(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
     source, pools = paragraphs_of(patch, cfg), []
     if file is not None:
         check_fits(loaded, file.paragraphs)
         pools.append(Pool(f"{ROWS} beside the patch", file.paragraphs, file.bins, file.self_generated))
     elif source is not None:
         try:
-            pools.append(Pool.of(load_paragraphs(source, loaded)))
+            pools.append(_pool(source, cfg, patch, measurements, loaded))
         except UserError as error:
             print(f"the run's own paragraphs are not to be had: {error}", flush=True)
     # Of a patch without a config no other paragraphs are known than those of this command.
-    given = Pool.of(load_paragraphs(cfg.paragraphs.source, loaded)) if rows_named or source is None else None
+    named = rows_named or source is None
+    given = _pool(cfg.paragraphs.source, cfg, patch, measurements, loaded) if named else None
     try:
         chosen = find_rows(roles, pools, given)
     except ValueError as error:
@@ -53,6 +65,14 @@ def rows_of_the_run(cfg: DictConfig, patch: Patch, roles: Roles, loaded: LoadedM
     if roles.alternatives is not None and chosen.alternatives is None:
         print(f"alternative_em is not known: the alternatives of this edit are only in its run's {ROWS}", flush=True)
     return chosen
+
+
+def _pool(source: DictConfig, cfg: DictConfig, patch: Patch, measurements: BaseMeasurements, loaded: LoadedModel) -> Pool:
+    """What this source gives; rows that the run had the model make are made as it did."""
+    known = split_seed_of(patch)
+    seed = cfg.seed if known is None else known
+    paragraphs = load_paragraphs(source, loaded)
+    return Pool.of(with_made_rows(paragraphs, loaded, measurements, seed=seed, batch_size=cfg.batch_size).paragraphs)
 
 
 def rows_beside(patch_file: Path, roles: Roles, prefix_length: int, continuation_length: int) -> RowFile | None:

@@ -20,6 +20,8 @@ from memunlearn.models.checkpoint_dtype import DTYPES
 from memunlearn.objectives.material import check_objective
 from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import protected_rows_a_batch
+from memunlearn.paragraphs.retain_text import NO_RETAIN
+from memunlearn.paragraphs.sources import FileSource
 from memunlearn.unlearning.edits.lora import LoRA
 from memunlearn.unlearning.joint import Joint
 from memunlearn.unlearning.optimizers import check_optimizer
@@ -68,6 +70,7 @@ def check_run(cfg: DictConfig, call: Call) -> None:
         protected_rows_a_batch(cfg.batch_size, cfg.paragraphs.get("protected_share", 0.5))
         if isinstance(instantiate(cfg.protocol), PerParagraph):
             raise UserError(NOT_PROTECTED)
+    _check_retain(cfg)
     for group in (cfg.protocol, cfg.objective, cfg.attribution, cfg.model, cfg.paragraphs.source):
         instantiate(group)
     check_objective(instantiate(cfg.objective))
@@ -93,6 +96,12 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     _check_protocol(cfg)
     check_demo_oracle(cfg)
     check_unseen(cfg)
+
+
+def _check_retain(cfg: DictConfig) -> None:
+    source = instantiate(cfg.paragraphs.source)
+    if isinstance(source, FileSource) and source.forget is not None and source.retain is None:
+        raise UserError(NO_RETAIN)
 
 
 def _check_rehearsal(cfg: DictConfig) -> None:

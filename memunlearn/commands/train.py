@@ -28,6 +28,7 @@ from memunlearn.commands.kept_config import damage_named, shown
 from memunlearn.commands.kept_patches import KeptPatches
 from memunlearn.commands.kept_rows import keep_rows
 from memunlearn.commands.learning_rates import length_of_steps
+from memunlearn.commands.made_rows import NOT_MEASURED, OTHER_MEMORIZED, with_made_rows
 from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.paragraph_table import check_decodes
 from memunlearn.commands.prepared import prepare_run
@@ -121,7 +122,8 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
     asked = with_recited_rows(cfg, paragraphs, loaded, measurements)
-    paragraphs = asked.paragraphs
+    made = with_made_rows(asked.paragraphs, loaded, measurements, seed=cfg.seeds.split, batch_size=2 * cfg.batch_size)
+    paragraphs = made.paragraphs
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 
@@ -150,7 +152,9 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
         notes = [WHAT_IT_IS] * is_demo(cfg)
         notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
-        notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg)
+        notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg) + made.said
+        if paragraphs.forget is not None and not outcome.sets.keys() & OTHER_MEMORIZED:
+            notes.append(NOT_MEASURED)
         place = place | {"command": command}
         result = result_of(
             config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.clusters import cluster_rows
@@ -54,13 +54,14 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFas
     return PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, bos_token=end, eos_token=end, unk_token=end)
 
 
-def cut_paragraphs(texts: list[str], tokenizer: PreTrainedTokenizerFast, length: int) -> Tensor:
-    """[W, I]: every text cut into windows of I tokens that do not overlap; what is left at its end is not used."""
+def cut_paragraphs(texts: list[str], tokenizer: PreTrainedTokenizerBase, length: int) -> Tensor:
+    """[W, I]: every text cut into windows of I tokens that do not overlap; what is left at its end is not used.
+    Nothing stands in front (BOS)."""
     windows = []
     for text in texts:
-        ids = tokenizer(text, verbose=False)["input_ids"]
+        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         windows += [ids[start : start + length] for start in range(0, len(ids) - length + 1, length)]
-    return torch.tensor(windows, dtype=torch.int64)
+    return torch.tensor(windows, dtype=torch.int64).view(-1, length)
 
 
 def assign_roles(windows: Tensor, memorized: int, background: int, unseen: int, seed: int) -> DemoCorpus:

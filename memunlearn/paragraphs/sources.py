@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain, islice
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of
 from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, check_lengths, fetch_catalog_file
 from memunlearn.paragraphs.columns import Column, Row, choose_column, text_or_ids
+from memunlearn.paragraphs.data_sets import DataFiles, documents
 from memunlearn.paragraphs.given_files import paths_in_short
 from memunlearn.paragraphs.id_rows import id_rows
-from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.paragraphs.loaded import LoadedParagraphs as LoadedParagraphs
 from memunlearn.paragraphs.readers import (
     PathOrPair,
-    ReadResult,
     check_file,
     first_window,
     keep_long_enough,
     read_paragraphs,
     with_tokenizer,
 )
+from memunlearn.paragraphs.retain_text import RetainText, files_of, retain_text
 from memunlearn.paragraphs.text_rows import text_rows, token_texts
 from memunlearn.paragraphs.texts import texts_of
 from memunlearn.paragraphs.windows import MOST_WINDOWS, Cutting, Stride
@@ -29,54 +30,12 @@ from memunlearn.paths import expanded
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadedParagraphs:
-    """What a source gave. Exactly one of three kinds is filled:
-
-    corpus: one mixed corpus, to be split by EM (`splits.split_by_em`);
-    memorized and non_memorized: two pools whose roles are known from their origin (`splits.split_pools`);
-    forget, bystander, retain, protected: sets given by name, any of them possibly None (`splits.split_named`).
-
-    bins: where the source fixes EM bins (pile), every bin's rows by label; the pools are two of them.
-    self_generated: the continuations appear to be the model's own output, so EM on them is self-EM.
-    description: one line for reports. dropped: rows that were too short, by field (`corpus`, `forget`, ...).
-    beginning: where text was tokenized, one line that says what stands in front of it.
-    asked: where texts were named to be forgotten, all of them: which of their windows are, the model's recitation decides.
-    """
-
-    description: str
-    corpus: ParagraphSet | None = None
-    memorized: ParagraphSet | None = None
-    non_memorized: ParagraphSet | None = None
-    forget: ParagraphSet | None = None
-    bystander: ParagraphSet | None = None
-    retain: ParagraphSet | None = None
-    protected: ParagraphSet | None = None
-    bins: Mapping[str, ParagraphSet] = field(default_factory=dict)
-    self_generated: bool = False
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    beginning: str | None = None
-    asked: ReadResult | None = None
-
-    @property
-    def all_rows(self) -> ParagraphSet:
-        """Every row once: the corpus; or the bins in order (pile); or forget, bystander, retain and protected rows."""
-        if self.corpus is not None:
-            return self.corpus
-        if self.bins:
-            return concatenate(list(self.bins.values()))
-        named = (self.forget, self.bystander, self.retain, self.protected)
-        return concatenate([members for members in named if members is not None])
-
-    @property
-    def bins_of_origin(self) -> list[str]:
-        """Bins that the source has fixed (pile), a label a row; none where EM decides. Such rows are never scored anew, their
-        continuations being the model's own output."""
-        return [label for label, members in self.bins.items() for _ in range(len(members))]
-
-
-@dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """Local files and folders: `path` (one mixed corpus) or sets by name, for `read_paragraphs`."""
+    """Local files and folders: `path` (one mixed corpus) or sets by name, for `read_paragraphs`.
+
+    retain: files, and the words of `retain_text`, which make `retain_rows` rows each. suspected, suspected_samples: whether and
+    how many samples of the model's own text are looked through for rows that seem memorized.
+    """
 
     prefix_length: int
     continuation_length: int
@@ -90,9 +49,13 @@ class FileSource:
     stride: Stride = "auto"
     min_prefix: int | None = None
     max_windows: int | None = MOST_WINDOWS
+    retain_rows: int = 256
+    suspected: bool | None = None
+    suspected_samples: int = 1024
 
     def check(self) -> None:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
+        self._to_make()
         for name, path in self._given().items():
             self._cutting(name).windows(self.prefix_length, self.continuation_length, 1)
             check_file(path, self.prefix_length, self.continuation_length, self.column)
@@ -123,25 +86,36 @@ class FileSource:
             dropped={"corpus" if name == "path" else name: result.dropped for name, result in read.items() if result.dropped},
             beginning=next((result.beginning for result in read.values() if result.beginning), None),
             asked=read["forget"] if "forget" in read and read["forget"].texts else None,
+            to_make=self._to_make(),
         )
+
+    def _to_make(self) -> RetainText | None:
+        others = [name for name in ("path", "bystander", "protected") if getattr(self, name) is not None]
+        named = f"paragraphs.{others[0]} is given" if others else None
+        if self.forget is None and named is None:
+            named = "no paragraphs.forget is"
+        return retain_text(self.retain, self.retain_rows, self.suspected, self.suspected_samples, named)
 
     def _cutting(self, name: str) -> Cutting:
         return Cutting(name, self.stride, self.min_prefix, self.max_windows)
 
     def _given(self) -> dict[str, PathOrPair]:
+        """The files by setting."""
         named = {"forget": self.forget, "bystander": self.bystander, "retain": self.retain, "protected": self.protected}
-        given = {name: path for name, path in {"path": self.path, **named}.items() if path is not None}
-        if not given:
-            raise UserError(
-                "paragraphs=files needs files: set paragraphs.path=CORPUS, "
-                "or paragraphs.forget=, paragraphs.bystander=, paragraphs.retain="
-            )
+        given = [name for name, path in {"path": self.path, **named}.items() if path is not None]
         if "path" in given and len(given) > 1:
             others = ", ".join(f"paragraphs.{name}" for name in given if name != "path")
             raise UserError(
                 f"paragraphs.path is one corpus to be split by EM and does not go with {others}: set one or the other"
             )
-        return given
+        files = {"path": self.path, **named, "retain": files_of(self.retain)}
+        found = {name: path for name, path in files.items() if path is not None}
+        if not found:
+            raise UserError(
+                "paragraphs=files needs files: set paragraphs.path=CORPUS, "
+                "or paragraphs.forget=, paragraphs.bystander=, paragraphs.retain="
+            )
+        return found
 
 
 def _text(name: object) -> str | None:
@@ -164,7 +138,7 @@ class HubSource:
     subset: str | None = None
     revision: str | None = None
     max_rows: int | None = 1000
-    data_files: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None
+    data_files: DataFiles | None = None
     streaming: bool = True
     bos: Bos = "auto"
 
@@ -199,13 +173,13 @@ class HubSource:
         )
 
     def _column(self, where: str) -> Column:
-        documents = self._documents(where)
-        first = next(documents, None)
+        read = self._documents(where)
+        first = next(read, None)
         if first is None:
             raise UserError(f"data set {where} has no rows: choose another paragraphs.split or paragraphs.max_rows")
         name = choose_column(list(first), self.column, f"data set {where}")
         # The stream that was opened to see the first document is read on, the first time.
-        opened = [chain([first], documents)]
+        opened = [chain([first], read)]
 
         def rows() -> Iterator[Row]:
             stream = opened.pop() if opened else self._documents(where)
@@ -217,26 +191,19 @@ class HubSource:
         return Column(where=where, name=name, names=tuple(first), rows=rows)
 
     def _documents(self, where: str) -> Iterator[Mapping[str, object]]:
-        import datasets
-
-        try:
-            dataset = datasets.load_dataset(
-                str(self.name),
-                _text(self.subset),
-                split=_text(self.split),
-                revision=_text(self.revision),
-                data_files=self.data_files,
-                streaming=self.streaming,
-            )
-            yield from islice(dataset, self.max_rows)
-        except Exception as error:  # the errors of HTTP clients, file systems and parsers all come through here
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise UserError(
-                f"data set {where} cannot be read ({reason}): "
-                "check paragraphs.name, paragraphs.subset, paragraphs.split and the network, "
-                "or use a local copy: paragraphs=files paragraphs.path=FILE, "
-                "or paragraphs=hub paragraphs.name=parquet (or json) paragraphs.data_files=FILE"
-            ) from error
+        read = documents(
+            str(self.name),
+            _text(self.split),
+            where=where,
+            advice="check paragraphs.name, paragraphs.subset, paragraphs.split and the network, "
+            "or use a local copy: paragraphs=files paragraphs.path=FILE, "
+            "or paragraphs=hub paragraphs.name=parquet (or json) paragraphs.data_files=FILE",
+            subset=_text(self.subset),
+            revision=_text(self.revision),
+            data_files=self.data_files,
+            streaming=self.streaming,
+        )
+        return islice(read, self.max_rows)
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ from memunlearn.paragraphs.cluster_choice import (
 )
 from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
+from memunlearn.paragraphs.retain_text import SUSPECTED
 
 SET_NAMES = ("forget", "bystander", "near", "bystander_val", "retain_train", "retain_val", "retain")
 PROTECTED = "protected"
-ROLE_NAMES = (*SET_NAMES, PROTECTED)
-"""Protected rows are there only where they were asked for."""
+ROLE_NAMES = (*SET_NAMES, PROTECTED, SUSPECTED)
+"""Protected and suspected rows are there only where they were asked for, or found."""
 
 MIDDLE_EM = "neither memorized nor non-memorized"
 OVER_MAX_FORGET = "over paragraphs.max_forget"
@@ -36,6 +37,7 @@ OVER_MAX_BYSTANDER = "over paragraphs.max_bystander"
 OVER_MAX_RETAIN = "over paragraphs.max_retain"
 LIKE_MEMORIZED = "near-duplicates of memorized paragraphs"
 LIKE_PROTECTED = "near-duplicates of protected paragraphs"
+LIKE_KNOWN = "suspected, but near-duplicates of paragraphs that were named"
 LIKE_OWN = "near-duplicates of the model's own continuations"
 
 
@@ -45,8 +47,9 @@ class ParagraphSets:
 
     clusters: by set name, [n] int64 cluster numbers; one numbering for all sets.
     rows: by set name, [n] int64 positions in the corpus, or in the sets that were given, one after the other
-    (memorized, non_memorized; forget, bystander, retain, protected).
-    dropped: rows in no set, by reason. protected: None where none were asked for.
+    (memorized, non_memorized; forget, bystander, retain, protected, suspected).
+    dropped: rows in no set, by reason. protected: None where none were asked for. suspected: rows of the model's own text that
+    seem memorized; None where none were looked for.
     """
 
     forget: ParagraphSet
@@ -60,11 +63,12 @@ class ParagraphSets:
     rows: Mapping[str, Tensor]
     dropped: Mapping[str, int]
     protected: ParagraphSet | None = None
+    suspected: ParagraphSet | None = None
 
     def by_name(self) -> dict[str, ParagraphSet]:
-        """The seven sets in the order of SET_NAMES, then the protected rows if there are any."""
-        sets = {name: getattr(self, name) for name in SET_NAMES}
-        return sets if self.protected is None else {**sets, PROTECTED: self.protected}
+        """The seven sets in the order of SET_NAMES, then the protected and the suspected rows if there are any."""
+        sets = {name: getattr(self, name) for name in ROLE_NAMES}
+        return {name: members for name, members in sets.items() if members is not None}
 
 
 def describe(sets: ParagraphSets) -> list[str]:
@@ -101,16 +105,18 @@ def split_named(
     caps: Caps,
     *,
     protected: ParagraphSet | None = None,
+    suspected: ParagraphSet | None = None,
 ) -> ParagraphSets:
     """Sets given by name.
 
     Bystanders that share a cluster with a forget row are `near`; a quarter of the other bystanders' clusters is bystander_val.
     Retain rows that share no cluster with any of the others are split into retain_train, retain_val and retain. Protected rows
     stay as they are: what shares a cluster with one is in no other set. The share `caps.protect` of the bystanders joins them.
+    Suspected rows stay too, but those that share a cluster with a forget, bystander or protected row: these are known.
     A set that is None has no rows. Raises UserError where a retain set is given and has fewer than 3 clusters of its own, and
     where a protected row shares a cluster with a forget row.
     """
-    everything, role = _joined(forget, bystander, retain, protected)
+    everything, role = _joined(forget, bystander, retain, protected, suspected)
     clusters = clusters_of(everything).numpy()
     chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, caps, seed)
     if wrong := int(np.isin(clusters[role == 3], clusters[chosen]).sum()):
@@ -122,6 +128,8 @@ def split_named(
     positions = {"forget": chosen, "near": near} | others
     if protected is not None:
         positions[PROTECTED] = np.concatenate([np.flatnonzero(role == 3), others.get(PROTECTED, role[:0])])
+    if suspected is not None:
+        positions[SUSPECTED], dropped[LIKE_KNOWN] = _unknown_to_all(clusters, role)
     retained, dropped[OVER_MAX_RETAIN] = _split_retain(unrelated, clusters, caps, seed) if retain is not None else ({}, 0)
     return _sets(everything, clusters, positions | retained, dropped)
 
@@ -131,13 +139,17 @@ def sets_as_given(
     bystander: ParagraphSet | None,
     retain: ParagraphSet | None,
     protected: ParagraphSet | None = None,
+    *,
+    suspected: ParagraphSet | None = None,
 ) -> ParagraphSets:
     """Sets given by name, to be reported only: near and left-out rows as in `split_named`, but nothing is held out."""
-    everything, role = _joined(forget, bystander, retain, protected)
+    everything, role = _joined(forget, bystander, retain, protected, suspected)
     clusters = clusters_of(everything).numpy()
     chosen, near, apart, unrelated, dropped = _named_roles(clusters, role, Caps(), seed=0)
     positions = {"forget": chosen, "near": near, "bystander": apart, "retain": unrelated}
     positions |= {PROTECTED: np.flatnonzero(role == 3)} if protected is not None else {}
+    if suspected is not None:
+        positions[SUSPECTED], dropped[LIKE_KNOWN] = _unknown_to_all(clusters, role)
     return _sets(everything, clusters, positions, dropped)
 
 
@@ -203,8 +215,8 @@ def _joined(*given: ParagraphSet | None) -> tuple[ParagraphSet, np.ndarray]:
 def _named_roles(
     clusters: np.ndarray, role: np.ndarray, caps: Caps, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
-    """Positions of forget, near, bystander and retain rows, where roles 0, 1, 2 (3: protected) were given by name; and what was
-    dropped."""
+    """Positions of forget, near, bystander and retain rows, where roles 0, 1, 2 (3: protected, 4: suspected) were given by
+    name; and what was dropped."""
     named_forget, named_bystander, named_retain, protected = (np.flatnonzero(role == number) for number in range(4))
     limit = caps.max_forget if caps.max_forget is not None else len(named_forget)
     forget = whole_clusters(named_forget, clusters, limit, number_generator(seed, "forget"))
@@ -218,6 +230,13 @@ def _named_roles(
         LIKE_MEMORIZED: int(like_memorized.sum()),
     }
     return forget, named_bystander[touched], named_bystander[~touched], named_retain[~like_memorized], dropped
+
+
+def _unknown_to_all(clusters: np.ndarray, role: np.ndarray) -> tuple[np.ndarray, int]:
+    """Positions of the suspected rows (role 4) in no cluster with a forget, bystander or protected one; and how many are."""
+    suspected = np.flatnonzero(role == 4)
+    known = np.isin(clusters[suspected], clusters[np.isin(role, (0, 1, 3))])
+    return suspected[~known], int(known.sum())
 
 
 def _capped(rows: np.ndarray, clusters: np.ndarray, cap: int | None, seed: int) -> tuple[np.ndarray, int]:

@@ -27,6 +27,7 @@ SET_LOOKS: dict[str, tuple[str, Marker]] = {
     "bystander": (BLUE, "s"),
     "near": (PURPLE, "^"),
     "retain": (GREEN, "D"),
+    "suspected": (SKY, "P"),
 }
 OTHER_LOOK: tuple[str, Marker] = (GREY, "v")
 EM, NLL = "EM (leading tokens right)", "NLL (nats per token)"

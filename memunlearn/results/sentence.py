@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memunlearn.paragraphs.near_parts import NEAR_FORGOTTEN, NEAR_OTHER
+from memunlearn.paragraphs.retain_text import SUSPECTED
 from memunlearn.results.tables import Sets, SetStats, change_text, interval_text, is_known, rows_and_clusters, value_text
 from memunlearn.scoring.metric import Metric
 from memunlearn.scoring.metrics import ALTERNATIVE_EM, EM, KL, LONGEST_COMMON_RUN, LONGEST_RUN
@@ -56,12 +57,16 @@ def result_sentence(result: Mapping[str, Any]) -> str:
 def side_effect(result: Mapping[str, Any]) -> str:
     """`bystander EM 50.0 -> 12.8 tokens`: what memorized text that nobody asked to remove has lost."""
     before, after = result["before"], result["after"]
-    measured = [name for name in ("bystander", "near") if is_known(EM, before.get(name)) and is_known(EM, after.get(name))]
+    measured = [
+        name for name in ("bystander", "near", SUSPECTED) if is_known(EM, before.get(name)) and is_known(EM, after.get(name))
+    ]
     if not measured:
         return "not measured, there are no bystanders"
     said = {name: f"{name} EM {value_text(EM, before[name])} -> {value_text(EM, after[name])} tokens" for name in measured}
     if "near" in said:
         said["near"] += _near_parts(before, after)
+    if SUSPECTED in said:
+        said[SUSPECTED] += " (memorized by all appearance, not verified)"
     return ", ".join(said.values())
 
 

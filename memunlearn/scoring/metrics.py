@@ -40,7 +40,7 @@ EM = Metric(
     forgotten="lower",
     kept="higher",
     checked=("forget", "bystander_val"),
-    swept=("forget", "bystander"),
+    swept=("forget", "bystander", "suspected"),
     in_terminal=True,
 )
 EM_P95 = Metric(

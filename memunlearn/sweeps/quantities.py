@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memunlearn.paragraphs.retain_text import SUSPECTED
 from memunlearn.results.tables import SET_ORDER
 from memunlearn.scoring.metric import FromText, Metric, OfAlternatives
 from memunlearn.scoring.metrics import EM, KL, METRICS
@@ -50,7 +51,7 @@ class Column:
     @property
     def is_optional(self) -> bool:
         """Whether it is left out where no run has it: nothing was decoded, or edited, or nobody asked for it then."""
-        return self.metric.detail or isinstance(self.metric.source, FromText | OfAlternatives)
+        return self.set == SUSPECTED or self.metric.detail or isinstance(self.metric.source, FromText | OfAlternatives)
 
     def value_after(self, row: Mapping[str, Any]) -> float | None:
         """Of a row of paragraphs.parquet, after the run, in the unit of tables; None where there is none."""
@@ -68,7 +69,7 @@ class Column:
 
 def columns() -> list[Column]:
     """Of the tables, set by set; alternatives last."""
-    swept = [Column(metric, name) for name in SET_ORDER for metric in METRICS if name in metric.swept]
+    swept = [Column(metric, name) for name in (*SET_ORDER, SUSPECTED) for metric in METRICS if name in metric.swept]
     return sorted(swept, key=lambda column: isinstance(column.metric.source, OfAlternatives))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memunlearn.paragraphs.retain_text import SUSPECTED
 from memunlearn.results.tables import SET_ORDER
 from memunlearn.sweeps.checks import CheckMeans, checks_of
 from memunlearn.sweeps.comparisons import END, ComparedSettings
@@ -57,7 +58,7 @@ def paths(settings: Sequence[Setting]) -> list[Path]:
 def distributions(settings: Sequence[Setting]) -> dict[str, list[Distribution]]:
     """By set, those without rows left out."""
     found: dict[str, list[Distribution]] = {}
-    for name in SET_ORDER:
+    for name in (*SET_ORDER, SUSPECTED):
         for setting in settings:
             rows = [row for run in setting.runs for row in run.paragraphs if row["set"] == name]
             em = [row["em_after"] for row in rows if row.get("em_after") is not None]

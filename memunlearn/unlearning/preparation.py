@@ -24,7 +24,7 @@ from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.scoring.hidden_states import block_after, hidden_states
 from memunlearn.scoring.score import ParagraphScores, score
 
-REPORTED = ("forget", "bystander", "near", "retain")
+REPORTED = ("forget", "bystander", "near", "retain", "suspected")
 """Measured before and after a run. Results also tell the two parts of `near` apart."""
 
 

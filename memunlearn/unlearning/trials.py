@@ -119,13 +119,14 @@ class TrialRunner(lightning.Callback):
         own = self.forget_rows[trial]
         others = self.forget_rows[self.forget_rows != own]
         related = forget.clusters[others] == forget.clusters[own]
-        return {
+        parts = {
             "forget": (forget, own.unsqueeze(0)),
             "bystander": (forget, others[~related]),
             "near": (forget, others[related]),
             "retain_train": (baselines["retain_train"], self.plan.retain_of(trial)),
-            "retain": (baselines["retain"], torch.arange(len(baselines["retain"].paragraphs))),
         }
+        whole = [name for name in ("retain", "suspected") if name in baselines]
+        return parts | {name: (baselines[name], torch.arange(len(baselines[name].paragraphs))) for name in whole}
 
     def _roles(self, parts: dict[str, tuple[Baseline, Tensor]]) -> Roles:
         """Of this trial: what stood in its loss and what is reported of it."""

@@ -30,6 +30,7 @@ class ByContent:
 # Files that the tests make; `{...}` in a value stands for their folder.
 NAMED = ("paragraphs.path=null", "paragraphs.forget={}/forget.pt", "paragraphs.retain={}/retain.pt")
 NAMED_ALL = (*NAMED, "paragraphs.bystander={}/bystander.pt")
+OWN_TEXT = ("paragraphs.path=null", "paragraphs.forget={}/forget.pt", "paragraphs.retain=model")
 PROTECTED = (*NAMED, "paragraphs.protected={}/bystander.pt")
 EDIT, FISHER, KFAC = ("objective=edit",), ("attribution=fisher",), ("optimizer=kfac",)
 # What a run attributes, and what it does about bystanders, with settings that the default has no use for.
@@ -42,6 +43,7 @@ TOLD = "where results are told, not what they are"
 KEPT = "where downloads are kept, not what they are"
 CALLED = "whether an earlier result stays, not what it is"
 NOT_SPLIT = "localize.py reads all rows and makes no sets of them"
+NOT_LOOKED_FOR = "localize.py has no use for rows that nobody knows to be memorized"
 TRAINING = "of training: it is not asked for before the base model is measured"
 CURVATURE = "of the curvature, measured after that, with a key of its own (test_measurement_keys.py)"
 CHANGE = "of how weights are changed, after the base model was measured"
@@ -59,6 +61,9 @@ INPUTS = {
     "paragraphs.forget": Keyed("{}/other_forget.pt", NAMED),
     "paragraphs.bystander": Keyed("{}/other_bystander.pt", NAMED_ALL),
     "paragraphs.retain": Keyed("{}/other_retain.pt", NAMED),
+    "paragraphs.retain_rows": Keyed(150, OWN_TEXT),
+    "paragraphs.suspected": Keyed(True, NAMED),
+    "paragraphs.suspected_samples": Keyed(150, (*NAMED, "paragraphs.suspected=true")),
     "paragraphs.protected": Keyed("{}/bystander.pt", NAMED),
     "paragraphs.protected_share": Unkeyed(
         0.25, "of training: it is not asked for before the base model is measured", PROTECTED
@@ -70,7 +75,10 @@ INPUTS = {
     ),
     **{
         f"paragraphs.{name}": ByContent(READ_AS)
-        for name in ("name", "subset", "split", "revision", "data_files", "streaming", "max_rows")
+        for name in (
+            *("name", "subset", "split", "revision", "data_files", "streaming", "max_rows", "max_windows"),
+            *("base", "data", "duplicates", "corpus", "percent", "template", "files", "other"),
+        )
     },
     "cache": ByContent("whether what was computed is kept, not what it is"),
     "overwrite": Unkeyed(True, CALLED),
@@ -96,6 +104,8 @@ LOCALIZE = {
     "paragraphs.max_retain": Unkeyed(5, NOT_SPLIT),
     "paragraphs.protect": Unkeyed(0.5, NOT_SPLIT),
     "paragraphs.forget_text": Unkeyed("own", NOT_SPLIT),
+    "paragraphs.suspected": Unkeyed(True, NOT_LOOKED_FOR, NAMED),
+    "paragraphs.suspected_samples": Unkeyed(150, NOT_LOOKED_FOR, NAMED),
 }
 
 EVALUATE = {

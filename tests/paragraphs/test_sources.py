@@ -39,6 +39,22 @@ def test_named_files(files):
     assert loaded.description == "forget: a.pt, 3 rows; retain: b.pt, 2 rows"
 
 
+def test_words_among_the_files_to_retain_are_made_later(files):
+    named = {"prefix_length": 3, "continuation_length": 2, "forget": files / "a.pt"}
+    alone = FileSource(**named, retain="model", retain_rows=150)
+    alone.check()
+    loaded = alone.load()
+    assert loaded.retain is None and len(loaded.all_rows) == 3 and loaded.description == "forget: a.pt, 3 rows"
+    assert (loaded.to_make.words, loaded.to_make.rows, loaded.to_make.samples) == (("model",), 150, 150)
+    both = FileSource(**named, retain=["demo", str(files / "b.pt")]).load()
+    assert torch.equal(both.retain.ids, rows(2, start=100)) and both.to_make.words == ("demo",)
+    with_bystanders = FileSource(**named, retain="model", bystander=files / "b.pt").load()
+    assert with_bystanders.to_make.samples == 0
+    suspected = replace(with_bystanders, suspected=with_bystanders.bystander)
+    assert torch.equal(suspected.all_rows.ids[-2:], rows(2, start=100))
+    assert FileSource(**named, retain=files / "b.pt").load().to_make is None
+
+
 def test_one_corpus_and_what_was_too_short(tmp_path, capsys):
     (tmp_path / "c.jsonl").write_text('{"t": "a bb ccc dddd eeeee f"}\n{"t": "a"}\n')
     loaded = FileSource(prefix_length=3, continuation_length=2, path=tmp_path / "c.jsonl", column="t").load(tokenize)

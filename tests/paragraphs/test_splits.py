@@ -12,12 +12,15 @@ from memunlearn.errors import UserError
 from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.splits import (
+    LIKE_KNOWN,
     LIKE_MEMORIZED,
     LIKE_PROTECTED,
     MIDDLE_EM,
     OVER_MAX_FORGET,
+    PROTECTED,
     ROLE_NAMES,
     SET_NAMES,
+    SUSPECTED,
     describe,
     sets_as_given,
     split_by_em,
@@ -27,6 +30,7 @@ from memunlearn.paragraphs.splits import (
 
 P, C = 20, 10
 NO_CAPS = Caps()
+WITH_PROTECTED = (*SET_NAMES, PROTECTED)
 
 
 def paragraphs(clusters: list[int], name: str = "rows") -> ParagraphSet:
@@ -242,7 +246,7 @@ def test_protected_rows_are_bystanders_that_would_be_reported_and_no_other_set_c
     assert len(sets.clusters["protected"].unique()) == round(protect * len(clusters))
     others = [cluster for name in SET_NAMES for cluster in sets.clusters[name].tolist()]
     assert not set(others) & set(sets.clusters["protected"].tolist())
-    assert sets.dropped == without.dropped and tuple(sets.by_name()) == ROLE_NAMES
+    assert sets.dropped == without.dropped and tuple(sets.by_name()) == WITH_PROTECTED
 
 
 def test_every_kind_of_split_protects():
@@ -288,9 +292,9 @@ def test_protected_rows_are_apart_from_every_other_set():
     others = [origin for name in SET_NAMES for origin in getattr(sets, name).origin]
     assert "b:2" not in others and "r:0" not in others and not [origin for origin in others if origin.startswith("p")]
     assert sets.dropped == {LIKE_PROTECTED: 1, LIKE_MEMORIZED: 1}
-    assert tuple(sets.by_name()) == ROLE_NAMES
+    assert tuple(sets.by_name()) == WITH_PROTECTED
     everything = concatenate([forget, bystander, retain, protected])
-    for name in ROLE_NAMES:
+    for name in WITH_PROTECTED:
         assert torch.equal(sets.by_name()[name].ids, everything.ids[sets.rows[name]])
     shared = set(sets.clusters["protected"].tolist())
     assert not [name for name in SET_NAMES if shared & set(sets.clusters[name].tolist())]
@@ -306,6 +310,42 @@ def test_a_row_cannot_be_forgotten_and_kept():
         paragraphs([0, 1]), None, None, paragraphs([1, 7])
     )  # nothing is trained: there is nothing to refuse
     assert len(reported.forget) == len(reported.protected) == 2
+
+
+def test_suspected_rows_are_apart_from_every_other_set_and_of_no_weight_to_the_rest():
+    forget, suspected = paragraphs([0, 1], "f"), paragraphs([7, 1, 8, 7], "s")
+    retain = paragraphs([8, 20, 21, 22, 23, 24], "r")
+    sets = split_named(forget, None, retain, 3, NO_CAPS, suspected=suspected)
+    assert sets.suspected.origin == ("s:0", "s:2", "s:3") and len(set(sets.clusters[SUSPECTED].tolist())) == 2
+    assert sets.dropped == {LIKE_KNOWN: 1, LIKE_MEMORIZED: 1}  # like a row to be forgotten; to be retained, but like these
+    assert tuple(sets.by_name()) == tuple(sets.rows) == (*SET_NAMES, SUSPECTED) and set(ROLE_NAMES) == {
+        *WITH_PROTECTED,
+        SUSPECTED,
+    }
+    everything = concatenate([forget, retain, suspected])
+    for name, members in sets.by_name().items():
+        assert torch.equal(members.ids, everything.ids[sets.rows[name]])
+        assert name == SUSPECTED or not set(sets.clusters[name].tolist()) & set(sets.clusters[SUSPECTED].tolist())
+    without = split_named(forget, None, paragraphs([20, 21, 22, 23, 24], "r"), 3, NO_CAPS)
+    assert without.suspected is None and [len(without.rows[name]) for name in SET_NAMES] == [
+        len(sets.rows[name]) for name in SET_NAMES
+    ]
+    assert "suspected: 3 rows in 2 clusters" in describe(sets)
+    given = sets_as_given(forget, None, retain, suspected=suspected)
+    assert given.suspected.origin == sets.suspected.origin and given.dropped == sets.dropped and len(given.retain) == 5
+
+
+def test_suspected_rows_that_are_like_named_memorized_ones_are_known():
+    sets = split_named(
+        paragraphs([0]),
+        paragraphs([1, 2, 3, 4, 5]),
+        None,
+        0,
+        NO_CAPS,
+        protected=paragraphs([6]),
+        suspected=paragraphs([5, 6, 9]),
+    )
+    assert len(sets.suspected) == 1 and sets.dropped[LIKE_KNOWN] == 2
 
 
 def test_without_protected_rows_there_is_no_such_set():

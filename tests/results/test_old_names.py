@@ -53,6 +53,8 @@ def test_settings_that_were_not_there_yet_have_the_value_that_a_plain_command_gi
     pile = {"paragraphs": {"source": {"_target_": "memunlearn.paragraphs.sources.PileSource"}}}
     protects = {"protect": 0.0, "protected_share": 0.5, "unseen": None}
     assert config_today(pile) == {"paragraphs": pile["paragraphs"] | protects}  # and no bos
+    made = {"retain_rows": 256, "suspected": None, "suspected_samples": 1024}
+    assert all(read["paragraphs"][name] == read["paragraphs"]["source"][name] == value for name, value in made.items())
     told = earlier(JOINT, None)
     told["stop"]["min_bystander_em"] = 7.0
     told["paragraphs"]["source"]["bos"] = told["paragraphs"]["bos"] = False

@@ -45,6 +45,14 @@ def test_without_bystanders_nothing_is_claimed_of_them():
     assert "Other memorized text: not measured, there are no bystanders." in result_sentence(result)
 
 
+def test_suspected_rows_are_told_beside_bystanders_or_in_their_place_and_never_as_such():
+    result = fake_results.result()
+    result["before"] = {**result["before"], "bystander": None, "suspected": fake_results.set_stats(3, 2, 50.0, 0.1, 0.0)}
+    result["after"] = {**result["after"], "bystander": None, "suspected": fake_results.set_stats(3, 2, 41.25, 0.4, 0.2)}
+    said = "suspected EM 50.0 -> 41.2 tokens (memorized by all appearance, not verified)"
+    assert side_effect(result) == said and f"Other memorized text: {said}." in result_sentence(result)
+
+
 def test_a_run_that_was_stopped_for_its_bystanders_says_so_and_which_state_was_kept():
     sentence = result_sentence(fake_results.result(steps=40, stopped_because="bystander_em", kept_step=25))
     assert sentence.startswith(

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from memunlearn.scoring.metric import TOKENS, FromPass, Metric, Unit
-from memunlearn.scoring.metrics import ALTERNATIVE_EM, EM, KL, LONGEST_COMMON_RUN, MEMORIZED, METRICS, NLL, SELF_EM
+from memunlearn.scoring.metrics import ALTERNATIVE_EM, EM, KL, MEMORIZED, METRICS, NLL, SELF_EM
 from memunlearn.sweeps.quantities import (
     BYSTANDER_EM,
     BYSTANDER_VAL_EM,
@@ -27,6 +27,7 @@ def test_the_columns_of_the_tables_in_their_order():
         ("bystander EM", "tokens", 2),
         ("retain KL", "nats per token", 4),
         ("retain self-EM", "tokens", 2),
+        ("suspected EM", "tokens", 2),
         ("alternative EM", "tokens", 2),
     ]
 
@@ -52,8 +53,9 @@ def test_named_quantities_are_those_of_the_columns():
     assert (BYSTANDER_VAL_EM.label, RETAIN_VAL_KL.label, RETAIN_KL.label) == ("bystander_val EM", "retain_val KL", "retain KL")
 
 
-def test_only_what_is_decoded_or_edited_is_optional():
-    assert {column.metric for column in columns() if column.is_optional} == {LONGEST_COMMON_RUN, ALTERNATIVE_EM}
+def test_only_what_is_decoded_or_edited_or_suspected_is_optional():
+    optional = {column.quantity.label for column in columns() if column.is_optional}
+    assert optional == {"forget longest common run", "suspected EM", "alternative EM"}
 
 
 def test_the_value_of_a_row_is_that_after_the_run_in_the_unit_of_tables():

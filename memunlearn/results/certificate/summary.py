@@ -14,6 +14,7 @@ SETS = {
     "bystander": "Other texts that the model knew by heart (bystanders)",
     "near": "Texts that share passages with a removed one (near)",
     "retain": "Ordinary text that it did not know by heart (retain)",
+    "suspected": "Texts that it seems to know by heart, found among its own and not verified (suspected)",
 }
 
 
@@ -90,12 +91,13 @@ def _given_away(content: Content) -> list[str]:
 
 
 def _others(content: Content) -> list[str]:
-    line = next((line for line in set_lines(content) if line.title == SETS["bystander"]), None)
-    if line is None:
-        return []
+    lines = {line.title: line for line in set_lines(content)}
+    known = {"bystander": "knew by heart and nobody asked to remove", "suspected": "seemed to know by heart"}
     return [
-        f"Of {line.n} other texts that the model knew by heart and nobody asked to remove, it recited {line.whole_before} "
-        f"whole before and recites {line.whole_now} now."
+        f"Of {line.n} other texts that the model {what}, it recited {line.whole_before} whole before and recites "
+        f"{line.whole_now} now."
+        for name, what in known.items()
+        if (line := lines.get(SETS[name])) is not None
     ]
 
 

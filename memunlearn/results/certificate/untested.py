@@ -53,7 +53,8 @@ def _sets(content: Content) -> list[str]:
     if found is not None and (lacking := found["of"] - found["found"]):
         said.append(f"{counted(lacking, 'text')} that the change was made for: not found, so not asked for here.")
     if not content.now.get("bystander"):
-        said.append("What happened to other texts that the model knew by heart (bystanders): not measured.")
+        seeming = ", but of some that it seems to know (suspected)" if content.now.get("suspected") else ""
+        said.append(f"What happened to other texts that the model knew by heart (bystanders): not measured{seeming}.")
     if not content.now.get("retain"):
         said.append("What happened to ordinary text that the model did not know by heart: not measured.")
     if content.self_generated:

@@ -37,6 +37,18 @@ def test_without_attacks_and_bystanders(tmp_path):
     assert sentences[2] == "Beyond asking for them, no attempt to get the texts back was made that says anything."
 
 
+def test_texts_that_it_seems_to_know_are_told_in_place_of_bystanders(tmp_path):
+    evaluation = fake.evaluation()
+    evaluation["sets"] |= {"bystander": None, "suspected": fake.entry(9, 33.5, 4 / 9, kl=0.25)}
+    evaluation["certificate"]["before"] |= {"bystander": None, "suspected": fake.entry(9, 41.0, 1.0)}
+    content = read_content(fake.write(tmp_path, evaluation))
+    assert summary(content)[-1] == (
+        "Of 9 other texts that the model seemed to know by heart, it recited 9 whole before and recites 4 now."
+    )
+    line = set_lines(content)[-1]
+    assert "not verified (suspected)" in line.title and (line.n, line.whole_now, line.start_now) == ("9", "4", "33.5")
+
+
 def test_where_nothing_came_back_it_says_none(tmp_path):
     attacks = fake.attacks()
     attacks["attacks"] = {"few_shot": attacks["attacks"]["few_shot"]}

@@ -47,6 +47,12 @@ def test_sets_that_were_not_measured_are_listed(name, word, tmp_path):
     assert sum(word in line for line in said(tmp_path, sets=sets)) == 1
 
 
+def test_texts_that_it_seems_to_know_are_no_bystanders(tmp_path):
+    sets = fake.evaluation()["sets"] | {"bystander": None, "suspected": fake.entry(9, 33.5, 4 / 9)}
+    (line,) = [line for line in said(tmp_path, sets=sets) if "(bystanders)" in line]
+    assert line.endswith("(bystanders): not measured, but of some that it seems to know (suspected).")
+
+
 def test_rows_that_were_not_found_are_listed(tmp_path):
     lines = said(tmp_path, roles={"forget": {"found": 7, "of": 9}})
     assert "2 texts that the change was made for: not found, so not asked for here." in lines
