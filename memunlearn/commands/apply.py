@@ -61,7 +61,7 @@ def bake_checkpoint(base: str, patch_file: str, out: str, dtype: str | None = No
     from memunlearn.models.hub_patches import located_patch
     from memunlearn.models.loading import checkpoint_dtype, load_model
     from memunlearn.models.patches import apply_patch, load_patch
-    from memunlearn.models.tokenizer_loading import load_tokenizer
+    from memunlearn.models.tokenizer_loading import own_tokenizer
 
     logging.disable_progress_bar()  # what is left on stderr is the error, if there is one
     directory = expanded(out)
@@ -75,13 +75,16 @@ def bake_checkpoint(base: str, patch_file: str, out: str, dtype: str | None = No
     lost = lost_to_rounding(patch, model, kind)
     again = {} if kind is torch.float32 else sets
     em = {name: mean_em(model, rows) for name, rows in again.items()}
-    save_baked(model, directory, load_tokenizer(base), kind)
+    tokenizer, why = own_tokenizer(base)
+    save_baked(model, directory, tokenizer, kind)
     del model
     rounded = f"; as {name_of(kind)} {lost:,} of them are the base's again" if lost else ""
     changed = f"{patch.k:,} weights in {len(patch.deltas)} tensors changed by {patch_file}"
     lines = [f"wrote {out} as {name_of(kind)}: {base} with {changed}{rounded}"]
     if (note := adapter_note(base)) is not None:
         lines.append(f"note: {note}")
+    if why is not None:
+        lines.append(f"warning: no tokenizer is in {out}: {why}")
     if kind is not torch.float32:
         lines.append(scored_again(directory, again, em, kind, torch.device("cpu")).said("--dtype=float32"))
     return "\n".join(lines)

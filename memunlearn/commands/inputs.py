@@ -20,7 +20,7 @@ from memunlearn.models.components import eligible_weights
 from memunlearn.models.loading import LoadedModel, ModelSource
 from memunlearn.models.locations import is_local
 from memunlearn.models.text_config import context_length, vocabulary_size
-from memunlearn.models.tokenizer_loading import why_without
+from memunlearn.models.tokenizer_loading import own_tokenizer
 from memunlearn.one_process import one_process
 from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.own_text import own_of_corpus, own_of_pools
@@ -83,7 +83,7 @@ def load_configured_model(cfg: DictConfig) -> LoadedModel:
     if (note := adapter_note(loaded.name)) is not None:
         print(f"note: {note}", flush=True)
     no_tokenizer = loaded.tokenizer is None and isinstance(source, ModelSource) and source.tokenizer is None
-    if no_tokenizer and (why := why_without(loaded.name)) is not None:
+    if no_tokenizer and (why := own_tokenizer(loaded.name)[1]) is not None:
         print(f"warning: tokens are shown as ids: {why}", flush=True)
     if loaded.patterns is not None:
         eligible_weights(loaded.model, loaded.patterns)  # refused now, not after the corpus is scored
@@ -103,7 +103,9 @@ def load_paragraphs(config: DictConfig, loaded: LoadedModel) -> LoadedParagraphs
     try:
         paragraphs: LoadedParagraphs = source.load(loaded.tokenizer)
     except NeedsTokenizer as error:
-        why = why_without(loaded.name) if is_local(loaded.name) else None  # a model of the user's own may be called anything
+        why = (
+            own_tokenizer(loaded.name)[1] if is_local(loaded.name) else None
+        )  # a model of the user's own may be called anything
         if why is None:
             raise
         raise UserError(f"{error}; the model's own does not load: {why}") from error

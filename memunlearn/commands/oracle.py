@@ -18,7 +18,7 @@ from memunlearn.models.loading import LoadedModel, check_location, load_model
 from memunlearn.models.patches import Patch
 from memunlearn.models.sparse_delta import base_parameters
 from memunlearn.models.text_config import vocabulary_size
-from memunlearn.models.tokenizer_loading import load_tokenizer
+from memunlearn.models.tokenizer_loading import own_tokenizer
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.results.old_names import TARGET
 
@@ -145,7 +145,7 @@ def _own(name: str, forget_rows: ParagraphSet, loaded: LoadedModel) -> LoadedMod
             f"the oracle {name} has a vocabulary of {vocabulary_size(model)}, {loaded.name} one of "
             f"{vocabulary_size(loaded.model)}: give a model that was trained on the same token ids"
         )
-    tokenizer = load_tokenizer(name)
+    tokenizer, _ = own_tokenizer(name)
     if tokenizer is not None and loaded.tokenizer is not None and tokenizer.get_vocab() != loaded.tokenizer.get_vocab():
         raise UserError(
             f"the oracle {name} has another tokenizer than {loaded.name}: the same ids are other text there; give a model that "

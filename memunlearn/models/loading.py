@@ -15,7 +15,7 @@ from memunlearn.models.checkpoint_dtype import stored_dtype
 from memunlearn.models.checkpoint_kinds import check_config, check_folder
 from memunlearn.models.load_failures import too_large, why_not
 from memunlearn.models.locations import is_local, locate
-from memunlearn.models.tokenizer_loading import NONE, load_tokenizer, tokenizer_location
+from memunlearn.models.tokenizer_loading import NONE, load_tokenizer, own_tokenizer, tokenizer_location
 from memunlearn.paths import expanded
 
 if TYPE_CHECKING:
@@ -66,12 +66,10 @@ class ModelSource:
         self.check()
         name, revision = self._name(), None if self.revision is None else str(self.revision)
         model = load_model(name, self.attn_implementation, revision)
-        try:
-            tokenizer = load_tokenizer(name, None if self.tokenizer is None else str(self.tokenizer), revision)
-        except UserError:
-            if self.tokenizer is not None:
-                raise
-            tokenizer = None
+        if self.tokenizer is None:
+            tokenizer, _ = own_tokenizer(name, revision)
+        else:
+            tokenizer = load_tokenizer(name, str(self.tokenizer))
         return LoadedModel(model, tokenizer, name, self.patterns, checkpoint_dtype(name, revision))
 
     def _name(self) -> str:

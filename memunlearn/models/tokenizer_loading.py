@@ -47,13 +47,12 @@ def load_tokenizer(name_or_path: str, tokenizer: str | None = None, revision: st
     return loaded
 
 
-def why_without(name_or_path: str) -> str | None:
-    """Why the model's own tokenizer does not load; None if it does, or there is none."""
+def own_tokenizer(name_or_path: str, revision: str | None = None) -> tuple[Any | None, str | None]:
+    """The model's own tokenizer, or None and why it does not load (None where there is none): rows of ids do without."""
     try:
-        load_tokenizer(name_or_path)
+        return load_tokenizer(name_or_path, revision=revision), None
     except UserError as error:
-        return str(error)
-    return None
+        return None, str(error)
 
 
 def tokenizer_location(name: str) -> str:

@@ -132,3 +132,12 @@ def test_rows_of_another_run_are_not_scored(tmp_path, capsys, reciting, sets):
     assert apply(tmp_path) == 0
     said = capsys.readouterr().out
     assert "it is another run's, or was changed, and is not used" in said and "was not scored again" in said
+
+
+def test_a_tokenizer_that_does_not_load_is_left_out_and_said(tmp_path, capsys, reciting, sets):
+    model = save_run(tmp_path, reciting, sets, torch.float32)
+    (tmp_path / "base" / "tokenizer.json").write_text("{")
+    assert apply(tmp_path) == 0
+    assert f"warning: no tokenizer is in {tmp_path / 'baked'}: cannot load the tokenizer" in capsys.readouterr().out
+    baked = AutoModelForCausalLM.from_pretrained(tmp_path / "baked", attn_implementation="eager").eval()
+    assert torch.equal(logits(baked), logits(model)) and not (tmp_path / "baked" / "tokenizer.json").exists()
