@@ -103,9 +103,8 @@ def load_paragraphs(config: DictConfig, loaded: LoadedModel) -> LoadedParagraphs
     try:
         paragraphs: LoadedParagraphs = source.load(loaded.tokenizer)
     except NeedsTokenizer as error:
-        why = (
-            own_tokenizer(loaded.name)[1] if is_local(loaded.name) else None
-        )  # a model of the user's own may be called anything
+        # A model of the user's own may be called anything.
+        why = own_tokenizer(loaded.name)[1] if is_local(loaded.name) else None
         if why is None:
             raise
         raise UserError(f"{error}; the model's own does not load: {why}") from error

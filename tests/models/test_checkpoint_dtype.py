@@ -48,6 +48,30 @@ def test_of_other_files_it_is_what_the_config_says(tmp_path, dtype):
     assert checkpoint_dtype(str(tmp_path)) is torch.float32
 
 
+def test_bin_files_may_be_shards(tmp_path):
+    model = tiny.tiny_model("gpt2").half()
+    model.config.save_pretrained(tmp_path)
+    tensors = list(model.state_dict().items())
+    files = {name: f"pytorch_model-0000{1 + number % 2}-of-00002.bin" for number, (name, _) in enumerate(tensors)}
+    for file in set(files.values()):
+        torch.save({name: tensor for name, tensor in tensors if files[name] == file}, tmp_path / file)
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": files}))
+    loaded = load_model(str(tmp_path))
+    for name, parameter in model.named_parameters():
+        assert torch.equal(loaded.get_parameter(name), parameter.float())
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_a_shard_that_is_missing_is_no_model(tmp_path, kind):
+    if kind == "safetensors":
+        tiny.tiny_model("llama").save_pretrained(tmp_path, max_shard_size="12KB")
+    else:
+        test_bin_files_may_be_shards(tmp_path)
+    sorted(tmp_path.glob(f"*-of-*.{kind}"))[0].unlink()
+    with pytest.raises(UserError, match="cannot load the model in"):
+        load_model(str(tmp_path))
+
+
 def test_of_several_types_it_is_that_of_most_weights(tmp_path):
     model = tiny.tiny_model("llama").bfloat16()
     for module in model.modules():
