@@ -23,7 +23,12 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m memun
     parser = argparse.ArgumentParser(prog=program, description="What can be done with a patch.")
     apply = parser.add_subparsers(required=True).add_parser("apply", help="write base + patch as a plain checkpoint")
     apply.add_argument("--base", required=True, metavar="DIR", help="the checkpoint that the run started from, or its Hub name")
-    apply.add_argument("--patch", required=True, metavar="FILE", help="a run's patch.safetensors")
+    apply.add_argument(
+        "--patch",
+        required=True,
+        metavar="FILE",
+        help="a run's patch.safetensors, or its name on the Hub, OWNER/NAME[@REVISION]",
+    )
     apply.add_argument("--out", required=True, metavar="DIR", help="where to write: a new or empty folder")
     apply.add_argument(
         "--dtype",
@@ -53,6 +58,7 @@ def bake_checkpoint(base: str, patch_file: str, out: str, dtype: str | None = No
     from memunlearn.models.adapters import adapter_note
     from memunlearn.models.baking import check_target, lost_to_rounding, save_baked
     from memunlearn.models.checkpoint_dtype import DTYPES
+    from memunlearn.models.hub_patches import located_patch
     from memunlearn.models.loading import checkpoint_dtype, load_model
     from memunlearn.models.patches import apply_patch, load_patch
     from memunlearn.models.tokenizer_loading import load_tokenizer
@@ -60,8 +66,9 @@ def bake_checkpoint(base: str, patch_file: str, out: str, dtype: str | None = No
     logging.disable_progress_bar()  # what is left on stderr is the error, if there is one
     directory = expanded(out)
     check_target(directory)
-    patch = load_patch(expanded(patch_file))
-    sets = _rows_beside(expanded(patch_file), patch)
+    file = located_patch(patch_file)
+    patch = load_patch(file)
+    sets = _rows_beside(file, patch)
     model = load_model(base)
     kind = checkpoint_dtype(base) if dtype is None else DTYPES[dtype]
     apply_patch(model, patch)

@@ -15,6 +15,7 @@ NAMES = frozenset(
     {
         *("model.name_or_path", "model.tokenizer", "model.revision", "model.attn_implementation"),
         *(f"paragraphs.{name}" for name in ("column", "name", "subset", "split", "revision", "base_url", "cache_dir")),
+        *(f"paragraphs.{name}" for name in ("base", "data", "corpus", "template", "other")),
         *("patch", "reference", "reference.base", "reference.oracle", "reference.second_oracle", "frequency"),
         *(f"logger.{name}" for name in ("name", "project", "entity", "group", "id", "notes", "version")),
     }

@@ -19,10 +19,10 @@ from memunlearn.evaluation.suite import Baseline, Measurement, base_measurement
 from memunlearn.evaluation.summary import entry_of, summarize
 from memunlearn.models.baking import bake
 from memunlearn.models.fingerprints import fingerprint
+from memunlearn.models.hub_patches import located_patch
 from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.retain_text import kinds_of, words_of
 from memunlearn.paragraphs.roles import row_hashes
-from memunlearn.paths import expanded
 from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.runs import longest_common_run
 
@@ -96,7 +96,7 @@ def certificate_facts(
         "length": length,
         "hashes": {
             "base": patch.base_fingerprint,
-            "patch": hashlib.sha256(expanded(cfg.patch).read_bytes()).hexdigest(),
+            "patch": hashlib.sha256(located_patch(str(cfg.patch)).read_bytes()).hexdigest(),
             "unlearned": fingerprint(bake(model)),
         },
         "before": _before(baseline, members, cfg.seed),

@@ -15,6 +15,7 @@ memunlearn train      unlearn or edit memorized paragraphs
 memunlearn evaluate   score paragraphs, find memorized ones, or judge a patch
 memunlearn localize   where memorized paragraphs live in the weights, and how they are recalled
 memunlearn apply      write base + patch as a plain checkpoint
+memunlearn push       a run's patch or checkpoint, with a model card, on the Hugging Face Hub
 memunlearn report     write a sweep's or a run's page again
 
 memunlearn COMMAND --help lists what each of them takes; memunlearn --version.
@@ -52,6 +53,12 @@ def _apply(command: str, arguments: Sequence[str]) -> int:
     return apply([command, *arguments], "memunlearn")
 
 
+def _push(command: str, arguments: Sequence[str]) -> int:
+    from memunlearn.commands.push import main as push
+
+    return push(arguments, f"memunlearn {command}")
+
+
 def _report(command: str, arguments: Sequence[str]) -> int:
     from memunlearn.reporting.__main__ import main as reporting
 
@@ -63,5 +70,6 @@ COMMANDS: dict[str, Callable[[str, Sequence[str]], int]] = {
     "evaluate": _app,
     "localize": _app,
     "apply": _apply,
+    "push": _push,
     "report": _report,
 }

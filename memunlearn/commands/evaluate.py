@@ -59,7 +59,6 @@ from memunlearn.models.text_config import vocabulary_size
 from memunlearn.paragraphs.bins import bin_labels, em_bins
 from memunlearn.paragraphs.clusters import clusters_of
 from memunlearn.paragraphs.sources import LoadedParagraphs
-from memunlearn.paths import expanded
 from memunlearn.reporting.certificate_page import CERTIFICATE, write_certificate
 from memunlearn.reporting.downstream_table import print_downstream
 from memunlearn.reporting.side_by_side_tables import print_side_by_side
@@ -90,7 +89,7 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     if cfg.patch is not None and reference is not None:
         raise UserError("patch and reference both name a base to compare with: give one of them")
     given = given_on_the_command_line(call)
-    patch = None if cfg.patch is None else load_patch(expanded(cfg.patch))
+    patch = None if cfg.patch is None else load_patch(str(cfg.patch))
     if patch is not None:
         cfg = with_settings_of(patch, cfg, given, call.folders)
         check_settings(cfg, call)

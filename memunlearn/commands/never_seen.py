@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -56,40 +57,28 @@ def check_unseen_of(cfg: DictConfig, patch: Patch | None, given: Mapping[str, bo
 
 
 def with_unseen_rows(cfg: DictConfig, chosen: RunRows, loaded: LoadedModel, given: Mapping[str, bool]) -> tuple[RunRows, int]:
-    """The run's rows and, as set `unseen`, those that `paragraphs.unseen` names; and how many of these were left out, because
-    they share a cluster with a row of the run that is more than reported (forgotten, memorized, in a loss).
+    """The run's rows and, as set `unseen`, those that `paragraphs.unseen` names, else those that its source has itself; and how
+    many of these were left out, because they share a cluster with a row of the run that is more than reported (forgotten,
+    memorized, in a loss).
 
-    A file that the run named and that is not to be had here is said, and gone without. Raises UserError for one that this
-    command names.
+    What the run named and is not to be had here is said, and gone without. Raises UserError for a file that this command names.
     """
-    path = unseen_setting(cfg)
-    if path is None:
-        return chosen, 0
-    group = cfg.paragraphs
     try:
-        read = read_paragraphs(
-            path,
-            group.prefix_length,
-            group.continuation_length,
-            tokenizer=loaded.tokenizer,
-            column=group.get("column"),
-            bos=group.get("bos", "auto"),
-            cutting=Cutting(
-                UNSEEN, group.get("stride", "auto"), group.get("min_prefix"), group.get("max_windows", MOST_WINDOWS)
-            ),
-        )
+        read = _read(cfg, loaded)
     except UserError as error:
         if f"paragraphs.{UNSEEN}" in given:
             raise
         print(f"the run's never-seen rows are not to be had: {error}", flush=True)
         return chosen, 0
-    check_fits(loaded, read.paragraphs)
-    if read.paragraphs.text_start != chosen.rows.text_start:
+    if read is None:
+        return chosen, 0
+    check_fits(loaded, read)
+    if read.text_start != chosen.rows.text_start:
         raise UserError(
-            f"paragraphs.{UNSEEN}: rows there {_beginning(read.paragraphs)}, the run's {_beginning(chosen.rows)}: give rows "
+            f"paragraphs.{UNSEEN}: rows there {_beginning(read)}, the run's {_beginning(chosen.rows)}: give rows "
             "that begin alike (paragraphs.bos says what stands in front of text)"
         )
-    rows = concatenate([chosen.rows, read.paragraphs])
+    rows = concatenate([chosen.rows, read])
     clusters = join_clusters(rows, chosen.clusters)
     # Not by these: a row that is like two clusters of the run has the number of one of them only.
     alike = clusters_of(rows)
@@ -108,6 +97,24 @@ def with_unseen_rows(cfg: DictConfig, chosen: RunRows, loaded: LoadedModel, give
         ),
         len(fresh) - count,
     )
+
+
+def _read(cfg: DictConfig, loaded: LoadedModel) -> ParagraphSet | None:
+    """What `paragraphs.unseen` names, else the never-seen rows of the source; None where there are none."""
+    group, path = cfg.paragraphs, unseen_setting(cfg)
+    if path is None:
+        source = instantiate(group.source)
+        own: ParagraphSet | None = source.load_unseen(loaded.tokenizer) if hasattr(source, "load_unseen") else None
+        return own
+    return read_paragraphs(
+        path,
+        group.prefix_length,
+        group.continuation_length,
+        tokenizer=loaded.tokenizer,
+        column=group.get("column"),
+        bos=group.get("bos", "auto"),
+        cutting=Cutting(UNSEEN, group.get("stride", "auto"), group.get("min_prefix"), group.get("max_windows", MOST_WINDOWS)),
+    ).paragraphs
 
 
 def _beginning(rows: ParagraphSet) -> str:

@@ -19,7 +19,7 @@ from memunlearn.results.old_names import TARGET, config_today
 # Settings of paragraphs that say which rows there are; the others say how they are read and split.
 WHICH_ROWS = (
     "path forget bystander retain protected suspected name subset split revision data_files streaming max_rows base_url source "
-    "cache_dir"
+    "cache_dir base data duplicates corpus percent files other"
 ).split()
 # Where things lie on the machine of whoever made the patch.
 OF_THE_MACHINE = ("base_url", "cache_dir")

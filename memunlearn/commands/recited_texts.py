@@ -51,7 +51,7 @@ def search_of(
     least: int | None = None,
     sampling: Sampling | None = None,
 ) -> Search:
-    """settings: prefix_length, continuation_length, stride and min_prefix (these two may be missing), of a group of paragraphs.
+    """settings: prefix_length, continuation_length, stride and min_prefix (the last two may be missing), of paragraphs=files.
 
     least: C where it is None. Raises UserError for settings that cannot be.
     """

@@ -13,6 +13,7 @@ from memunlearn.commands.made_rows import with_made_rows
 from memunlearn.commands.patch_settings import paragraphs_of, split_seed_of
 from memunlearn.commands.run_rows import Pool, RunRows, alternatives_of, find_rows
 from memunlearn.errors import UserError
+from memunlearn.models.hub_patches import located_patch
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.patches import Patch
 from memunlearn.paragraphs.roles import UNKNOWN, Roles, row_hashes
@@ -33,7 +34,7 @@ def rows_of_the_run(
 
     Says what was found. Raises UserError where none of the run's rows was.
     """
-    file = rows_beside(Path(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
+    file = rows_beside(located_patch(str(cfg.patch)), roles, cfg.paragraphs.prefix_length, cfg.paragraphs.continuation_length)
     source, pools = paragraphs_of(patch, cfg), []
     if file is not None:
         check_fits(loaded, file.paragraphs)

@@ -17,9 +17,9 @@ from memunlearn.errors import UserError, is_out_of_memory
 from memunlearn.files.reading import parse_json
 from memunlearn.files.writing import replacing
 from memunlearn.models.fingerprints import fingerprint
+from memunlearn.models.hub_patches import located_patch
 from memunlearn.models.sparse_delta import attach, detach, read_deltas, write_deltas
 from memunlearn.paragraphs.roles import Roles, as_metadata, from_metadata
-from memunlearn.paths import expanded
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +95,11 @@ def save_patch(path: str | Path, patch: Patch) -> None:
 
 
 def load_patch(path: str | Path) -> Patch:
-    """Reads a patch onto the CPU. Raises UserError if there is no file, or it is not a whole and valid patch."""
-    path = expanded(path)
+    """Reads a patch onto the CPU: a file, or what a name on the Hub stands for (`located_patch`).
+
+    Raises UserError if there is no file, or it is not a whole and valid patch.
+    """
+    path = located_patch(path)
     if not Path(path).is_file():
         raise UserError(f"there is no patch file {path}: give the path of a run's patch.safetensors")
     try:

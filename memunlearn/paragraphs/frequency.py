@@ -43,7 +43,7 @@ def read_token_counts(path: str | PathLike[str], vocabulary: int) -> Tensor:
             )
 
     values = read_array(file, check)
-    counts = torch.from_numpy(whole_numbers(values[:, None], [f"{file}:{token}" for token in range(vocabulary)])[:, 0])
-    if int(counts.min()) < 0:
-        raise UserError(f"{file}:{int(counts.argmin())}: a count of {int(counts.min())} is negative: counts start at 0")
-    return counts
+    if values.dtype.kind in "if" and (values < 0).any():
+        place = int(values.argmin())
+        raise UserError(f"{file}:{place}: a count of {values[place]:.0f} is negative: counts start at 0")
+    return torch.from_numpy(whole_numbers(values[:, None], [f"{file}:{token}" for token in range(vocabulary)])[:, 0])

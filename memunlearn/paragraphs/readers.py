@@ -72,7 +72,7 @@ def read_paragraphs(
     the texts' names, and where there are several windows of a text `name@54`, the token with which a continuation begins.
     Raises UserError for everything that can be wrong with such files.
     """
-    _check_lengths(prefix_length, continuation_length)
+    check_row_lengths(prefix_length, continuation_length)
     beginning = None if tokenizer is None else beginning_of(tokenizer, bos)
     if isinstance(given, Mapping):
         read = _read_pair(given, prefix_length, continuation_length)
@@ -121,7 +121,7 @@ def first_window(prefix_length: int) -> Cutting:
 
 def check_file(given: PathOrPair, prefix_length: int, continuation_length: int, column: str | None = None) -> None:
     """Raises UserError as `read_paragraphs` would, as far as that can be told without a tokenizer and without reading rows."""
-    _check_lengths(prefix_length, continuation_length)
+    check_row_lengths(prefix_length, continuation_length)
     if isinstance(given, Mapping):
         for path, width, settings in _halves(given, prefix_length, continuation_length):
             check_array(path, _shape_check(path, width, settings))
@@ -193,7 +193,8 @@ def _matrix_rows(file: GivenFile, length: int) -> TokenRows:
     )
 
 
-def _check_lengths(prefix_length: int, continuation_length: int) -> None:
+def check_row_lengths(prefix_length: int, continuation_length: int) -> None:
+    """Raises UserError for lengths that make no row."""
     if min(prefix_length, continuation_length) < 1:
         raise UserError(
             f"a paragraph needs at least one token on each side: paragraphs.prefix_length={prefix_length}, "

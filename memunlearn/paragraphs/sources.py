@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -10,6 +10,7 @@ from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer, beginning_of
 from memunlearn.paragraphs.catalog import GITHUB, LM_EXTRACTION, PILE_BINS, check_lengths, fetch_catalog_file
 from memunlearn.paragraphs.columns import Column, Row, choose_column, text_or_ids
+from memunlearn.paragraphs.data_sets import DataFiles, documents
 from memunlearn.paragraphs.given_files import paths_in_short
 from memunlearn.paragraphs.id_rows import id_rows
 from memunlearn.paragraphs.loaded import LoadedParagraphs as LoadedParagraphs
@@ -137,7 +138,7 @@ class HubSource:
     subset: str | None = None
     revision: str | None = None
     max_rows: int | None = 1000
-    data_files: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None
+    data_files: DataFiles | None = None
     streaming: bool = True
     bos: Bos = "auto"
 
@@ -172,13 +173,13 @@ class HubSource:
         )
 
     def _column(self, where: str) -> Column:
-        documents = self._documents(where)
-        first = next(documents, None)
+        read = self._documents(where)
+        first = next(read, None)
         if first is None:
             raise UserError(f"data set {where} has no rows: choose another paragraphs.split or paragraphs.max_rows")
         name = choose_column(list(first), self.column, f"data set {where}")
         # The stream that was opened to see the first document is read on, the first time.
-        opened = [chain([first], documents)]
+        opened = [chain([first], read)]
 
         def rows() -> Iterator[Row]:
             stream = opened.pop() if opened else self._documents(where)
@@ -190,26 +191,19 @@ class HubSource:
         return Column(where=where, name=name, names=tuple(first), rows=rows)
 
     def _documents(self, where: str) -> Iterator[Mapping[str, object]]:
-        import datasets
-
-        try:
-            dataset = datasets.load_dataset(
-                str(self.name),
-                _text(self.subset),
-                split=_text(self.split),
-                revision=_text(self.revision),
-                data_files=self.data_files,
-                streaming=self.streaming,
-            )
-            yield from islice(dataset, self.max_rows)
-        except Exception as error:  # the errors of HTTP clients, file systems and parsers all come through here
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise UserError(
-                f"data set {where} cannot be read ({reason}): "
-                "check paragraphs.name, paragraphs.subset, paragraphs.split and the network, "
-                "or use a local copy: paragraphs=files paragraphs.path=FILE, "
-                "or paragraphs=hub paragraphs.name=parquet (or json) paragraphs.data_files=FILE"
-            ) from error
+        read = documents(
+            str(self.name),
+            _text(self.split),
+            where=where,
+            advice="check paragraphs.name, paragraphs.subset, paragraphs.split and the network, "
+            "or use a local copy: paragraphs=files paragraphs.path=FILE, "
+            "or paragraphs=hub paragraphs.name=parquet (or json) paragraphs.data_files=FILE",
+            subset=_text(self.subset),
+            revision=_text(self.revision),
+            data_files=self.data_files,
+            streaming=self.streaming,
+        )
+        return islice(read, self.max_rows)
 
 
 @dataclass(frozen=True)

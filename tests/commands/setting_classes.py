@@ -75,7 +75,10 @@ INPUTS = {
     ),
     **{
         f"paragraphs.{name}": ByContent(READ_AS)
-        for name in ("name", "subset", "split", "revision", "data_files", "streaming", "max_rows")
+        for name in (
+            *("name", "subset", "split", "revision", "data_files", "streaming", "max_rows", "max_windows"),
+            *("base", "data", "duplicates", "corpus", "percent", "template", "files", "other"),
+        )
     },
     "cache": ByContent("whether what was computed is kept, not what it is"),
     "overwrite": Unkeyed(True, CALLED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,21 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from memunlearn.paragraphs import sources
+from memunlearn.paragraphs.stages.hubble import HubbleSource
+from memunlearn.paragraphs.stages.muse import MuseSource
+from memunlearn.paragraphs.stages.olmo_memorized import OlmoMemorizedSource
+from memunlearn.paragraphs.stages.tofu import TofuSource
 
 CONF = Path(__file__).parents[2] / "conf"
+LENGTHS = {"tofu": (64, 20), "olmo_memorized": (64, 48)}
+STAGES = {"hubble": HubbleSource, "muse": MuseSource, "tofu": TofuSource, "olmo_memorized": OlmoMemorizedSource}
 
 
 def source(name, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(overrides=[f"+paragraphs={name}", *overrides])
-    for key in ("prefix_length", "continuation_length"):
-        assert cfg.paragraphs[key] == 50 or any(key in override for override in overrides)
+    for key, length in zip(("prefix_length", "continuation_length"), LENGTHS.get(name, (50, 50)), strict=True):
+        assert cfg.paragraphs[key] == length or any(key in override for override in overrides)
     assert {"max_forget", "max_bystander", "max_retain"} <= set(cfg.paragraphs)
     return instantiate(cfg.paragraphs.source)
 
@@ -31,6 +38,7 @@ def source(name, *overrides):
         ("hub", sources.HubSource),
         ("pile", sources.PileSource),
         ("lm_extraction", sources.LMExtractionSource),
+        *STAGES.items(),
     ],
 )
 def test_each_file_builds_its_source(name, kind):
@@ -40,6 +48,31 @@ def test_each_file_builds_its_source(name, kind):
 def test_defaults_of_the_catalog_match_the_code():
     assert source("pile") == sources.PileSource()
     assert source("lm_extraction") == sources.LMExtractionSource()
+
+
+@pytest.mark.parametrize(("name", "kind"), STAGES.items())
+def test_defaults_of_a_stage_match_the_code(name, kind):
+    built, default = source(name), kind()
+    for field in dataclasses.fields(kind):
+        value = getattr(built, field.name)
+        assert (tuple(value) if isinstance(value, list) else value) == getattr(default, field.name), field.name
+
+
+def test_overrides_reach_a_stage():
+    built = source("hubble", "paragraphs.data=passages_wikipedia", "paragraphs.duplicates=[16,64]", "paragraphs.max_rows=null")
+    assert (built.data, built.duplicates, built.max_rows) == ("passages_wikipedia", [16, 64], None)
+    assert source("tofu", "paragraphs.percent=5", "paragraphs.prefix_length=9").prefix_length == 9
+
+
+@pytest.mark.parametrize(
+    "name", ["hubble_1b", "hubble_8b", "muse_news", "muse_books", "tofu_llama_3_2_1b", "olmo2_1b", "olmo2_7b"]
+)
+def test_the_stages_models_are_named(name):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose(overrides=[f"+model={name}"])
+    built = instantiate(cfg.model)
+    assert built.name_or_path.count("/") == 1 and not built.name_or_path.startswith("/")
+    assert (built.tokenizer is None) == (not name.startswith("muse"))
 
 
 def test_overrides_reach_the_file_source(tmp_path):
