@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from memunlearn.results.shape import check_result
 
 CARD, CONFIG, CHECKPOINT = "README.md", "config.yaml", "model"
 TEXTS = (ROWS, REPORT)
+OF_TEXTS = "texts"
+"""What result.json calls its list of the texts that were named to be forgotten."""
 FEW = 5
 
 
@@ -74,7 +77,10 @@ def parcel(run: Path, name: str, *, license: str, checkpoint: bool, base_model: 
     )
     files: dict[str, Path | bytes] = {CARD: model_card(result, shared).encode()}
     files |= _checkpoint_files(run) if checkpoint else {PATCH: run / PATCH}
-    files |= {RESULT: run / RESULT, CONFIG: yaml.safe_dump(result["config"], sort_keys=False, allow_unicode=True).encode()}
+    files |= {
+        RESULT: _sent_result(run, result, with_texts),
+        CONFIG: yaml.safe_dump(result["config"], sort_keys=False, allow_unicode=True).encode(),
+    }
     if with_texts:
         files |= {file: run / file for file in TEXTS if (run / file).is_file()}
     return Parcel(name=name, files=files, notes=tuple(_notes(result, shared, with_texts)))
@@ -135,6 +141,13 @@ def _base(result: Mapping[str, Any]) -> str | None:
     return None if name is None or Path(name).exists() else name
 
 
+def _sent_result(run: Path, result: Mapping[str, Any], with_texts: bool) -> Path | bytes:
+    """The file itself; without the names of texts, and what else the user's files say of them, where it has these."""
+    if with_texts or not result.get(OF_TEXTS):
+        return run / RESULT
+    return json.dumps({key: value for key, value in result.items() if key != OF_TEXTS}, indent=2).encode()
+
+
 def _checkpoint_files(run: Path) -> dict[str, Path | bytes]:
     folder = run / CHECKPOINT
     if not (folder / "config.json").is_file():
@@ -173,6 +186,8 @@ def _notes(result: Mapping[str, Any], shared: Shared, with_texts: bool) -> Itera
         yield "warning: this run diverged: its loss was no longer a number; the card says so"
     if with_texts:
         yield f"warning: {', '.join(TEXTS)} hold the texts that the run used, those to be forgotten among them"
+    if not with_texts and (texts := result.get(OF_TEXTS)):
+        yield f"note: {RESULT} goes without the names of {len(texts)} texts, and without what their files say of them"
     if places := [f"{name}={value}" for name, value in _strings(result["config"], "") if _is_local(value)]:
         shown = ", ".join(places[:FEW]) + ", ..." * (len(places) > FEW)
         yield f"note: {RESULT}, {CONFIG} and the patch name places on this machine: {shown}"

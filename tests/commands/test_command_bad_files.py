@@ -169,7 +169,8 @@ class TestModels:
 
     def test_a_broken_tokenizer(self, tmp_path, copy):
         (copy / "tokenizer.json").write_text("{")
-        assert "model.tokenizer" in self.line(tmp_path, f"model.name_or_path={copy}")
+        line = self.line(tmp_path, f"model.name_or_path={copy}", f"model.tokenizer={copy}")
+        assert "model.tokenizer" in line and str(copy) in line
 
     def test_a_name_of_the_hub_that_cannot_be_reached(self, tmp_path, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

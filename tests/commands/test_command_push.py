@@ -70,6 +70,18 @@ def test_texts_go_only_where_they_are_asked_for(run, hub, capsys):  # noqa: F811
     assert "warning: rows.safetensors, report.html hold the texts" in capsys.readouterr().out
 
 
+def test_names_of_texts_stay_here_unless_texts_are_asked_for(run, hub, capsys):  # noqa: F811
+    result = command_runs.read_result(run)
+    named = result | {"texts": [{"name": "letter to my doctor.txt", "columns": {"title": "private"}, "kind": "recited"}]}
+    (run / "result.json").write_text(json.dumps(named))
+    assert push(run, "--upload") == 0
+    assert "result.json goes without the names of 1 texts" in capsys.readouterr().out
+    sent = hub.repositories["me/forgetful"].files["main"]
+    assert json.loads(sent["result.json"]) == result and b"doctor" not in b"".join(sent.values())
+    assert push(run, "--with-texts", "--upload") == 0
+    assert json.loads(sent["result.json"]) == named
+
+
 def test_what_is_public_gets_nothing_that_should_be_private(run, hub, capsys):  # noqa: F811
     assert push(run, "--public", "--upload") == 0
     before = dict(hub.repositories["me/forgetful"].files["main"])

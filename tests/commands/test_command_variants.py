@@ -100,7 +100,7 @@ def test_an_edit_learns_its_alternatives(finished_run):
 def test_an_edit_that_cannot_meet_the_stop_rule_says_so(tmp_path, monkeypatch, same, more, warned):
     """Alternatives that begin (or, below 0, end) with as many tokens of the originals, and else hold one that none has."""
 
-    def alternatives(self, model, paragraphs, replacements, seed, batch_size):
+    def alternatives(self, model, paragraphs, replacements, seed, batch_size, *, never=None):
         unused = min(set(range(tiny_demo.SIZES["vocabulary"])) - set(paragraphs.ids.flatten().tolist()))
         said = torch.full_like(paragraphs.continuations, unused)
         kept = slice(None, same) if same >= 0 else slice(same, None)

@@ -22,7 +22,7 @@ FULL = {
 }
 ALONE = [
     ("train", [f"{group}={file.stem}"])
-    for group in ("objective", "optimizer", "attribution", "protocol")
+    for group in ("objective", "optimizer", "attribution", "protocol", "paragraphs")
     for file in sorted((command_runs.CONF / group).glob("*.yaml"))
 ]
 NOT_BY_DEFAULT = [("train", ["rehearsal=relearning"]), ("evaluate", ["attacks=all"])]

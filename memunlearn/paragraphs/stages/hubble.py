@@ -24,7 +24,7 @@ class HubbleSource:
 
     The data sets of github.com/allegro-lab/hubble (its README lists them) have the columns `text`, `duplicates` (how often it
     was planted: 1, 4, 16, 64 or 256 times in the split `train`, 0 in `test`) and `meta`. The paper unlearns one part of what
-    was planted and asks what happens to the rest; its own division is not published with the data. Here texts take turns:
+    was planted and asks what happens to the rest; its own division is no column of these data sets. Here texts take turns:
     of those planted `duplicates` times the first, third ... are to be forgotten (the paper's "unlearn"), the second, fourth ...
     are bystanders ("keep"); of `test` the first, third ... are retain rows ("unseen"), the others never-seen ones.
 
