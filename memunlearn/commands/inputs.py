@@ -17,8 +17,10 @@ from memunlearn.demo.model import DemoModelSource
 from memunlearn.errors import UserError, is_out_of_memory
 from memunlearn.models.adapters import adapter_note
 from memunlearn.models.components import eligible_weights
-from memunlearn.models.loading import LoadedModel
+from memunlearn.models.loading import LoadedModel, ModelSource
+from memunlearn.models.locations import is_local
 from memunlearn.models.text_config import context_length, vocabulary_size
+from memunlearn.models.tokenizer_loading import why_without
 from memunlearn.one_process import one_process
 from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.own_text import own_of_corpus, own_of_pools
@@ -80,8 +82,9 @@ def load_configured_model(cfg: DictConfig) -> LoadedModel:
     print(f"model: {loaded.name}, {sum(p.numel() for p in loaded.model.parameters()):,} weights", flush=True)
     if (note := adapter_note(loaded.name)) is not None:
         print(f"note: {note}", flush=True)
-    if loaded.no_tokenizer is not None:
-        print(f"warning: tokens are shown as ids: {loaded.no_tokenizer}", flush=True)
+    no_tokenizer = loaded.tokenizer is None and isinstance(source, ModelSource) and source.tokenizer is None
+    if no_tokenizer and (why := why_without(loaded.name)) is not None:
+        print(f"warning: tokens are shown as ids: {why}", flush=True)
     if loaded.patterns is not None:
         eligible_weights(loaded.model, loaded.patterns)  # refused now, not after the corpus is scored
     return loaded
@@ -100,9 +103,10 @@ def load_paragraphs(config: DictConfig, loaded: LoadedModel) -> LoadedParagraphs
     try:
         paragraphs: LoadedParagraphs = source.load(loaded.tokenizer)
     except NeedsTokenizer as error:
-        if loaded.no_tokenizer is None:
+        why = why_without(loaded.name) if is_local(loaded.name) else None  # a model of the user's own may be called anything
+        if why is None:
             raise
-        raise UserError(f"{error}; the model's own does not load: {loaded.no_tokenizer}") from error
+        raise UserError(f"{error}; the model's own does not load: {why}") from error
     print(f"paragraphs: {paragraphs.description}", flush=True)
     if paragraphs.beginning is not None:
         print(paragraphs.beginning, flush=True)

@@ -116,11 +116,20 @@ def check_decodes(tokenizer: Any | None, vocabulary: int) -> None:
 
 
 def text_of(ids: Tensor, tokenizer: Any | None) -> str:
-    """The tokens as text, or as numbers where there is no tokenizer; FILL is nothing."""
+    """The tokens as text, or as numbers where there is no tokenizer; FILL and the padding of a vocabulary are nothing."""
     tokens = ids[ids != FILL].tolist()
     if tokenizer is None:
         return " ".join(map(str, tokens))
-    text: str = tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+    try:
+        text: str = tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+    except (
+        IndexError,
+        KeyError,
+        OverflowError,
+        TypeError,
+    ):  # of an id that it does not know: not every tokenizer passes over it
+        known = set(tokenizer.get_vocab().values())
+        text = tokenizer.decode([token for token in tokens if token in known], clean_up_tokenization_spaces=False)
     return text
 
 

@@ -18,12 +18,12 @@ from memunlearn.results.old_names import TARGET, config_today
 
 # Settings of paragraphs that say which rows there are; the others say how they are read and split.
 WHICH_ROWS = (
-    "path forget bystander retain protected name subset split revision data_files streaming max_rows base_url source cache_dir "
-    "base data duplicates corpus percent files other"
+    "path forget bystander retain protected suspected name subset split revision data_files streaming max_rows base_url source "
+    "cache_dir base data duplicates corpus percent files other"
 ).split()
 # Where things lie on the machine of whoever made the patch.
 OF_THE_MACHINE = ("base_url", "cache_dir")
-BY_NAME = ("forget", "bystander", "retain", "protected")
+BY_NAME = ("forget", "bystander", "retain", "protected", "suspected")
 LENGTHS = ("prefix_length", "continuation_length")
 GROUPS = ("model", "paragraphs", "demo")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -58,23 +59,29 @@ def merged(base: PreTrainedModel, name: str) -> PreTrainedModel:
 
     Raises UserError if peft cannot read the adapter or merge its kind, and where it does not fit the base.
     """
-    from peft import PeftModel
-
     try:
-        adapted = PeftModel.from_pretrained(base, str(expanded(name)))
-        # Once more for what it tells: weights that are missing, or that have no place, are passed over without an error.
-        found: Any = adapted.load_adapter(str(expanded(name)), "default")
-        if odd := [key for key in found.missing_keys if ".default" in key] + list(found.unexpected_keys):
-            raise ValueError(f"{len(odd)} of its weights are missing or fit nothing, such as {odd[0]}")
-        if not hasattr(adapted, "merge_and_unload") and not hasattr(adapted.base_model, "merge_and_unload"):
-            raise ValueError("adapters of this kind change no weights, and cannot be merged")
-        plain: Any = adapted.merge_and_unload(safe_merge=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is missing: it is an error here
+            return _merged(base, str(expanded(name)))
     except Exception as error:  # peft raises anything, as the readers of checkpoints do
         raise UserError(
             f"cannot merge the adapter {name} into {base_of(name)} "
             f"({type(error).__name__}: {' '.join(str(error).split())[:300]}): "
             "check that its files are whole and that this is its base, or give a whole checkpoint"
         ) from error
+
+
+def _merged(base: PreTrainedModel, folder: str) -> PreTrainedModel:
+    from peft import PeftModel
+
+    adapted = PeftModel.from_pretrained(base, folder)
+    if not hasattr(adapted, "merge_and_unload"):
+        raise ValueError("adapters of this kind change no weights, and cannot be merged")
+    # Once more for what it tells: weights that are missing, or that have no place, are passed over without an error.
+    found: Any = adapted.load_adapter(folder, "default")
+    if odd := [key for key in found.missing_keys if ".default" in key] + list(found.unexpected_keys):
+        raise ValueError(f"{len(odd)} of its weights are missing or fit nothing, such as {odd[0]}")
+    plain: Any = adapted.merge_and_unload(safe_merge=True)
     return cast("PreTrainedModel", plain.eval())
 
 

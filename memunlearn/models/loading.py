@@ -27,7 +27,7 @@ class LoadedModel:
     """A model in evaluation mode with fp32 weights, its tokenizer if it has one, and what it was called.
 
     patterns: where its weights lie if the architecture is not built in (see `eligible_weights`). dtype: of the weights in its
-    files. no_tokenizer: why its own did not load; None if it did, or there is none.
+    files.
     """
 
     model: PreTrainedModel
@@ -35,7 +35,6 @@ class LoadedModel:
     name: str
     patterns: Mapping[str, str] | None = None
     dtype: torch.dtype = torch.float32
-    no_tokenizer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,13 @@ class ModelSource:
         self.check()
         name, revision = self._name(), None if self.revision is None else str(self.revision)
         model = load_model(name, self.attn_implementation, revision)
-        tokenizer, why = None, None
         try:
             tokenizer = load_tokenizer(name, None if self.tokenizer is None else str(self.tokenizer), revision)
-        except UserError as error:
+        except UserError:
             if self.tokenizer is not None:
                 raise
-            why = str(error)
-        return LoadedModel(model, tokenizer, name, self.patterns, checkpoint_dtype(name, revision), why)
+            tokenizer = None
+        return LoadedModel(model, tokenizer, name, self.patterns, checkpoint_dtype(name, revision))
 
     def _name(self) -> str:
         if self.name_or_path is None or not str(self.name_or_path):

@@ -47,6 +47,15 @@ def load_tokenizer(name_or_path: str, tokenizer: str | None = None, revision: st
     return loaded
 
 
+def why_without(name_or_path: str) -> str | None:
+    """Why the model's own tokenizer does not load; None if it does, or there is none."""
+    try:
+        load_tokenizer(name_or_path)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def tokenizer_location(name: str) -> str:
     """As `locate`. Raises UserError for a folder without a tokenizer, too."""
     # transformers makes an empty tokenizer, without a word, out of a folder that has only a config.
@@ -61,12 +70,10 @@ def _has_tokenizer(folder: str) -> bool:
 
 def _lacking_package(name: str, error: Exception) -> str | None:
     """What a tokenizer needs that is not installed; None if that is not what is wrong."""
-    said = str(error).lower()
-    of_file = _package_of_file(expanded(name))
-    needed = of_file or next((package for package in ("sentencepiece", "tiktoken") if package in said), None)
-    if needed is None:
-        named = re.search(r"pip install ([\w.\-]+)", str(error))
-        needed = named[1] if named else None
+    needed = _package_of_file(expanded(name))
+    if needed is None and isinstance(error, ImportError):
+        named = re.search(r"pip install ([\w.\-]+)|requires the (\w+) library", str(error))
+        needed = (named[1] or named[2].lower()) if named else None
     if needed is None or find_spec(needed.replace("-", "_")) is not None:
         return None
     more = " protobuf" if needed == "sentencepiece" and find_spec("google.protobuf") is None else ""

@@ -16,6 +16,7 @@ from memunlearn.localization.weight_attribution import (
     attribute,
 )
 from memunlearn.models.components import eligible_weights
+from memunlearn.models.text_ids import no_text
 from memunlearn.scoring import forward
 from memunlearn.scoring.alternatives import find_alternatives
 from memunlearn.scoring.hidden_states import hidden_states
@@ -37,7 +38,10 @@ def test_a_kept_baseline_is_the_one_that_is_computed(asked, store, half_trained)
     for _ in range(2):
         found = kept.baseline(asked.model, asked.rows, clusters, batch_size=4, name="test")
         assert found.paragraphs is asked.rows and found.clusters is clusters
-        assert torch.equal(found.states.hidden, expected.states.hidden) and found.states.head is expected.states.head
+        assert (
+            torch.equal(found.states.hidden, expected.states.hidden)
+            and found.states.head.product is expected.states.head.product
+        )
         assert torch.equal(found.own.ids, expected.own.ids) and found.own.origin == expected.own.origin
         for name, tensor in tensors_of(expected.scores).items():
             assert torch.equal(getattr(found.scores, name), tensor)
@@ -88,6 +92,18 @@ def test_kept_alternatives_are_those_that_are_computed(asked, store):
         assert torch.equal(found.paragraphs.ids, expected.paragraphs.ids) and found.paragraphs.origin == asked.rows.origin
         assert all(torch.equal(getattr(found, name), getattr(expected, name)) for name in ("found", "position", "token", "em"))
     assert store.reused == ["alternatives"]
+
+
+def test_alternatives_without_some_tokens_are_kept_apart(asked, store):
+    kept = BaseMeasurements.of(asked.model, store)
+    plain = kept.alternatives(asked.model, asked.rows, 2, 3, 4)
+    same = kept.alternatives(asked.model, asked.rows, 2, 3, 4, never=no_text(asked.model, None))
+    assert store.reused == ["alternatives"] and torch.equal(same.token, plain.token)
+    never = sorted(set(range(61)) - {5, 6, 7})
+    for _ in range(2):
+        others = kept.alternatives(asked.model, asked.rows, 2, 3, 4, never=never)
+        assert set(others.token.tolist()) <= {5, 6, 7}
+    assert store.reused == ["alternatives"] * 2
 
 
 @pytest.mark.parametrize("what", ATTRIBUTIONS)

@@ -7,7 +7,7 @@ import command_runs
 import pytest
 import tiny_demo
 import torch
-from transformers import AutoTokenizer, StableLmConfig, StableLmForCausalLM
+from transformers import AutoTokenizer, HeliumConfig, HeliumForCausalLM
 
 from memunlearn.objectives.material import Side, StepMaterial
 
@@ -88,14 +88,14 @@ def test_its_run_is_resumed_where_it_is_allowed(here):
 def test_an_architecture(here):
     torch.manual_seed(5)
     shape = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    StableLmForCausalLM(StableLmConfig(**shape, num_key_value_heads=4)).save_pretrained(here / "DIR")
+    HeliumForCausalLM(HeliumConfig(**shape, num_key_value_heads=4, head_dim=8)).save_pretrained(here / "DIR")
     for name, count in (("FORGET", 4), ("RETAIN", 24)):
         torch.save(torch.randint(1, 60, (count, tiny_demo.P + tiny_demo.C)), here / f"{name}.pt")
-    ended = called("model=stablelm", directory=here / "run")
+    ended = called("model=helium", directory=here / "run")
     assert ended.code == 0, ended.err
     assert ended.result["mask"]["eligible"] == 2 * (4 * 32 * 32 + 3 * 32 * 48)
-    without = called("model=stablelm", "model.patterns=null", directory=here / "other")
-    assert "stablelm" in without.the_error() and "model.patterns" in without.the_error()
+    without = called("model=helium", "model.patterns=null", directory=here / "other")
+    assert "helium" in without.the_error() and "model.patterns" in without.the_error()
 
 
 def test_a_data_source(here, tiny_folder):

@@ -144,6 +144,18 @@ def test_its_patch_is_judged_on_the_same_rows(own_text_run, tmp_path):
         assert f"suspected {after['suspected']['n']} of {after['suspected']['n']}" in judged.out
 
 
+def test_other_paragraphs_can_be_named_for_a_patch_of_such_a_run(forgets, reciting, tmp_path):
+    settings = forgets("retain=model", "retain_rows=120", "suspected=true", "suspected_samples=120")
+    ended = command_runs.train(*settings, directory=tmp_path / "run")
+    assert ended.code == 0, ended.err
+    corpus = save(reciting[1][700:704].clone(), tmp_path / "corpus.pt")
+    for number, how in enumerate(((), ("paragraphs=files",))):
+        patch = tmp_path / "run" / "patch.safetensors"
+        judged = judge(patch, *how, f"paragraphs.path={corpus}", directory=tmp_path / f"judged{number}")
+        assert judged.code == 0, judged.err
+        assert sets_of(tmp_path / f"judged{number}")["unknown"]["n"] == 4
+
+
 def test_a_certificate_says_what_ordinary_text_is(own_text_run, tmp_path):
     ended = judge(own_text_run / "patch.safetensors", "certificate=true", directory=tmp_path)
     assert ended.code == 0, ended.err

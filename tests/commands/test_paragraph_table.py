@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from memunlearn.commands.paragraph_table import text_of, token_texts
+from memunlearn.commands.paragraph_table import check_decodes, text_of, token_texts
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +44,24 @@ def test_a_replacement_character_in_the_text_is_text(byte_tokenizer):
 
 def test_without_a_tokenizer_the_pieces_are_ids():
     assert token_texts(torch.tensor([50256, 7]), None) == ["50256", "7"]
+
+
+@pytest.mark.parametrize("error", [IndexError, TypeError, KeyError, OverflowError])
+def test_the_padding_of_a_vocabulary_is_no_text_to_tokenizers_that_refuse_it(error):
+    class Strict:
+        """Knows 3 ids, the last not where it is counted; raises for others, as those of Python do."""
+
+        words = {0: "a", 1: "b", 7: "c"}
+
+        def get_vocab(self):
+            return {word: number for number, word in self.words.items()}
+
+        def decode(self, ids, clean_up_tokenization_spaces):
+            if any(number not in self.words for number in ids):
+                raise error("out of range")
+            return "".join(self.words[number] for number in ids)
+
+    assert text_of(torch.tensor([1, 0, 7]), Strict()) == "bac"
+    assert text_of(torch.tensor([1, 5, 7, 9]), Strict()) == "bc"
+    assert token_texts(torch.tensor([1, 5, 7, 9]), Strict()) == ["b", "", "c", ""]
+    check_decodes(Strict(), 12)

@@ -15,7 +15,7 @@ P, C = 5, 4
 LENGTHS = (5, 2, 1, 4)
 
 
-@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("family", (*tiny.FAMILIES, "opt", "falcon"))
 @pytest.mark.parametrize("positions", ["continuation", "all"])
 def test_factors_equal_loops_over_the_rows_without_fill(family, positions):
     model = tiny.tiny_model(family)

@@ -1,5 +1,6 @@
 """Perturbation against the plain score of explicitly perturbed ids, and EM against what the model really says."""
 
+import itertools
 from dataclasses import replace
 
 import naive_scoring as naive
@@ -172,3 +173,20 @@ def test_what_stands_before_the_text_is_left_alone(second_likely):
         assert torch.equal(found["em"][:, start:], plain["em"][:, start:]) and int(worst(found)[0].min()) >= start
     with pytest.raises(UserError, match="the prefix is BOS alone"):
         perturb_tokens(model, replace(paragraphs, text_start=P), second_likely=second_likely)
+
+
+def test_nothing_is_replaced_by_what_no_text_can_hold():
+    """A vocabulary that is padded beyond id 20: neither drawn, nor taken for the second most likely; an end may be that."""
+    model, never = tiny.tiny_model("gpt_neo"), [0, *range(21, tiny.VOCABULARY)]
+    paragraphs = ParagraphSet(tiny.some_ids(2, 3, P + C), P, tuple("abc"))
+    found = perturb_tokens(model, paragraphs, 4, never=never)["tokens"]
+    drawn, likely = found[..., :4], found[..., 4]
+    assert set(drawn.flatten().tolist()) <= set(range(1, 21))
+    assert set(likely.flatten().tolist()) <= {-1, *range(21)}
+    with torch.no_grad():
+        logits = model(input_ids=paragraphs.ids).logits[:, : P - 1, :21]
+    ids = paragraphs.ids[:, 1:P]
+    for row, position in itertools.product(range(3), range(P - 1)):
+        best = max((t for t in range(21) if t != ids[row, position]), key=lambda t: float(logits[row, position, t]))
+        assert int(likely[row, position + 1]) == best
+    assert bool((perturb_tokens(model, paragraphs, 4)["tokens"] > 20).any())

@@ -11,9 +11,7 @@ import torch
 
 from memunlearn.errors import UserError
 from memunlearn.models import attach, bake, base_parameters, delta_parameters, is_attached, save_baked
-from memunlearn.models.__main__ import main
 from memunlearn.models.baking import plain_base
-from memunlearn.models.patches import capture_patch, save_patch
 
 CHOICES = {"sparse": tiny.some_indices, "all": tiny.all_indices}
 
@@ -117,68 +115,6 @@ def test_nothing_is_overwritten_and_nothing_half_written_stays(tmp_path, monkeyp
     with pytest.raises(UserError, match="no space"):
         save_baked(model, tmp_path / "broken")
     assert sorted(os.listdir(tmp_path)) == ["empty", "full"]
-
-
-def test_command_bakes_a_checkpoint(tmp_path, capsys):
-    from transformers import AutoModelForCausalLM
-
-    base = tiny.tiny_model("gpt2")
-    base.save_pretrained(tmp_path / "base")
-    model = with_random_deltas(base, "sparse")
-    save_patch(tmp_path / "patch.safetensors", capture_patch(model, {}))
-    arguments = ["apply", "--base", str(tmp_path / "base"), "--patch", str(tmp_path / "patch.safetensors")]
-    assert main([*arguments, "--out", str(tmp_path / "baked")]) == 0
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1 and str(tmp_path / "baked") in said
-    baked = AutoModelForCausalLM.from_pretrained(tmp_path / "baked", attn_implementation="eager").eval()
-    assert torch.equal(logits(baked), logits(model))
-
-
-def test_command_says_one_line_and_ends_with_2(tmp_path, capsys):
-    tiny.tiny_model("gpt2", seed=1).save_pretrained(tmp_path / "other")
-    model = with_random_deltas(tiny.tiny_model("gpt2"), "sparse")
-    patch = tmp_path / "patch.safetensors"
-    save_patch(patch, capture_patch(model, {}))
-    capsys.readouterr()
-    for base, out, says in [
-        (tmp_path / "other", tmp_path / "out", "another base"),
-        (tmp_path / "none", tmp_path / "out", "no folder"),
-        (tmp_path / "other", tmp_path, "not empty"),
-    ]:
-        assert main(["apply", "--base", str(base), "--patch", str(patch), "--out", str(out)]) == 2
-        error = capsys.readouterr().err.strip().splitlines()[-1]
-        assert error.startswith("error: ") and says in error
-        assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_a_checkpoint_can_be_written_in_16_bits_and_it_is_said_what_that_loses(tmp_path, capsys, dtype):
-    from transformers import AutoModelForCausalLM
-
-    base = tiny.tiny_model("gpt2")
-    base.save_pretrained(tmp_path / "base")
-    model = with_random_deltas(base, "sparse")
-    with torch.no_grad():
-        for delta in delta_parameters(model).values():
-            delta.flatten()[::3] *= 1e-6  # below what 16 bits tell apart
-    patch = capture_patch(model, {})
-    save_patch(tmp_path / "patch.safetensors", patch)
-    arguments = ["apply", "--base", str(tmp_path / "base"), "--patch", str(tmp_path / "patch.safetensors"), "--dtype", dtype]
-    assert main([*arguments, "--out", str(tmp_path / "baked")]) == 0
-    said = capsys.readouterr().out
-    baked = AutoModelForCausalLM.from_pretrained(tmp_path / "baked", dtype="auto")
-    kind = getattr(torch, dtype)
-    lost = 0
-    plain = dict(bake(model).named_parameters())
-    for name, parameter in baked.named_parameters():
-        assert parameter.dtype is kind and torch.equal(parameter, plain[name].to(kind))
-        same = (base.get_parameter(name).to(kind) == parameter).flatten()
-        if name in patch.deltas:
-            flat = patch.indices[name]
-            places = range(len(same)) if flat is None else flat.tolist()
-            deltas = patch.deltas[name].flatten().tolist()
-            lost += sum(bool(same[place]) and delta != 0 for place, delta in zip(places, deltas, strict=True))
-    assert lost > 100 and f"as {dtype} {lost:,} of them are the base's again" in said
 
 
 def test_a_weight_that_float16_cannot_hold_is_refused(tmp_path):

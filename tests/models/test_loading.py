@@ -25,8 +25,8 @@ def checkpoint(saved, tmp_path):
     return Path(shutil.copytree(saved, tmp_path / "checkpoint"))
 
 
-def add_tokenizer(folder):
-    words = {f"word{i}": i for i in range(tiny.VOCABULARY)}
+def add_tokenizer(folder, size=tiny.VOCABULARY):
+    words = {f"word{i}": i for i in range(size)}
     PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="word0"))).save_pretrained(folder)
 
 
@@ -159,7 +159,9 @@ def test_code_that_a_checkpoint_brings_is_never_run_and_never_asked_about(checkp
         config |= {"model_type": "of_its_own", "auto_map": {"AutoConfig": "own.Own", what: "own.Own"}}
     (checkpoint / named).write_text(json.dumps(config))
     with pytest.raises(UserError, match=said):
-        ModelSource(str(checkpoint)).load()
+        load_tokenizer(str(checkpoint)) if what == "AutoTokenizer" else ModelSource(str(checkpoint)).load()
+    if what == "AutoTokenizer":
+        assert ModelSource(str(checkpoint)).load().tokenizer is None
     assert not (checkpoint / "ran").exists()
 
 
@@ -177,20 +179,6 @@ def test_quantized_checkpoints_are_refused(checkpoint, key):
             load_model(str(checkpoint))
     (checkpoint / "config.json").write_text(json.dumps(config | {key: None}))
     load_model(str(checkpoint))
-
-
-@pytest.mark.parametrize("with_tokenizer", [False, True])
-def test_an_adapter_is_to_be_merged_first(tmp_path, with_tokenizer):
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "org/base"}))
-    if with_tokenizer:
-        add_tokenizer(folder)
-    with pytest.raises(UserError, match="is a LoRA adapter .* for org/base, .*merge_and_unload"):
-        load_model(str(folder))
-    (folder / "adapter_config.json").write_text("[" * 100_000)
-    with pytest.raises(UserError, match="is a LoRA adapter .* for BASE"):
-        load_model(str(folder))
 
 
 def test_a_file_for_llama_cpp_is_no_checkpoint(tmp_path):

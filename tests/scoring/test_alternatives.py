@@ -190,3 +190,11 @@ def test_what_stands_before_the_text_is_never_perturbed(reciting, sets):
             assert bool(found.found[row]) == there
     with pytest.raises(UserError, match="the prefix is BOS alone"):
         find_alternatives(reciting, replace(sets.forget, text_start=7))
+
+
+def test_no_token_is_drawn_that_no_text_can_hold(reciting, sets):
+    allowed = [3, 9, 14, 60]
+    found = find_alternatives(reciting, sets.forget, 3, seed=2, never=sorted(set(range(tiny.VOCABULARY)) - set(allowed)))
+    assert set(found.token.tolist()) <= set(allowed)
+    plain = find_alternatives(reciting, sets.forget, 3, seed=2)
+    assert torch.equal(find_alternatives(reciting, sets.forget, 3, seed=2, never=[0]).token, plain.token)

@@ -41,6 +41,17 @@ def test_kl_from_hidden_states_is_that_of_two_whole_passes(family):
 
 
 @pytest.mark.parametrize("family", tiny.EVERY)
+def test_in_mixed_precision_the_base_model_is_no_step_from_itself(family):
+    base, rows = tiny.tiny_model(family), paragraphs()
+    with torch.autocast("cpu", torch.bfloat16):
+        _, states = reference_states(base, rows, batch_size=3)
+        with torch.no_grad():
+            logits = base(input_ids=rows.ids).logits[:, P - 1 : -1]
+        assert torch.equal(states.logits(torch.arange(4)), logits)
+        assert float(score(base, rows, reference=states).kl.abs().max()) == 0
+
+
+@pytest.mark.parametrize("family", tiny.EVERY)
 def test_what_is_done_after_the_product_is_known_from_the_config(family):
     head = OutputHead.of(tiny.tiny_model(family))
     changed = {name for name in ("cap", "scale", "divisor") if getattr(head, name) is not None}

@@ -14,7 +14,7 @@ from memunlearn.scoring.greedy import greedy_continuations
 from memunlearn.scoring.score import score
 
 P, C = 6, 5
-every_family = pytest.mark.parametrize("family", tiny.FAMILIES)
+every_family = pytest.mark.parametrize("family", tiny.EVERY)
 # How many tokens of text each row's prefix has; one is whole.
 LENGTHS = (6, 3, 1, 5, 2)
 

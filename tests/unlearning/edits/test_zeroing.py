@@ -3,10 +3,12 @@
 import copy
 
 import pytest
+import tiny_architectures as tiny
 from patched import holds
 
 from memunlearn.errors import UserError
 from memunlearn.masks import AllWeights, RandomWeights, TopAttribution
+from memunlearn.models import eligible_weights
 from memunlearn.unlearning.edits.zeroing import Zeroing
 from memunlearn.unlearning.stopping import StopRule
 
@@ -39,3 +41,27 @@ def test_what_it_refuses(ingredients):
             Zeroing(scale)
     with pytest.raises(UserError, match="protocol=zeroing ends by itself and takes no stop rule: add stop=none"):
         Zeroing().run(ingredients(stop=StopRule()))
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "refused"),
+    [
+        ("qwen3", {}, True),
+        ("qwen3", {"heads": [1]}, True),
+        ("qwen3", {"components": ["v", "out", "mlp_in"]}, False),
+        ("gemma3_text", {"components": ["k"]}, True),
+        ("olmo2", {}, True),
+        ("olmo2", {"heads": [1]}, False),  # a smaller q of one head makes those of the others larger
+        ("llama", {}, False),
+    ],
+)
+def test_a_scale_that_a_norm_takes_back_is_refused(family, settings, refused):
+    weights = eligible_weights(tiny.tiny_model(family))
+    for strategy in (AllWeights(**settings), RandomWeights(fraction=1.0, **settings)):
+        Zeroing(1.0).check_weights(strategy, weights)
+        if refused:
+            with pytest.raises(UserError, match=r"protocol.scale=0.5: this model normalizes q and k .*mask.components=\[v,out"):
+                Zeroing(0.5).check_weights(strategy, weights)
+        else:
+            Zeroing(0.5).check_weights(strategy, weights)
+    Zeroing(0.5).check_weights(RandomWeights(fraction=0.1, **settings), weights)
