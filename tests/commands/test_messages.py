@@ -30,6 +30,7 @@ VARIANTS = [
     ("train", []),
     ("train", ["mask=random"]),
     ("train", ["experiment=frontier"]),
+    *(("train", [f"paragraphs={stage}"]) for stage in ("hubble", "muse", "tofu", "olmo_memorized")),
     *ALONE,
     *FULL.items(),
     *NOT_BY_DEFAULT,
