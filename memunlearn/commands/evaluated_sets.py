@@ -16,6 +16,7 @@ from memunlearn.paragraphs.caps import Caps
 from memunlearn.paragraphs.clusters import repeats
 from memunlearn.paragraphs.near_parts import NEAR_FORGOTTEN, NEAR_OTHER
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.paragraphs.places import place_columns
 from memunlearn.paragraphs.roles import UNKNOWN, UNSEEN
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.splits import (
@@ -99,12 +100,14 @@ def columns_of(
         index.append(seen[name])
         seen[name] += 1
     nothing: list[None] = [None] * len(rows)
+    places = [place_columns(rows.place(row)) for row in range(len(rows))]
     kinds = FromPass | FromPassAndBase | FromPassAndSampling | FromTextSize | OfOwnText
     of_rows = [metric for metric in METRICS if isinstance(metric.source, kinds) and metric.in_rows]
     return {
         "set": list(names),
         "index": index,
         "origin": list(rows.origin),
+        **{name: [of_row[name] for of_row in places] for name in place_columns(None)},
         "cluster": measured.clusters.tolist(),
         "holds_forgotten": holds,
         "bin": bins,

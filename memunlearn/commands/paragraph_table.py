@@ -9,6 +9,7 @@ from torch import Tensor
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import FILL
+from memunlearn.paragraphs.places import place_columns
 from memunlearn.scoring.alternatives import Alternatives
 from memunlearn.scoring.metric import FromText, Metric, OfAlternatives
 from memunlearn.scoring.metrics import METRICS
@@ -41,6 +42,7 @@ def paragraph_rows(
                 "index": int(outcome.index[i]),
                 "trial": None if outcome.trial is None else int(outcome.trial[i]),
                 "origin": outcome.paragraphs.origin[i],
+                **place_columns(outcome.paragraphs.place(i)),
                 "cluster": int(outcome.after.clusters[i]),
                 "holds_forgotten": None if holds_forgotten is None else bool(holds_forgotten[i]),
                 **{column: None if values is None else values[i] for column, values in measured.items()},

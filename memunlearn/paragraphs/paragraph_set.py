@@ -92,6 +92,10 @@ class ParagraphSet:
         known = (None if place is None else (place.source, place.text) for place in self.places)
         return tuple(known) or (None,) * len(self)
 
+    def place(self, row: int) -> Place | None:
+        """Where this row stands in its text."""
+        return self.places[row] if self.places else None
+
     def select(self, rows: Tensor | Sequence[int]) -> ParagraphSet:
         """The rows at these positions (integers, in this order, or a boolean [N])."""
         chosen = torch.as_tensor(rows)

@@ -18,6 +18,7 @@ from memunlearn.charts.page import library, page_figure
 from memunlearn.files.writing import finite_or_null, write_text
 from memunlearn.reporting.extraction import SAMPLES_SHOWN, extraction_grid, is_extraction
 from memunlearn.reporting.paragraph_browser import browser_metrics, browser_rows, embedded_json, table_rows
+from memunlearn.reporting.text_table import text_table
 from memunlearn.results.figure_data import mask_grid
 from memunlearn.results.figures import run_charts
 from memunlearn.results.sentence import STOPPED_BECAUSE, one_paragraph_at_a_time, result_sentence
@@ -93,6 +94,8 @@ def report(
         notes=notes,
         sentence=result_sentence(result),
         attacks=attacks,
+        text_table=text_table(result.get("texts") or (), paragraphs),
+        text_table_of=((result.get("config") or {}).get("paragraphs") or {}).get("continuation_length"),
         pooled=one_paragraph_at_a_time(result),
         sets=[
             _set_table(name, result["before"].get(name), result["after"].get(name))
