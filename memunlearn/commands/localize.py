@@ -32,6 +32,7 @@ from memunlearn.commands.kept_config import shown
 from memunlearn.commands.made_rows import with_made_rows, without_suspected
 from memunlearn.commands.material import check_material, describe, make_material
 from memunlearn.commands.measurement_store import open_store, print_reused
+from memunlearn.commands.recited_texts import with_recited_rows
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import LOCALIZATION
 from memunlearn.commands.tracking import finish_tracking, report_figures, start_tracking
@@ -40,6 +41,7 @@ from memunlearn.errors import UserError
 from memunlearn.files.writing import remove_leftovers
 from memunlearn.reporting.terminal import print_findings
 from memunlearn.results.finding_files import KeptFinding
+from memunlearn.words import counted
 
 SELF_GENERATED = (
     "The continuations appear to be the model's own output, so EM on them compares the model with itself (self-EM)."
@@ -73,14 +75,18 @@ def localize(cfg: DictConfig, directory: Path, call: Call) -> Localization:
     loaded, paragraphs = load_inputs(cfg)
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
-    made = with_made_rows(without_suspected(paragraphs), loaded, measurements, seed=cfg.seed, batch_size=2 * cfg.batch_size)
-    paragraphs = made.paragraphs
+    asked = with_recited_rows(cfg, without_suspected(paragraphs), loaded, measurements)
+    made = with_made_rows(asked.paragraphs, loaded, measurements, seed=cfg.seed, batch_size=2 * cfg.batch_size)
+    paragraphs, short = made.paragraphs.without_short_prefixes()
+    left_out = [] if not short else [f"{counted(short, 'row')} left out: their prefix is shorter than that of others"]
+    for line in left_out:
+        print(line, flush=True)
     material = make_material(cfg, loaded, measurements, paragraphs)
     print("\n".join(describe(material)), flush=True)
 
     config = shown(cfg)
     notes = [WHAT_IT_IS] * is_demo(cfg) + [SELF_GENERATED] * paragraphs.self_generated
-    notes += [*([] if paragraphs.beginning is None else [paragraphs.beginning]), *made.said]
+    notes += [*([] if paragraphs.beginning is None else [paragraphs.beginning]), *made.said, *left_out]
     loggers = start_tracking(cfg, config, directory, call.sweep)
     succeeded, afterwards = False, Afterwards()
     try:

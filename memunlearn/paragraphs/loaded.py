@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.readers import ReadResult
@@ -51,6 +51,16 @@ class LoadedParagraphs:
             return concatenate(list(self.bins.values()))
         named = (self.forget, self.bystander, self.retain, self.protected, self.suspected)
         return concatenate([members for members in named if members is not None])
+
+    def without_short_prefixes(self) -> tuple[LoadedParagraphs, int]:
+        """The same with rows of P prefix tokens only, and how many others there were."""
+        kept, left_out = {}, 0
+        for name in ("corpus", "forget", "bystander", "retain", "protected", "suspected"):
+            members: ParagraphSet | None = getattr(self, name)
+            if members is not None and (number := int(members.short.sum())):
+                kept[name] = members.select(~members.short)
+                left_out += number
+        return replace(self, **kept) if kept else self, left_out  # type: ignore[arg-type]
 
     @property
     def bins_of_origin(self) -> list[str]:

@@ -30,8 +30,8 @@ def test_recited_texts_come_first_with_what_is_left():
     ]
     assert table.lines[0].columns == "source: a book" and table.more == 0
     assert table.sentence == (
-        "2 of 4 texts are recited, at least in part. 1 is not recited: neither trained on nor in any mean. 1 is too short to be "
-        "asked for."
+        "2 of 4 texts are recited, at least in part. 1 is not recited: neither trained on nor in any mean. 1 is too short to "
+        "be asked for."
     )
 
 
