@@ -27,6 +27,7 @@ from memunlearn.paragraphs.windows import Cutting
 from memunlearn.recitation.find import Reading, Search, find_recited, rows_to_forget
 from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores
+from memunlearn.words import counted
 
 VERSION = 1
 LONGEST_SCREEN = 1024
@@ -138,18 +139,21 @@ def with_recited_rows(
             "how far the model comes with each"
         )
     forget = concatenate(parts)
-    bystander, retain, protected = (
-        rows and _unlike(rows, asked.paragraphs) for rows in (paragraphs.bystander, paragraphs.retain, paragraphs.protected)
-    )
+    others = ("bystander", "retain", "protected")
+    bystander, retain, protected = (_unlike(name, getattr(paragraphs, name), asked.paragraphs) for name in others)
     return Asked(replace(paragraphs, forget=forget, bystander=bystander, retain=retain, protected=protected), entries)
 
 
-def _unlike(rows: ParagraphSet, asked: ParagraphSet) -> ParagraphSet:
-    """The rows that share no SHINGLE tokens in a row with any part of the texts."""
-    if not len(rows) or not len(asked):
+def _unlike(name: str, rows: ParagraphSet | None, asked: ParagraphSet) -> ParagraphSet | None:
+    """The rows that share no SHINGLE tokens in a row with any part of the texts; says how many do."""
+    if rows is None or not len(rows) or not len(asked):
         return rows
     start = max(rows.text_start, asked.text_start)
-    return rows.select(~repeats(rows.ids[:, start:], asked.ids[:, start:]))
+    alike = repeats(rows.ids[:, start:], asked.ids[:, start:])
+    if bool(alike.any()):
+        left_out = counted(int(alike.sum()), "row")
+        print(f"paragraphs.{name}: {left_out} left out: near-duplicates of parts of texts that are to be forgotten", flush=True)
+    return rows.select(~alike)
 
 
 def _told(entries: Sequence[Mapping[str, Any]]) -> list[str]:
