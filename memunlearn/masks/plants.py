@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memunlearn.masks.selection import Mask, select_all, select_random
+from memunlearn.models.architectures import KINDS
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.filters import Filter, passing_positions
 from memunlearn.paragraphs.cluster_choice import number_generator
@@ -47,8 +48,8 @@ def draw_plant(name: str, weights: Sequence[WeightTensor], fraction: float, seed
 
 
 def _count_heads(weights: Sequence[WeightTensor], kind: str) -> int:
-    of_kind = passing_positions([w for w in weights if kind in w.kind_names], Filter(components=[kind]))
-    return 1 + max(int(weight.heads.max()) for weight in weights if weight.name in of_kind)
+    of_kind = (weight.heads[weight.kinds == KINDS.index(kind)] for weight in weights if kind in weight.kind_names)
+    return 1 + max(int(heads.max()) for heads in of_kind)
 
 
 def _together(one: Mapping[str, Tensor | None], other: Mapping[str, Tensor | None], weights: Sequence[WeightTensor]) -> Mask:

@@ -18,6 +18,8 @@ def no_text(model: nn.Module, tokenizer: Any | None) -> list[int]:
     size = vocabulary_size(model)
     ids = set(end_tokens(model))
     if tokenizer is not None:
-        marked = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-        ids |= marked | set(tokenizer.all_special_ids) | (set(range(size)) - set(tokenizer.get_vocab().values()))
+        # A tokenizer of the user's own may know of nothing special.
+        added = getattr(tokenizer, "added_tokens_decoder", {})
+        ids |= {number for number, token in added.items() if token.special} | set(getattr(tokenizer, "all_special_ids", ()))
+        ids |= set(range(size)) - set(tokenizer.get_vocab().values())
     return sorted(number for number in ids if 0 <= number < size)

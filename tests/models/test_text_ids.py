@@ -39,6 +39,14 @@ def test_gaps_and_special_tokens_are_no_text(model):
     assert no_text(model, tokenizer) == [0, 3, 4, 40, *range(42, 61)]
 
 
+def test_a_tokenizer_of_ones_own_needs_a_vocabulary_only(model):
+    class Own:
+        def get_vocab(self):
+            return {"a": 3, "b": 9}
+
+    assert no_text(model, Own()) == sorted(set(range(61)) - {3, 9})
+
+
 def test_the_nested_vocabulary_is_meant():
     model = tiny.tiny_model("gemma3")
     ends = no_text(model, None)

@@ -201,6 +201,9 @@ def test_ids_become_text_where_there_is_a_tokenizer(material):
     from dataclasses import replace
 
     class Letters:
+        def get_vocab(self):
+            return {chr(ord("A") + token): token for token in range(61)}
+
         def decode(self, ids):
             return "".join(chr(ord("A") + token) for token in ids)
 
