@@ -89,7 +89,14 @@ def prepare_run(
             )
     if stop is not None and (why := rule_for(stop, preparation)[1]) is not None:
         print(f"note: bystander EM is reported, but neither stops this run nor chooses its state: {why}")
-    below = int((preparation.baselines["forget"].scores.em < length).sum())
-    if below:
-        print(f"warning: {below} of {len(sets.forget)} forget paragraphs are not memorized (EM < {length})")
+    for warning in not_memorized(preparation):
+        print(f"warning: {warning}")
     return preparation
+
+
+def not_memorized(preparation: Preparation) -> list[str]:
+    """A line where forget rows that were given as ids are not recited: they are trained on, and in every mean."""
+    forget = preparation.baselines["forget"]
+    length = forget.paragraphs.continuation_length
+    below = int((forget.scores.em < length).sum())
+    return [f"{below} of {len(forget.paragraphs)} forget paragraphs are not memorized (EM < {length})"] if below else []

@@ -31,7 +31,7 @@ from memunlearn.commands.learning_rates import length_of_steps
 from memunlearn.commands.made_rows import NOT_MEASURED, OTHER_MEMORIZED, with_made_rows
 from memunlearn.commands.measurement_store import open_store, print_reused
 from memunlearn.commands.paragraph_table import check_decodes
-from memunlearn.commands.prepared import prepare_run
+from memunlearn.commands.prepared import not_memorized, prepare_run
 from memunlearn.commands.recited_texts import with_recited_rows
 from memunlearn.commands.resuming import (
     CHECKPOINTS,
@@ -153,6 +153,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         notes = [WHAT_IT_IS] * is_demo(cfg)
         notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg) + made.said
+        notes += [f"{line}: they are trained on, and in every mean." for line in not_memorized(given.preparation)]
         if paragraphs.forget is not None and not outcome.sets.keys() & OTHER_MEMORIZED:
             notes.append(NOT_MEASURED)
         place = place | {"command": command}

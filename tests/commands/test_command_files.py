@@ -1,5 +1,6 @@
 """Paragraphs of a user's own: every kind of file, sets by name, one corpus, and models of other families."""
 
+import html
 import csv
 import json
 
@@ -94,6 +95,8 @@ def test_forget_rows_that_are_not_memorized_are_warned_of(tmp_path, tiny_folder,
     files += [f"paragraphs.retain={write_pt(rows['unseen'][3:], tmp_path, 'retain')}"]
     ended = command_runs.train("stop.max_steps=1", *files, directory=tmp_path / "run")
     assert ended.code == 0 and "warning: 3 of 5 forget paragraphs are not memorized (EM < 10)" in ended.out
+    note = "3 of 5 forget paragraphs are not memorized (EM < 10): they are trained on, and in every mean."
+    assert note in ended.result["notes"] and note in html.unescape((ended.directory / "report.html").read_text())
     assert ended.result["before"]["forget"]["n"] == 5
 
 

@@ -1,4 +1,4 @@
-"""train.py on texts that somebody named: what is recited of them, wherever it begins, is forgotten; nothing else is trained on."""
+"""train.py on texts that somebody named: what is recited, wherever it begins, is forgotten; nothing else is trained on."""
 
 import json
 
