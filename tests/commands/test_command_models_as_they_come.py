@@ -87,7 +87,7 @@ def test_an_adapter_is_merged_and_it_is_said(tmp_path):
 
 
 @pytest.mark.parametrize("family", ["gemma3", "gemma2", "falcon", "mpt", "opt", "phi", "cohere"])
-def test_edits_of_models_of_other_kinds_draw_tokens_that_are_text(tmp_path, family):
+def test_edits_of_models_of_other_kinds_with_a_padded_vocabulary(tmp_path, family):
     """A tokenizer of 50 of the model's 61 ids; Gemma 3's vocabulary and its end lie in a part of its config."""
     tiny.tiny_model(family).save_pretrained(tmp_path / "model")
     add_tokenizer(tmp_path / "model", 50)
