@@ -1,7 +1,7 @@
 """Paragraphs of a user's own: every kind of file, sets by name, one corpus, and models of other families."""
 
-import html
 import csv
+import html
 import json
 
 import command_runs

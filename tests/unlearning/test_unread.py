@@ -18,8 +18,9 @@ from memunlearn.unlearning.training import unlearn
 from memunlearn.unlearning.unread import is_look
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
-# A transformer looks at its attention mask, and PyTorch's optimizers at step counters that lie on the CPU.
-NOT_OURS = ("/transformers/", "/torch/optim/")
+# A transformer looks at its attention mask, PyTorch's optimizers at step counters, and a pass at the ids of its rows, that lie
+# on the CPU.
+NOT_OURS = ("/transformers/", "/torch/optim/", "/scoring/inputs.py")
 READS = ("item", "tolist", "__bool__", "__float__", "__int__", "numpy", "cpu")
 
 
