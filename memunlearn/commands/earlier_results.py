@@ -40,7 +40,8 @@ def check_earlier(folder: Path, settings: Mapping[str, Any], running: str) -> No
             shown = ", ".join((names or changed)[:NAMED_AT_MOST]) + ", ..." * (len(names or changed) > NAMED_AT_MOST)
             other = f"with other settings ({shown})" if names else f"made from files that have changed since ({shown})"
         raise UserError(
-            f"{path} is there already, of {_called(command)} {other}: choose another hydra.run.dir, or replace it with overwrite=true"
+            f"{path} is there already, of {_called(command)} {other}: choose another hydra.run.dir, or replace it with "
+            "overwrite=true"
         )
 
 

@@ -32,7 +32,7 @@ from memunlearn.errors import UserError
 from memunlearn.files.reading import parse_json
 from memunlearn.files.writing import remove_leftovers, write_json
 from memunlearn.models.loading import LoadedModel, ModelSource
-from memunlearn.models.patches import Patch, apply_patch, check_base, load_patch
+from memunlearn.models.patches import apply_patch, check_base, load_patch
 from memunlearn.models.text_config import context_length, longest_text
 from memunlearn.models.tokenizer_loading import load_tokenizer
 from memunlearn.paragraphs.columns import text_or_ids

@@ -40,7 +40,7 @@ def page(result: Mapping[str, Any], texts: Sequence[FoundText]) -> str:
         beginning=result["beginning"],
         sampling=config["p_z"] if config["p_z"]["top_k"] is not None else None,
         recall=recall_sentence(result),
-        columns=sorted({title for entry in entries for title in entry["columns"]}),
+        columns=_columns(entries),
         rows=[_row(entry) for entry in entries],
         show_texts=config["show_texts"],
         texts=[
@@ -59,6 +59,11 @@ def page(result: Mapping[str, Any], texts: Sequence[FoundText]) -> str:
             *((name, fact_text(value)) for name, value in environment.items() if name != "command"),
         ],
     )
+
+
+def _columns(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of the user's files, without those that only say again what the texts are called."""
+    return sorted({title for entry in entries for title, value in entry["columns"].items() if value != entry["name"]})
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
