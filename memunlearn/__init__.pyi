@@ -2,7 +2,9 @@
 
 from memunlearn.commands.configs import compose as compose
 from memunlearn.commands.evaluate import Evaluation as Evaluation
+from memunlearn.commands.find import Found as Found
 from memunlearn.commands.from_python import evaluate as evaluate
+from memunlearn.commands.from_python import find as find
 from memunlearn.commands.from_python import localize as localize
 from memunlearn.commands.from_python import train as train
 from memunlearn.commands.localize import Localization as Localization

@@ -1,4 +1,4 @@
-"""train, evaluate and localize as Hydra apps: what the scripts and the command `memunlearn` run."""
+"""train, evaluate, localize and find as Hydra apps: what the scripts and the command `memunlearn` run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ def _localize(cfg: DictConfig, directory: Path, call: Call) -> None:
     localize(cfg, directory, call)
 
 
-APPS: dict[str, App] = {"train": _train, "evaluate": _evaluate, "localize": _localize}
+def _find(cfg: DictConfig, directory: Path, call: Call) -> None:
+    from memunlearn.commands.find import find
+
+    find(cfg, directory, call)
+
+
+APPS: dict[str, App] = {"train": _train, "evaluate": _evaluate, "localize": _localize, "find": _find}
 
 
 def task_of(command: str) -> Callable[[DictConfig], Any]:

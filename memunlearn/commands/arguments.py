@@ -16,13 +16,15 @@ NAMES = frozenset(
         *("model.name_or_path", "model.tokenizer", "model.revision", "model.attn_implementation"),
         *(f"paragraphs.{name}" for name in ("column", "name", "subset", "split", "revision", "base_url", "cache_dir")),
         *(f"paragraphs.{name}" for name in ("base", "data", "corpus", "template", "other")),
-        *("patch", "reference", "reference.base", "reference.oracle", "reference.second_oracle", "frequency"),
+        *("patch", "reference", "reference.base", "reference.oracle", "reference.second_oracle", "frequency", "column"),
         *(f"logger.{name}" for name in ("name", "project", "entity", "group", "id", "notes", "version")),
     }
 )
 """Settings whose value is text, whatever it looks like."""
 
-FILES = frozenset(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "unseen"))
+FILES = frozenset(
+    {"texts", *(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "unseen"))}
+)
 """Text as well, or a pair {prefix: A.npy, continuation: B.npy}, or a list of files and folders."""
 
 FOLDERS = frozenset({"hydra.run.dir", "hydra.sweep.dir"})

@@ -17,14 +17,17 @@ from memunlearn.passwords import without_passwords
 SCRIPTS = "python {}.py"
 INSTALLED = "memunlearn {}"
 MODULE = "python -m memunlearn {}"
+WITH_SCRIPTS = ("train", "evaluate", "localize")
+"""Commands that a checkout has a script for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """What a command knows of its call beside its config; by default that it was called from Python.
 
-    command: "train", "evaluate" or "localize". overrides: as they were typed; None: from Python. told: what `compose` was told,
-    from Python. sweep: the folder of the sweep that this is a job of. choices: the option of each config group; None: unknown.
+    command: "train", "evaluate", "localize" or "find". overrides: as they were typed; None: from Python. told: what `compose`
+    was told, from Python. sweep: the folder of the sweep that this is a job of. choices: the option of each config group; None:
+    unknown.
     folders: of config files, conf/ and what --config-dir adds. program: how commands are started here, {} for the name of one.
     """
 
@@ -50,7 +53,8 @@ class Call:
 
     def words(self, command: str) -> list[str]:
         """What starts this command here: `python evaluate.py`."""
-        return shlex.split(self.program.format(command))
+        program = MODULE if self.program == SCRIPTS and command not in WITH_SCRIPTS else self.program
+        return shlex.split(program.format(command))
 
 
 def program() -> str:

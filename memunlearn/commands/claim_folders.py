@@ -51,7 +51,7 @@ class ClaimFolders(Callback):
                 settings = _settings(config)
                 if overwrite:
                     remove_earlier(folder)
-                check_earlier(folder, settings, f"{config.hydra.job.config_name}.py")
+                check_earlier(folder, settings, config.hydra.job.config_name)
                 resumed = is_complete(folder, settings)
             if resumed:  # what Hydra would put in .hydra/ is not what that run was started with
                 with read_write(config.hydra):

@@ -6,24 +6,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from memunlearn.commands.call import INSTALLED, WITH_SCRIPTS
 from memunlearn.commands.input_files import changed_inputs
-from memunlearn.commands.sweep_folder import EVALUATION, LOCALIZATION, RESULT, content
+from memunlearn.commands.sweep_folder import EVALUATION, FOUND, LOCALIZATION, RESULT, content
 from memunlearn.errors import UserError
 from memunlearn.files.reading import parse_json
 
-COMMANDS = {RESULT: "train.py", EVALUATION: "evaluate.py", LOCALIZATION: "localize.py"}
+COMMANDS = {RESULT: "train", EVALUATION: "evaluate", LOCALIZATION: "localize", FOUND: "find"}
+KEPT = (RESULT, FOUND)
+"""What is not done again where it is complete, nor lost to other settings."""
 NAMED_AT_MOST = 3
 
 
 def check_earlier(folder: Path, settings: Mapping[str, Any], running: str) -> None:
-    """Raises UserError if the folder holds a run of train.py with other settings or input files, or another command's result.
+    """Raises UserError if the folder holds a run of train.py or find with other settings or input files, or another
+    command's result.
 
-    settings: the resolved config. running: the command that runs now, such as "train.py". What evaluate.py and localize.py
+    settings: the resolved config. running: the command that runs now, such as "train". What evaluate.py and localize.py
     found is cheap to have again: they replace, or go on with, what they left themselves.
     """
     for name, command in COMMANDS.items():
         path = folder / name
-        if not path.is_file() or (command == running and name != RESULT):
+        if not path.is_file() or (command == running and name not in KEPT):
             continue
         result = _read(path)
         if result is None:
@@ -36,7 +40,8 @@ def check_earlier(folder: Path, settings: Mapping[str, Any], running: str) -> No
             shown = ", ".join((names or changed)[:NAMED_AT_MOST]) + ", ..." * (len(names or changed) > NAMED_AT_MOST)
             other = f"with other settings ({shown})" if names else f"made from files that have changed since ({shown})"
         raise UserError(
-            f"{path} is there already, of {command} {other}: choose another hydra.run.dir, or replace it with overwrite=true"
+            f"{path} is there already, of {_called(command)} {other}: choose another hydra.run.dir, or replace it with "
+            "overwrite=true"
         )
 
 
@@ -47,9 +52,13 @@ def remove_earlier(folder: Path) -> None:
 
 
 def is_complete(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether train.py has finished in this folder with these settings."""
-    result = _read(folder / RESULT)
-    return result is not None and content(result["config"]) == content(settings)
+    """Whether train.py or find has finished in this folder with these settings."""
+    results = [_read(folder / name) for name in KEPT]
+    return any(result is not None and content(result["config"]) == content(settings) for result in results)
+
+
+def _called(command: str) -> str:
+    return f"{command}.py" if command in WITH_SCRIPTS else INSTALLED.format(command)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

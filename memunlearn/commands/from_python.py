@@ -1,4 +1,4 @@
-"""train, evaluate and localize called from Python, a notebook say: no command line, and no job of Hydra's."""
+"""train, evaluate, localize and find called from Python, a notebook say: no command line, and no job of Hydra's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands import evaluate as evaluate_command
+from memunlearn.commands import find as find_command
 from memunlearn.commands import localize as localize_command
 from memunlearn.commands import train as train_command
 from memunlearn.commands.call import Call
@@ -16,6 +17,7 @@ from memunlearn.commands.claims import hold, let_go
 from memunlearn.commands.configs import CONF, must_be_told, told
 from memunlearn.commands.earlier_results import check_earlier, remove_earlier
 from memunlearn.commands.evaluate import Evaluation
+from memunlearn.commands.find import Found
 from memunlearn.commands.localize import Localization
 from memunlearn.commands.mistakes import mistake
 from memunlearn.commands.train import RunResult
@@ -45,6 +47,12 @@ def localize(cfg: DictConfig, directory: str | Path) -> Localization:
         return localize_command.localize(cfg, folder, _call(cfg, "localize"))
 
 
+def find(cfg: DictConfig, directory: str | Path) -> Found:
+    """What `memunlearn find` leaves in this folder. Raises UserError as `train` does."""
+    with _claimed(cfg, directory, "find") as folder:
+        return find_command.find(cfg, folder, _call(cfg, "find"))
+
+
 def _call(cfg: DictConfig, command: str) -> Call:
     """A patch and a run that is resumed bring settings of their own: what was set beside them must be known."""
     setting = "patch" if cfg.get("patch") else "resume=true" if cfg.get("resume", False) else None
@@ -63,7 +71,7 @@ def _claimed(cfg: DictConfig, directory: str | Path, command: str) -> Iterator[P
         if not cfg.get("resume", False):
             if cfg.overwrite:
                 remove_earlier(folder)
-            check_earlier(folder, OmegaConf.to_container(cfg, resolve=True), f"{command}.py")  # type: ignore[arg-type]
+            check_earlier(folder, OmegaConf.to_container(cfg, resolve=True), command)  # type: ignore[arg-type]
         yield folder
     except Exception as error:
         line = mistake(error)

@@ -23,6 +23,7 @@ NAME_FILES = (
     "paragraphs.retain",
     "paragraphs.protected",
     "paragraphs.data_files",
+    "texts",
 )
 # In a model's folder: its config, weights and tokenizer; a note to its readers is not part of it.
 OF_A_MODEL = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from memunlearn.errors import UserError
+from memunlearn.models.locations import locate
 
 
 def text_config(model: nn.Module) -> Any:
@@ -27,7 +28,21 @@ def hidden_size(model: nn.Module) -> int:
 
 def context_length(model: nn.Module) -> int | None:
     """Tokens that the model can read; None where its config does not say (BLOOM: no limit)."""
-    config = text_config(model)
+    return _longest(text_config(model))
+
+
+def longest_text(name_or_path: str, revision: str | None = None) -> int | None:
+    """The same of a model that is not loaded yet; None too where its config cannot be read, which loading it explains."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(locate(name_or_path), revision=revision, trust_remote_code=False)
+    except Exception:  # whatever a broken config makes its reader raise
+        return None
+    return _longest(config.get_text_config())
+
+
+def _longest(config: Any) -> int | None:
     longest: int | None = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)  # MPT's
     return longest
 
