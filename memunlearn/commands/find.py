@@ -37,7 +37,7 @@ from memunlearn.models.text_config import context_length, longest_text
 from memunlearn.models.tokenizer_loading import load_tokenizer
 from memunlearn.paragraphs.columns import text_or_ids
 from memunlearn.paragraphs.given_files import ARRAYS, given_files
-from memunlearn.paragraphs.readers import NeedsTokenizer, ReadResult, check_file, read_paragraphs
+from memunlearn.paragraphs.readers import ReadResult, check_file, read_paragraphs
 from memunlearn.paragraphs.table_files import open_column
 from memunlearn.paragraphs.windows import Cutting
 from memunlearn.paths import expanded
@@ -163,20 +163,15 @@ def _given(cfg: DictConfig) -> Any:
 
 
 def _read(cfg: DictConfig, loaded: LoadedModel) -> ReadResult:
-    try:
-        read = read_paragraphs(
-            _given(cfg),
-            cfg.prefix_length,
-            cfg.continuation_length,
-            tokenizer=loaded.tokenizer,
-            column=cfg.column,
-            bos=cfg.bos,
-            cutting=replace(_cutting(cfg), stride="auto"),
-        )
-    except NeedsTokenizer as error:
-        if loaded.no_tokenizer is None:
-            raise
-        raise UserError(f"{error}; the model's own does not load: {loaded.no_tokenizer}") from error
+    read = read_paragraphs(
+        _given(cfg),
+        cfg.prefix_length,
+        cfg.continuation_length,
+        tokenizer=loaded.tokenizer,
+        column=cfg.column,
+        bos=cfg.bos,
+        cutting=replace(_cutting(cfg), stride="auto"),
+    )
     print(f"texts: {len(read.texts)}, {sum(map(len, read.texts)):,} tokens", flush=True)
     if read.beginning is not None:
         print(read.beginning, flush=True)
