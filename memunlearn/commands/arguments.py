@@ -15,13 +15,26 @@ NAMES = frozenset(
     {
         *("model.name_or_path", "model.tokenizer", "model.revision", "model.attn_implementation"),
         *(f"paragraphs.{name}" for name in ("column", "name", "subset", "split", "revision", "base_url", "cache_dir")),
-        *("patch", "reference", "reference.base", "reference.oracle", "reference.second_oracle", "frequency"),
+        *(
+            "certificate.search",
+            "patch",
+            "reference",
+            "reference.base",
+            "reference.oracle",
+            "reference.second_oracle",
+            "frequency",
+        ),
         *(f"logger.{name}" for name in ("name", "project", "entity", "group", "id", "notes", "version")),
     }
 )
 """Settings whose value is text, whatever it looks like."""
 
-FILES = frozenset(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "unseen"))
+FILES = frozenset(
+    {
+        *(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "unseen")),
+        *("texts", "retain", "bystander", "protected"),  # of takedown
+    }
+)
 """Text as well, or a pair {prefix: A.npy, continuation: B.npy}, or a list of files and folders."""
 
 FOLDERS = frozenset({"hydra.run.dir", "hydra.sweep.dir"})

@@ -27,6 +27,8 @@ from memunlearn.results.old_names import config_today
 RESULT = "result.json"
 EVALUATION = "evaluation.json"
 LOCALIZATION = "localization.json"
+FIND = "find.json"
+TAKEDOWN = "takedown.json"
 ERROR = "error.json"
 CLAIM = ".content"
 # Settings that say where things are kept or how a run was called, but not what it computes or leaves in its folder.
