@@ -1,4 +1,4 @@
-"""train, evaluate and localize as Hydra apps: what the scripts and the command `memunlearn` run."""
+"""train, evaluate, localize and takedown as Hydra apps: what the scripts and the command `memunlearn` run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ def _localize(cfg: DictConfig, directory: Path, call: Call) -> None:
     localize(cfg, directory, call)
 
 
-APPS: dict[str, App] = {"train": _train, "evaluate": _evaluate, "localize": _localize}
+def _takedown(cfg: DictConfig, directory: Path, call: Call) -> None:
+    from memunlearn.commands.takedown.run import takedown
+
+    takedown(cfg, directory, call)
+
+
+APPS: dict[str, App] = {"train": _train, "evaluate": _evaluate, "localize": _localize, "takedown": _takedown}
 
 
 def task_of(command: str) -> Callable[[DictConfig], Any]:

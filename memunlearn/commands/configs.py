@@ -34,9 +34,9 @@ _TOLD: dict[int, tuple[weakref.ref[DictConfig], Told]] = {}
 
 
 def compose(command: str, *overrides: str, config_dir: str | Path | None = None) -> DictConfig:
-    """The config of `memunlearn COMMAND OVERRIDES`, for `train`, `evaluate` and `localize` from Python.
+    """The config of `memunlearn COMMAND OVERRIDES`, for `train`, `evaluate`, `localize` and `takedown` from Python.
 
-    command: "train", "evaluate" or "localize". config_dir: a folder of further config files, as with --config-dir. Raises
+    command: one of these. config_dir: a folder of further config files, as with --config-dir. Raises
     Hydra's errors for overrides that do not fit.
     """
     resolvers.register()

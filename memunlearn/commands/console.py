@@ -11,6 +11,7 @@ import memunlearn
 USAGE = f"""\
 memunlearn {memunlearn.__version__}: find the paragraphs that a language model recites, unlearn or edit them, and prove it.
 
+memunlearn takedown   the whole way: find what a model recites of texts, unlearn it, attack it, certificate, plain checkpoint
 memunlearn train      unlearn or edit memorized paragraphs
 memunlearn evaluate   score paragraphs, find memorized ones, or judge a patch
 memunlearn localize   where memorized paragraphs live in the weights, and how they are recalled
@@ -59,6 +60,7 @@ def _report(command: str, arguments: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[str, Sequence[str]], int]] = {
+    "takedown": _app,
     "train": _app,
     "evaluate": _app,
     "localize": _app,

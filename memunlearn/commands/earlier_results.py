@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from memunlearn.commands.input_files import changed_inputs
-from memunlearn.commands.sweep_folder import EVALUATION, LOCALIZATION, RESULT, content
+from memunlearn.commands.sweep_folder import EVALUATION, LOCALIZATION, RESULT, TAKEDOWN, content
 from memunlearn.errors import UserError
 from memunlearn.files.reading import parse_json
 
-COMMANDS = {RESULT: "train.py", EVALUATION: "evaluate.py", LOCALIZATION: "localize.py"}
+COMMANDS = {RESULT: "train.py", EVALUATION: "evaluate.py", LOCALIZATION: "localize.py", TAKEDOWN: "takedown.py"}
 NAMED_AT_MOST = 3
 
 
 def check_earlier(folder: Path, settings: Mapping[str, Any], running: str) -> None:
-    """Raises UserError if the folder holds a run of train.py with other settings or input files, or another command's result.
+    """Raises UserError if the folder holds a run of train.py or a takedown with other settings or input files, or another command's result.
 
     settings: the resolved config. running: the command that runs now, such as "train.py". What evaluate.py and localize.py
     found is cheap to have again: they replace, or go on with, what they left themselves.
     """
     for name, command in COMMANDS.items():
         path = folder / name
-        if not path.is_file() or (command == running and name != RESULT):
+        if not path.is_file() or (command == running and name not in (RESULT, TAKEDOWN)):
             continue
         result = _read(path)
         if result is None:
@@ -36,8 +36,13 @@ def check_earlier(folder: Path, settings: Mapping[str, Any], running: str) -> No
             shown = ", ".join((names or changed)[:NAMED_AT_MOST]) + ", ..." * (len(names or changed) > NAMED_AT_MOST)
             other = f"with other settings ({shown})" if names else f"made from files that have changed since ({shown})"
         raise UserError(
-            f"{path} is there already, of {command} {other}: choose another hydra.run.dir, or replace it with overwrite=true"
+            f"{path} is there already, of {_called(command)} {other}: choose another hydra.run.dir, or replace it with overwrite=true"
         )
+
+
+def _called(command: str) -> str:
+    """Of what has no script in a checkout, the command of the installed package."""
+    return "memunlearn takedown" if command == "takedown.py" else command
 
 
 def remove_earlier(folder: Path) -> None:
@@ -46,9 +51,9 @@ def remove_earlier(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def is_complete(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether train.py has finished in this folder with these settings."""
-    result = _read(folder / RESULT)
+def is_complete(folder: Path, settings: Mapping[str, Any], name: str = RESULT) -> bool:
+    """Whether train.py (the command whose result file this is) has finished in this folder with these settings."""
+    result = _read(folder / name)
     return result is not None and content(result["config"]) == content(settings)
 
 
