@@ -17,13 +17,17 @@ NAMES = frozenset(
         *(f"paragraphs.{name}" for name in ("column", "name", "subset", "split", "revision", "base_url", "cache_dir")),
         *(f"paragraphs.{name}" for name in ("base", "data", "corpus", "template", "other")),
         *("patch", "reference", "reference.base", "reference.oracle", "reference.second_oracle", "frequency", "column"),
+        *("certificate.search", "windows"),
         *(f"logger.{name}" for name in ("name", "project", "entity", "group", "id", "notes", "version")),
     }
 )
 """Settings whose value is text, whatever it looks like."""
 
 FILES = frozenset(
-    {"texts", *(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "unseen"))}
+    {
+        *(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "unseen")),
+        *("texts", "retain", "bystander", "protected"),  # of find and takedown
+    }
 )
 """Text as well, or a pair {prefix: A.npy, continuation: B.npy}, or a list of files and folders."""
 

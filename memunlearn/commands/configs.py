@@ -34,10 +34,10 @@ _TOLD: dict[int, tuple[weakref.ref[DictConfig], Told]] = {}
 
 
 def compose(command: str, *overrides: str, config_dir: str | Path | None = None) -> DictConfig:
-    """The config of `memunlearn COMMAND OVERRIDES`, for `train`, `evaluate`, `localize` and `find` from Python.
+    """The config of `memunlearn COMMAND OVERRIDES`, for `train`, `evaluate`, `localize`, `find` and `takedown` from Python.
 
-    command: "train", "evaluate", "localize" or "find". config_dir: a folder of further config files, as with --config-dir.
-    Raises Hydra's errors for overrides that do not fit.
+    command: one of these. config_dir: a folder of further config files, as with --config-dir. Raises Hydra's errors for
+    overrides that do not fit.
     """
     resolvers.register()
     further = [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).expanduser().resolve()}]"]
