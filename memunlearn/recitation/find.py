@@ -87,7 +87,7 @@ def find_recited(
     windows, chosen, screened = how.windows, list[list[int]](), list[list[int]]()
     with parametrize.cached():
         for text, further in zip(track(texts, f"screening {description}"), also or [()] * len(texts), strict=True):
-            found = _screened(model, text, how)
+            found = [] if windows.first_only else _screened(model, text, how)
             screened.append(found)
             chosen.append(sorted({*windows.starts(len(text), len(how.before)), *found, *further}))
     lengths = windows.prefix_length, windows.continuation_length
