@@ -74,7 +74,8 @@ def stages_of(cfg: DictConfig, call: Call, directory: Path) -> Stages:
         "certificate.write=true",
         *(["certificate.show_texts=true"] if cfg.certificate.show_texts else []),
         written("certificate.search", str(directory / "3-find-after")),
-        written("attacks", plain["attacks"]),
+        written("attacks", list(plain.get("attacks") or {})),
+        *(one for one in given if _key(one).startswith("attacks.")),
     ]
     return Stages(
         find=Stage(folder="1-find", what="what the model recites of the texts", command="find", overrides=(*model, *search)),
