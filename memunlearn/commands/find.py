@@ -133,7 +133,7 @@ def find(cfg: DictConfig, directory: Path, call: Call) -> Found:
 def check_texts(cfg: DictConfig) -> None:
     """Raises UserError for texts and settings that cannot be searched, as far as that can be told without a tokenizer."""
     if cfg.texts is None:
-        raise UserError("texts is not set: add texts=FOLDER, or texts=FILE or texts=[A.txt,B.csv], what is to be searched for")
+        raise UserError("texts is not set: give texts=FOLDER, or texts=FILE or texts=[A.txt,B.csv], what is to be searched for")
     for name in ("prefix_length", "continuation_length"):
         if cfg[name] < 1:
             raise UserError(f"{name}={cfg[name]} must be 1 or more")

@@ -5,6 +5,7 @@ import json
 import command_runs
 import pyarrow.parquet
 import pytest
+import sliding_windows
 import tiny_demo
 import torch
 from safetensors.torch import load_file
@@ -62,16 +63,8 @@ def run(given, tiny_folder, tmp_path_factory):
 
 
 def recited(demo, content):
-    """The starts of all continuations that plain greedy decoding gets right, {start: ids of the row}."""
     tokenizer, model, _ = demo
-    ids = torch.tensor(tokenizer(content, add_special_tokens=False)["input_ids"])
-    found = {}
-    for start in range(min(10, P), len(ids) - C + 1):
-        prefix = ids[max(0, start - P) : start]
-        said = model.generate(prefix[None], attention_mask=torch.ones_like(prefix[None]), max_new_tokens=C, do_sample=False)
-        if said[0, len(prefix) :].tolist() == ids[start : start + C].tolist():
-            found[start] = ids[start - len(prefix) : start + C].tolist()
-    return found
+    return sliding_windows.recited(tokenizer, model, content, P, C)
 
 
 def contents(given):
