@@ -28,6 +28,7 @@ ALONE = [
 NOT_BY_DEFAULT = [("train", ["rehearsal=relearning"]), ("evaluate", ["attacks=all"])]
 VARIANTS = [
     ("train", []),
+    ("find", []),
     ("train", ["mask=random"]),
     ("train", ["experiment=frontier"]),
     *(("train", [f"paragraphs={stage}"]) for stage in ("hubble", "muse", "tofu", "olmo_memorized")),
