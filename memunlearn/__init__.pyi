@@ -6,8 +6,10 @@ from memunlearn.commands.find import Found as Found
 from memunlearn.commands.from_python import evaluate as evaluate
 from memunlearn.commands.from_python import find as find
 from memunlearn.commands.from_python import localize as localize
+from memunlearn.commands.from_python import takedown as takedown
 from memunlearn.commands.from_python import train as train
 from memunlearn.commands.localize import Localization as Localization
+from memunlearn.commands.takedown.run import Takedown as Takedown
 from memunlearn.commands.train import RunResult as RunResult
 from memunlearn.curvature.factors import Curvature as Curvature
 from memunlearn.curvature.measure import measure_curvature as measure_curvature

@@ -1,4 +1,4 @@
-"""train, evaluate, localize and find as Hydra apps: what the scripts and the command `memunlearn` run."""
+"""train, evaluate, localize, find and takedown as Hydra apps: what the scripts and the command `memunlearn` run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,19 @@ def _find(cfg: DictConfig, directory: Path, call: Call) -> None:
     find(cfg, directory, call)
 
 
-APPS: dict[str, App] = {"train": _train, "evaluate": _evaluate, "localize": _localize, "find": _find}
+def _takedown(cfg: DictConfig, directory: Path, call: Call) -> None:
+    from memunlearn.commands.takedown.run import takedown
+
+    takedown(cfg, directory, call)
+
+
+APPS: dict[str, App] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "localize": _localize,
+    "find": _find,
+    "takedown": _takedown,
+}
 
 
 def task_of(command: str) -> Callable[[DictConfig], Any]:

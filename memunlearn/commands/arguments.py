@@ -17,15 +17,22 @@ NAMES = frozenset(
         *(f"paragraphs.{name}" for name in ("column", "name", "subset", "split", "revision", "base_url", "cache_dir")),
         *(f"paragraphs.{name}" for name in ("base", "data", "corpus", "template", "other")),
         *("patch", "reference", "reference.base", "reference.oracle", "reference.second_oracle", "frequency", "column"),
+        *("certificate.search", "windows"),
         *(f"logger.{name}" for name in ("name", "project", "entity", "group", "id", "notes", "version")),
     }
 )
 """Settings whose value is text, whatever it looks like."""
 
 FILES = frozenset(
-    {"texts", *(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "unseen"))}
+    {
+        *(f"paragraphs.{name}" for name in ("path", "forget", "bystander", "retain", "protected", "unseen")),
+        *("texts", "retain", "bystander", "protected"),  # of find and takedown
+    }
 )
 """Text as well, or a pair {prefix: A.npy, continuation: B.npy}, or a list of files and folders."""
+
+SETTINGS = frozenset({"unlearn", "evaluate"})
+"""Lists of settings for the stages of a takedown, [KEY=VALUE,KEY=VALUE]."""
 
 FOLDERS = frozenset({"hydra.run.dir", "hydra.sweep.dir"})
 """Text as well; Hydra would make a folder named ~."""
@@ -33,6 +40,7 @@ FOLDERS = frozenset({"hydra.run.dir", "hydra.sweep.dir"})
 PATTERNS = "model.patterns"
 
 _KEY = re.compile(r"\+{0,2}[\w./@:\-]+")
+_QUOTES = frozenset("'\"")
 _HYDRA_SIGNS = re.compile(r"[\\()\[\]{}:=, ]")
 _PLAIN_LIST = re.compile(r"\[([^\[\]{}'\"]*)\]")
 _NUMBERS = re.compile(r"[\w.+\-]+(,[\w.+\-]+)*")
@@ -63,6 +71,8 @@ def _as_typed(argument: str, sweeps: bool) -> str:
     name = key.lstrip("+")
     if name in FILES and value.startswith("[") and not os.path.exists(os.path.expanduser(value)):
         return f"{key}={_list(value)}"
+    if name in SETTINGS and value.startswith("[") and value.endswith("]") and not _QUOTES.intersection(value):
+        return f"{key}=[{','.join(quoted(one.strip()) for one in _apart(value[1:-1]))}]"
     override = _parsed(argument)
     plain = value if override is None else override.value()
     if name in FOLDERS and isinstance(plain, str) and plain.startswith("~"):
@@ -86,6 +96,18 @@ def _as_typed(argument: str, sweeps: bool) -> str:
 def _each_quoted(value: str) -> str:
     """In a sweep commas stand between values, but not within brackets or quotes."""
     return quoted(value) if re.search(r"[\[\](){}'\"]", value) else ",".join(quoted(one) for one in value.split(","))
+
+
+def _apart(inner: str) -> list[str]:
+    """What stands between commas that are in no bracket."""
+    parts, depth = [""], 0
+    for sign in inner:
+        depth += (sign in "[{(") - (sign in "]})")
+        if sign == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return [part for part in parts if part.strip()]
 
 
 def _list(value: str) -> str:

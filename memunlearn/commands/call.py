@@ -25,9 +25,9 @@ WITH_SCRIPTS = ("train", "evaluate", "localize")
 class Call:
     """What a command knows of its call beside its config; by default that it was called from Python.
 
-    command: "train", "evaluate", "localize" or "find". overrides: as they were typed; None: from Python. told: what `compose`
-    was told, from Python. sweep: the folder of the sweep that this is a job of. choices: the option of each config group; None:
-    unknown.
+    command: "train", "evaluate", "localize", "find" or "takedown". overrides: as they were typed; None: from Python. told: what
+    `compose` was told, from Python. sweep: the folder of the sweep that this is a job of. choices: the option of each config
+    group; None: unknown.
     folders: of config files, conf/ and what --config-dir adds. program: how commands are started here, {} for the name of one.
     """
 

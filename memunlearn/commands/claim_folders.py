@@ -113,6 +113,8 @@ def _resuming(folder: Path, command: str, before: tuple[int, int] | None, resume
     """How to go on with the run in this folder. before: its checkpoint's mark when this command began."""
     where = shlex.quote(override("hydra.run.dir", str(folder.resolve())))
     checkpoint = _mark(folder / CHECKPOINT)
+    if command == "takedown":
+        return f"{AGAIN} with `{where}`: stages that are done are skipped"
     if (folder / RESULT).is_file():
         return f"the run is complete, in {folder}"
     if resumed or (checkpoint is not None and checkpoint != before):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 import memunlearn
@@ -34,20 +37,31 @@ _TOLD: dict[int, tuple[weakref.ref[DictConfig], Told]] = {}
 
 
 def compose(command: str, *overrides: str, config_dir: str | Path | None = None) -> DictConfig:
-    """The config of `memunlearn COMMAND OVERRIDES`, for `train`, `evaluate`, `localize` and `find` from Python.
+    """The config of `memunlearn COMMAND OVERRIDES`, for `train`, `evaluate`, `localize`, `find` and `takedown` from Python.
 
-    command: "train", "evaluate", "localize" or "find". config_dir: a folder of further config files, as with --config-dir.
-    Raises Hydra's errors for overrides that do not fit.
+    command: one of these. config_dir: a folder of further config files, as with --config-dir. Raises Hydra's errors for
+    overrides that do not fit.
     """
     resolvers.register()
     further = [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).expanduser().resolve()}]"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with _running_hydra_aside(), initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra_compose(command, overrides=[*as_typed(overrides), *further])
     own = () if config_dir is None else (Path(config_dir).expanduser().resolve(),)
     number = id(cfg)
     forget = weakref.ref(cfg, lambda _: _TOLD.pop(number, None))
     _TOLD[number] = forget, Told(tuple(overrides), (CONF, *own), copy.deepcopy(cfg))
     return cfg
+
+
+@contextmanager
+def _running_hydra_aside() -> Iterator[None]:
+    """Hydra composes nothing while it runs a job, which a command that calls others is."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def told(cfg: DictConfig) -> Told | None:

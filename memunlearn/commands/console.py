@@ -12,6 +12,7 @@ USAGE = f"""\
 memunlearn {memunlearn.__version__}: find the paragraphs that a language model recites, unlearn or edit them, and prove it.
 
 memunlearn find       which parts of your own texts a model recites
+memunlearn takedown   the whole way: find what a model recites of texts, unlearn it, attack it, certificate, plain checkpoint
 memunlearn train      unlearn or edit memorized paragraphs
 memunlearn evaluate   score paragraphs, find memorized ones, or judge a patch
 memunlearn localize   where memorized paragraphs live in the weights, and how they are recalled
@@ -68,6 +69,7 @@ def _report(command: str, arguments: Sequence[str]) -> int:
 
 COMMANDS: dict[str, Callable[[str, Sequence[str]], int]] = {
     "find": _app,
+    "takedown": _app,
     "train": _app,
     "evaluate": _app,
     "localize": _app,

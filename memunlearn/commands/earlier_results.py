@@ -8,18 +8,18 @@ from typing import Any
 
 from memunlearn.commands.call import INSTALLED, WITH_SCRIPTS
 from memunlearn.commands.input_files import changed_inputs
-from memunlearn.commands.sweep_folder import EVALUATION, FOUND, LOCALIZATION, RESULT, content
+from memunlearn.commands.sweep_folder import EVALUATION, FOUND, LOCALIZATION, RESULT, TAKEDOWN, content
 from memunlearn.errors import UserError
 from memunlearn.files.reading import parse_json
 
-COMMANDS = {RESULT: "train", EVALUATION: "evaluate", LOCALIZATION: "localize", FOUND: "find"}
-KEPT = (RESULT, FOUND)
+COMMANDS = {RESULT: "train", EVALUATION: "evaluate", LOCALIZATION: "localize", FOUND: "find", TAKEDOWN: "takedown"}
+KEPT = (RESULT, FOUND, TAKEDOWN)
 """What is not done again where it is complete, nor lost to other settings."""
 NAMED_AT_MOST = 3
 
 
 def check_earlier(folder: Path, settings: Mapping[str, Any], running: str) -> None:
-    """Raises UserError if the folder holds a run of train.py or find with other settings or input files, or another
+    """Raises UserError if the folder holds a run of train.py, find or takedown with other settings or input files, or another
     command's result.
 
     settings: the resolved config. running: the command that runs now, such as "train". What evaluate.py and localize.py
@@ -52,7 +52,7 @@ def remove_earlier(folder: Path) -> None:
 
 
 def is_complete(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether train.py or find has finished in this folder with these settings."""
+    """Whether train.py, find or takedown has finished in this folder with these settings."""
     results = [_read(folder / name) for name in KEPT]
     return any(result is not None and content(result["config"]) == content(settings) for result in results)
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
 from memunlearn.commands.environment import environment
-from memunlearn.commands.found_files import SPANS, WINDOWS, write_spans, write_windows
+from memunlearn.commands.found_files import SPANS, WINDOWS, check_windows, scored_windows, write_spans, write_windows
 from memunlearn.commands.input_files import changed_inputs, input_digests
 from memunlearn.commands.inputs import check_fits, choose_device, is_demo, load_configured_model, move, quiet_libraries
 from memunlearn.commands.kept_config import shown
@@ -77,6 +77,8 @@ def find(cfg: DictConfig, directory: Path, call: Call) -> Found:
     quiet_libraries()
     with _settings_by_their_names_here():
         check_texts(cfg)
+    if cfg.windows is not None:
+        check_windows(expanded(str(cfg.windows)))
     _check_model(cfg)
     device = choose_device(cfg.accelerator)
     place = environment(device) | {"command": call.line}
@@ -94,7 +96,8 @@ def find(cfg: DictConfig, directory: Path, call: Call) -> Found:
         check_base(patch, measurements.fingerprint)
         apply_patch(loaded.model, patch)
         measurements = replace(measurements, store=None)  # its keys are of the model without
-    readings = search(measurements, read.texts, how, "texts")
+    also = None if cfg.windows is None else scored_windows(expanded(str(cfg.windows)), read.texts)
+    readings = search(measurements, read.texts, how, "texts", also)
     entries = text_entries(readings)
     recall = None
     if how.windows.stride == 1:

@@ -8,7 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
+
+from memunlearn.errors import UserError
 from memunlearn.files.writing import write_bytes, write_parquet
+from memunlearn.paragraphs.token_texts import TokenText
 from memunlearn.recitation.find import Reading
 from memunlearn.reporting.found_texts import FoundText
 from memunlearn.results.samples import p_z_of, samples_of
@@ -43,16 +48,15 @@ def write_spans(path: Path, texts: Sequence[FoundText], length: int, *, show_tex
 
 def write_windows(path: Path, readings: Sequence[Reading], length: int, least: int) -> None:
     """A row for each window that was scored. length: C. least: EM from which it counts as recited."""
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in ("text", "start", "first_character", "end_character", "em", "longest_run", "nll", "log_p_z", "recited")
-    }
+    names = ("text", "start", "end_token", "first_character", "end_character", "em", "longest_run", "nll", "log_p_z", "recited")
+    columns: dict[str, list[Any]] = {name: [] for name in names}
     for reading in readings:
         scores, number = reading.scores, len(reading.starts)
         places = [reading.text.span(start, start + length) for start in reading.starts]
         log_p_z = scores.values.get("log_p_z")
         columns["text"] += [reading.text.name] * number
         columns["start"] += reading.starts
+        columns["end_token"] += [start + length for start in reading.starts]
         columns["first_character"] += [first for first, _ in places]
         columns["end_character"] += [end for _, end in places]
         columns["em"] += scores.em.tolist()
@@ -61,6 +65,29 @@ def write_windows(path: Path, readings: Sequence[Reading], length: int, least: i
         columns["log_p_z"] += [None] * number if log_p_z is None else log_p_z.tolist()
         columns["recited"] += (scores.em >= least).tolist()
     write_parquet(path, columns)
+
+
+def check_windows(folder: Path) -> None:
+    """Raises UserError where this is no folder of an earlier search."""
+    if not (folder / WINDOWS).is_file():
+        raise UserError(f"windows={folder}: there is no {WINDOWS} in it: give the folder of an earlier memunlearn find")
+
+
+def scored_windows(folder: Path, texts: Sequence[TokenText]) -> list[list[int]]:
+    """For each text the starts of the windows that an earlier search scored. Raises UserError where its file cannot be read
+    or knows a text as a longer one."""
+    try:
+        table = pyarrow.parquet.read_table(folder / WINDOWS, columns=["text", "start", "end_token"]).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"windows: {folder / WINDOWS} cannot be read ({error}): search again with memunlearn find") from error
+    starts: dict[str, list[int]] = {}
+    for row in table:
+        starts.setdefault(row["text"], []).append(row["start"])
+    ends = {row["text"]: row["end_token"] for row in table}
+    for text in texts:
+        if ends.get(text.name, 0) > len(text):
+            raise UserError(f"windows: {folder} is of other texts: {text.name} was longer then")
+    return [starts.get(text.name, []) for text in texts]
 
 
 def _place(span: Mapping[str, Any] | None) -> list[int | None]:

@@ -23,7 +23,7 @@ NAME_FILES = (
     "paragraphs.retain",
     "paragraphs.protected",
     "paragraphs.data_files",
-    "texts",
+    *("texts", "retain", "bystander", "protected"),  # of takedown
 )
 # In a model's folder: its config, weights and tokenizer; a note to its readers is not part of it.
 OF_A_MODEL = (".json", ".safetensors", ".bin", ".txt", ".model", ".jinja")
@@ -38,7 +38,7 @@ def input_digests(config: Mapping[str, Any]) -> dict[str, str]:
     for setting in NAME_FILES:
         of_model = setting.startswith("model.")
         value = _select(config, setting)
-        named = files_of(value) if setting == "paragraphs.retain" else value
+        named = files_of(value) if setting in ("paragraphs.retain", "retain") else value
         files = [file for path in _paths(named) for file in _files(path, of_model)]
         if files:
             digests[setting] = hashlib.sha256(" ".join(_digest_of_file(*file) for file in files).encode()).hexdigest()

@@ -69,7 +69,13 @@ def search_of(
     )
 
 
-def search(measurements: BaseMeasurements, texts: Sequence[TokenText], how: Search, description: str) -> list[Reading]:
+def search(
+    measurements: BaseMeasurements,
+    texts: Sequence[TokenText],
+    how: Search,
+    description: str,
+    also: Sequence[Sequence[int]] | None = None,
+) -> list[Reading]:
     """`find_recited` on the base model, from the store where it is there."""
     metrics = metrics_in_key(details=True, compared=False, sampling=how.sampling)
     windows = how.windows
@@ -80,6 +86,7 @@ def search(measurements: BaseMeasurements, texts: Sequence[TokenText], how: Sear
         windows={name: getattr(windows, name) for name in windows.__dataclass_fields__},
         least=how.least,
         context=how.context,
+        **({} if also is None else {"also": [list(starts) for starts in also]}),
         **metrics,
     )
 
@@ -109,7 +116,7 @@ def search(measurements: BaseMeasurements, texts: Sequence[TokenText], how: Sear
         measurements.store,
         "searches",
         key,
-        make=lambda _: find_recited(measurements.model, texts, how, description),
+        make=lambda _: find_recited(measurements.model, texts, how, description, also),
         pack=pack,
         unpack=unpack,
     )

@@ -104,7 +104,8 @@ def _defaults(cfg: DictConfig, call: Call, choices: Mapping[str, str | None]) ->
     """(dotted name, value) of every number and switch in the files that this job's config was composed of."""
     files = {"": f"{call.command}.yaml"}
     files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in choices.items() if option and group not in SEVERAL}
-    files |= {f"{group}.{name}.": f"{group}/{name}.yaml" for group in SEVERAL for name in cfg.get(group, {})}
+    chosen = {group: cfg[group] for group in SEVERAL if OmegaConf.is_dict(cfg.get(group))}
+    files |= {f"{group}.{name}.": f"{group}/{name}.yaml" for group, options in chosen.items() for name in options}
     for prefix, name in files.items():
         file = next((folder / name for folder in call.folders if (folder / name).is_file()), None)
         if file is not None:

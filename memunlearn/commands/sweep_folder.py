@@ -28,6 +28,7 @@ RESULT = "result.json"
 EVALUATION = "evaluation.json"
 LOCALIZATION = "localization.json"
 FOUND = "find.json"
+TAKEDOWN = "takedown.json"
 ERROR = "error.json"
 CLAIM = ".content"
 # Settings that say where things are kept or how a run was called, but not what it computes or leaves in its folder.

@@ -72,18 +72,24 @@ class Reading:
         return self.scores.select(torch.tensor([where[start] for start in span.starts]))
 
 
-def find_recited(model: PreTrainedModel, texts: Sequence[TokenText], how: Search, description: str) -> list[Reading]:
+def find_recited(
+    model: PreTrainedModel,
+    texts: Sequence[TokenText],
+    how: Search,
+    description: str,
+    also: Sequence[Sequence[int]] | None = None,
+) -> list[Reading]:
     """Scores windows of every text, and says which spans of it are recited, in the order of the texts.
 
     Which windows: those of `how.windows`; and at stride 1 wherever a screen (`screen.screened_hits`, in passes as long as a row
-    and as long as the model reads) finds that most of a continuation would have been said.
+    and as long as the model reads) finds that most of a continuation would have been said. also: for each text further starts.
     """
     windows, chosen, screened = how.windows, list[list[int]](), list[list[int]]()
     with parametrize.cached():
-        for text in track(texts, f"screening {description}"):
-            found = _screened(model, text, how)
+        for text, further in zip(track(texts, f"screening {description}"), also or [()] * len(texts), strict=True):
+            found = [] if windows.first_only else _screened(model, text, how)
             screened.append(found)
-            chosen.append(sorted({*windows.starts(len(text), len(how.before)), *found}))
+            chosen.append(sorted({*windows.starts(len(text), len(how.before)), *found, *further}))
     lengths = windows.prefix_length, windows.continuation_length
     rows = rows_of_texts(list(zip(texts, chosen, strict=True)), *lengths, how.before)
     scores = score(

@@ -10,6 +10,7 @@ from memunlearn.results.certificate.attempts import attack_words
 from memunlearn.results.certificate.content import Content, read_content
 from memunlearn.results.certificate.glossary import TERMS
 from memunlearn.results.certificate.summary import membership_lines, oracle_lines, set_lines, summary, task_lines
+from memunlearn.results.certificate.texts import other_rows, text_lines
 from memunlearn.results.certificate.untested import not_tested
 
 CERTIFICATE = "certificate.html"
@@ -38,7 +39,11 @@ def page(content: Content) -> str:
         date=facts.date,
         version=(content.environment.get("libraries") or {}).get("memunlearn"),
         summary=summary(content),
-        rows=facts.rows,
+        noun=facts.noun,
+        texts=text_lines(facts),
+        rows=other_rows(facts),
+        said=[row for row in facts.rows if row.texts],
+        kept=[sentence for sentence in facts.kept if sentence not in content.notes],
         length=facts.length,
         prefix_length=facts.prefix_length,
         attacks=attack_words(content),
@@ -48,7 +53,15 @@ def page(content: Content) -> str:
         membership=membership_lines(content),
         membership_is=(content.membership or {}).get("figure"),
         tasks=task_lines(content),
-        hashes=[(FILES.get(name, name), value) for name, value in facts.hashes.items()],
-        facts=[("seed", str(content.seed)), *((name, fact_text(value)) for name, value in content.environment.items())],
+        hashes=[
+            *((FILES.get(name, name), value) for name, value in facts.hashes.items()),
+            *((f"{', '.join(files.names)} ({files.setting})", files.sha256) for files in facts.files),
+        ],
+        facts=[
+            *([("original model", facts.model)] if facts.model else []),
+            *([("weights of the checkpoint that was searched", facts.searched_as)] if facts.searched_as else []),
+            ("seed", str(content.seed)),
+            *((name, fact_text(value)) for name, value in content.environment.items()),
+        ],
         terms=TERMS,
     )

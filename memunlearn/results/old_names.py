@@ -17,6 +17,7 @@ MOVED: dict[str, str] = {}
 RENAMED = {"mask.lr": "optimizer.lr", "mask.scope": "protocol.mask_scope"}
 
 _MADE = {"retain_rows": 256, "suspected": None, "suspected_samples": 1024}
+_CUT = {"stride": "auto", "min_prefix": None, "max_windows": 4096}
 
 # What an earlier version could not be told: the value with which a config without it is the same.
 ADDED: dict[str, dict[str, Any]] = {
@@ -24,7 +25,7 @@ ADDED: dict[str, dict[str, Any]] = {
     "memunlearn.unlearning.per_paragraph.PerParagraph": {"mask_scope": "trial"},
     "memunlearn.demo.model.Demo": {"oracle": False},
     "memunlearn.demo.model.DemoSource": {"bos": "auto"},
-    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_MADE},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_MADE, **_CUT},
     "memunlearn.paragraphs.sources.HubSource": {"bos": "auto"},
 }
 
@@ -35,7 +36,7 @@ ADDED_AT_THE_TOP: dict[str, Any] = {"p_z": {"top_k": None, "temperature": 1.0}, 
 _ANY = {"protect": 0.0, "protected_share": 0.5, "unseen": None}
 ADDED_TO_PARAGRAPHS: dict[str, dict[str, Any]] = {
     "memunlearn.demo.model.DemoSource": {"bos": "auto", **_ANY},
-    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_MADE, **_ANY},
+    "memunlearn.paragraphs.sources.FileSource": {"bos": "auto", "protected": None, **_MADE, **_CUT, **_ANY},
     "memunlearn.paragraphs.sources.HubSource": {"bos": "auto", **_ANY},
     "memunlearn.paragraphs.sources.PileSource": _ANY,
     "memunlearn.paragraphs.sources.LMExtractionSource": _ANY,

@@ -134,6 +134,7 @@ EVALUATE = {
         for name in ("", "_limit", "_include")
     },
     "certificate.write": ByContent("a page of what was measured, from what is said anew by the patched model every time"),
+    "certificate.search": ByContent("a search that the page tells of, read anew every time"),
     "certificate.show_texts": ByContent("whether texts are on that page"),
 }
 

@@ -116,3 +116,17 @@ def test_a_path_that_is_told_is_read_as_just_this_path(path):
     (parsed,) = OverridesParser.create().parse_overrides([typed])
     assert not parsed.is_sweep_override()
     assert OmegaConf.create({parsed.key_or_group: parsed.value()}).patch == path
+
+
+@pytest.mark.parametrize(
+    ("typed", "settings"),
+    [
+        ("unlearn=[stop=deep,batch_size=8]", ["stop=deep", "batch_size=8"]),
+        ("evaluate=[attacks.sampling.samples=[1,10], p_z.top_k=null]", ["attacks.sampling.samples=[1,10]", "p_z.top_k=null"]),
+        ("unlearn=['stop=deep','batch_size=8']", ["stop=deep", "batch_size=8"]),
+        ("unlearn=[]", []),
+    ],
+)
+def test_lists_of_settings_of_a_takedown(typed, settings):
+    (argument,) = as_typed([typed])
+    assert OverridesParser.create().parse_override(argument).value() == settings

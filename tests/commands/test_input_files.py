@@ -49,7 +49,7 @@ def test_a_files_content_counts_wherever_it_lies(tmp_path, model):
     settings |= {"model__name_or_path": str(model), "model__tokenizer": str(model)}
     config = config_of(**settings)
     before = input_digests(config)
-    assert sorted(before) == sorted(NAME_FILES)
+    assert sorted(before) == sorted(name for name in NAME_FILES if "." in name)  # the others are of find and takedown
     for name, path in names.items():
         content = path.read_bytes()
         rewrite(path, b"x")

@@ -25,7 +25,12 @@ ALONE = [
     for group in ("objective", "optimizer", "attribution", "protocol", "paragraphs")
     for file in sorted((command_runs.CONF / group).glob("*.yaml"))
 ]
-NOT_BY_DEFAULT = [("train", ["rehearsal=relearning"]), ("evaluate", ["attacks=all"])]
+NOT_BY_DEFAULT = [
+    ("train", ["rehearsal=relearning"]),
+    ("evaluate", ["attacks=all"]),
+    ("find", []),
+    ("takedown", []),
+]
 VARIANTS = [
     ("train", []),
     ("find", []),

@@ -1,5 +1,7 @@
 """Recited spans against a scorer that decodes from every token of a text, one after the other."""
 
+from dataclasses import replace
+
 import naive_scoring as naive
 import pytest
 import torch
@@ -78,6 +80,20 @@ def test_a_search_at_stride_1_tells_what_the_screen_would_have_missed(reciting, 
     assert screen_recall(readings, C) == (whole, whole) and whole >= 5
     monkeypatch.setattr("memunlearn.recitation.screen.LEAST_HITS", 1.1)
     assert screen_recall(find_recited(reciting, texts, search(1), "texts"), C) == (0, whole)
+
+
+def test_only_the_beginning_is_looked_at_if_that_is_asked_for(reciting, texts):
+    how = search()
+    first = Windows(prefix_length=P, continuation_length=C, stride=C, min_prefix=LEAST, covering=False, first_only=True)
+    readings = find_recited(reciting, texts, replace(how, windows=first), "texts")
+    assert [len(reading.starts) for reading in readings] == [1, 1, 1, 1, 1, 0, 1]
+
+
+def test_further_windows_are_scored_too(reciting, texts):
+    also = [[start for start in (5, 8) if start + C <= len(text)] for text in texts]
+    plain, more = (find_recited(reciting, texts, search(), "texts", given) for given in (None, also))
+    for one, other, further in zip(plain, more, also, strict=True):
+        assert set(other.starts) == {*one.starts, *further}
 
 
 def test_rows_to_forget_are_the_recited_windows(reciting, texts):

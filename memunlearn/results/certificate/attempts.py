@@ -87,7 +87,7 @@ def attack_words(content: Content) -> list[AttackWords]:
     """Every attack of attacks.json; those that are known here first, in the order of KINDS."""
     attacks = content.attacks or {}
     names = [name for name in KINDS if name in attacks] + [name for name in attacks if name not in KINDS]
-    return [_words(name, attacks[name], content.facts.length) for name in names]
+    return [_words(name, attacks[name], content.facts.length, content.facts.noun) for name in names]
 
 
 def counting(attack: AttackNumbers, subject: str) -> list[AttemptNumbers]:
@@ -131,12 +131,12 @@ def worst_of_all(content: Content) -> tuple[str, AttemptNumbers] | None:
     return name, there[name]
 
 
-def _words(name: str, attack: AttackNumbers, length: int) -> AttackWords:
+def _words(name: str, attack: AttackNumbers, length: int, noun: str) -> AttackWords:
     outcomes = []
     for subject in dict.fromkeys([*SUBJECTS, *(attempt.subject for attempt in attack.attempts)]):
         attempts = counting(attack, subject)
         if (found := worst(attempts)) is not None:
-            back = f"{whole(found)} of {found.n if found.rows in (None, found.n) else found.measured('text')}"
+            back = f"{whole(found)} of {found.n if found.rows in (None, found.n) else found.measured(noun)}"
             em = f"{fixed(found.em or 0, 1)} of {length}"
             who = SUBJECTS.get(subject, subject)
             outcomes.append(Outcome(who, len(attempts), back, em, setting_text(found.settings)))

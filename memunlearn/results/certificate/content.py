@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -29,7 +29,9 @@ class Texts:
 
 @dataclass(frozen=True, kw_only=True)
 class CertifiedRow:
-    """One text that was to be forgotten. sha256: of its ids. em, longest_common_run: tokens. texts: only on request."""
+    """One text, or one passage of a text, that was to be forgotten. sha256: of its ids. em, longest_common_run: tokens.
+    texts: only on request. text, start: the name of the text that it is a passage of, and the token with which its
+    continuation begins."""
 
     sha256: str
     origin: str
@@ -39,12 +41,59 @@ class CertifiedRow:
     longest_common_run_before: int
     longest_common_run_now: int
     texts: Texts | None = None
+    text: str | None = None
+    start: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecitedSpan:
+    """Tokens `start` to `end` of a text, and its characters (None: not known); the ends are not included."""
+
+    start: int
+    end: int
+    first_character: int | None = None
+    end_character: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """What a search found of a text. em: of the best of so many windows, None of none."""
+
+    em: int | None
+    windows: int
+    spans: tuple[RecitedSpan, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertifiedText:
+    """A text that was asked about. columns: of the file that it is from. kind: `recited`, `not recited` or `too short`, before
+    the change. em, windows, spans: of the original model; now: of the changed one, None where it was not searched."""
+
+    name: str
+    columns: dict[str, str]
+    kind: Literal["recited", "not recited", "too short"]
+    tokens: int
+    em: int | None
+    windows: int
+    spans: tuple[RecitedSpan, ...]
+    now: Searched | None = None
+
+
+@dataclass(frozen=True)
+class NamedFiles:
+    """Files that a setting named, and the sha256 of all of them together."""
+
+    setting: str
+    names: tuple[str, ...]
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What `certificate=true` adds to evaluation.json. length: C. hashes: of the base model's weights, the patch's file, the
-    unlearned model's weights. before: the base model's entries by set."""
+    unlearned model's weights. before: the base model's entries by set. model: its name. texts: those that the run was asked
+    about; None where there were only rows. searched_as: the type of the weights in the checkpoint that was searched; None where
+    none was. files: of the run. kept: what its result says of what was to be kept, and of its rounding."""
 
     date: str
     prefix_length: int
@@ -52,6 +101,16 @@ class Facts:
     hashes: dict[str, str]
     before: dict[str, dict[str, Any] | None]
     rows: tuple[CertifiedRow, ...]
+    model: str | None = None
+    texts: tuple[CertifiedText, ...] | None = None
+    searched_as: str | None = None
+    files: tuple[NamedFiles, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    @property
+    def noun(self) -> str:
+        """What a row is called: a passage where there are texts that it is a part of."""
+        return "text" if self.texts is None else "passage"
 
 
 @dataclass(frozen=True, kw_only=True)

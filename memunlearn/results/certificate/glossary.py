@@ -7,6 +7,7 @@ TERMS = (
     ("weights", "The numbers that make up a model. They were set by training on much text."),
     ("token", "A piece of text as the model reads it: a short word, or a part of a longer one."),
     ("text", "A paragraph of tokens: a beginning, which the model is given, and a continuation, which it is to say or not."),
+    ("passage", "A part of a text: again a beginning and a continuation, cut out where the model recites it."),
     ("recite", "To say a whole continuation, token for token, when given the beginning."),
     ("original model", "The model before the change."),
     ("changed model", "The original model with the patch added to its weights."),

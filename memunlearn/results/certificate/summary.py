@@ -8,6 +8,7 @@ from typing import Any
 
 from memunlearn.results.certificate.attempts import counting, title, told_attacks, whole, worst_of_all
 from memunlearn.results.certificate.content import Content
+from memunlearn.results.certificate.texts import text_sentences
 from memunlearn.words import counted, fixed
 
 SETS = {
@@ -33,7 +34,8 @@ class SetLine:
 
 def summary(content: Content) -> list[str]:
     """The page's first sentences."""
-    return [_removed(content), _still_said(content), _tried(content), *_given_away(content), *_others(content)]
+    whole_texts = text_sentences(content.facts)
+    return [*whole_texts, _removed(content), _still_said(content), _tried(content), *_given_away(content), *_others(content)]
 
 
 def _removed(content: Content) -> str:
@@ -43,7 +45,7 @@ def _removed(content: Content) -> str:
     groups = len({row.cluster for row in rows})
     in_groups = f" (in {counted(groups, 'group')} of near-duplicates)" if groups < len(rows) else ""
     return (
-        f"{counted(len(rows), 'text')}{in_groups} had to be removed. Given the beginning, the original "
+        f"{counted(len(rows), content.facts.noun)}{in_groups} had to be removed. Given the beginning, the original "
         f"model recites {before} of {len(rows)} whole; the changed model recites {now} of {len(rows)}."
     )
 
@@ -54,7 +56,7 @@ def _still_said(content: Content) -> str:
     longest = max(row.longest_common_run_now for row in rows)
     return (
         f"Of the {length} tokens of a continuation the changed model gets {fixed(start[1], 1)} right from the start on average "
-        f"(the original: {fixed(start[0], 1)}). The longest piece of any of these texts that it still says is "
+        f"(the original: {fixed(start[0], 1)}). The longest piece of any of these {content.facts.noun}s that it still says is "
         f"{counted(longest, 'token')} long."
     )
 
@@ -69,7 +71,7 @@ def _tried(content: Content) -> str:
         f"{counted(sum(numbers), 'attempt')} of {counted(len(numbers), 'kind')} {'was' if sum(numbers) == 1 else 'were'} made"
     )
     back = whole(attempt)
-    said = f"{back or 'none'} of {attempt.measured('text')} came back whole"
+    said = f"{back or 'none'} of {attempt.measured(content.facts.noun)} came back whole"
     start = f"{fixed(attempt.em or 0, 1)} of {content.facts.length} tokens right from the start on average"
     return f"Beyond asking for them, {made} to get the texts back. After the worst ({title(name)}) {said}, with {start}."
 

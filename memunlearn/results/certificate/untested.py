@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memunlearn.results.certificate.attempts import KINDS, NO_ATTEMPT_OF_ITS_OWN, counting, title
 from memunlearn.results.certificate.content import Content
+from memunlearn.results.certificate.texts import TOO_SHORT, names_in_words
 from memunlearn.words import counted
 
 ALWAYS = (
@@ -17,7 +18,23 @@ ALWAYS = (
 
 def not_tested(content: Content) -> list[str]:
     """A sentence each: first what was not run here, last what holds for every certificate."""
-    return [*_attacks(content), *_comparisons(content), *_sets(content), *ALWAYS]
+    return [*_texts(content), *_attacks(content), *_comparisons(content), *_sets(content), *ALWAYS]
+
+
+def _texts(content: Content) -> list[str]:
+    facts = content.facts
+    if facts.texts is None:
+        return []
+    said = []
+    if short := [text.name for text in facts.texts if text.kind == TOO_SHORT]:
+        said.append(f"Texts that are too short to be asked for: {names_in_words(short)}.")
+    if facts.searched_as is None:
+        said.append("Passages of the texts other than those below: the changed model was not searched for them.")
+    said.append(
+        f"The first tokens of each text, before which nothing stands to ask with, and passages of fewer than {facts.length} "
+        "tokens."
+    )
+    return said
 
 
 def _attacks(content: Content) -> list[str]:
