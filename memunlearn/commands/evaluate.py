@@ -132,6 +132,12 @@ def evaluate(cfg: DictConfig, directory: Path, call: Call) -> Evaluation:
     else:
         split_seed = cfg.seed if patch is None else _split_seed(cfg.seed, patch, given)
         paragraphs = load_paragraphs(cfg.paragraphs.source, loaded)
+        if paragraphs.asked is not None:
+            print(
+                "windows side by side can miss what begins between them; this looks everywhere:",
+                *call.words("find"),
+                flush=True,
+            )
         paragraphs = with_made_rows(paragraphs, loaded, measurements, seed=split_seed, batch_size=cfg.batch_size).paragraphs
         chosen = _not_split_yet(paragraphs)
 

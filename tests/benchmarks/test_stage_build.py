@@ -117,6 +117,7 @@ def test_asked_again_it_is_there_already_and_another_one_is_refused(stage):
     assert before == {path: path.stat().st_mtime_ns for path in stage.rglob("*")}
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_model(stage, tmp_path):
     """kill -9 while it trains, after the first checkpoint."""
     out = tmp_path / "killed"

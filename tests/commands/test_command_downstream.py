@@ -85,6 +85,7 @@ def naive_hits(model, tokenizer, documents):
     return hits
 
 
+@pytest.mark.slow
 def test_both_models_are_scored_as_a_naive_loop_scores_them(judged, documents, gradient_run, tiny_folder):
     found = command_runs.read_result(judged, "evaluation.json")["lm_eval"]
     tokenizer = AutoTokenizer.from_pretrained(tiny_folder)

@@ -1,4 +1,4 @@
-"""memunlearn find: every passage that plain decoding recites is told, on terminal, page and in the spreadsheet; nothing else."""
+"""memunlearn find: every passage that plain decoding recites is told, on terminal, page and in the spreadsheet; no other."""
 
 import csv
 import html

@@ -100,6 +100,7 @@ def test_edits_of_models_of_other_kinds_with_a_padded_vocabulary(tmp_path, famil
     assert [row["nll_after"] for row in rows] == pytest.approx([nll for _, _, nll in scores], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_remedy_for_an_unknown_architecture_is_pasted_into_a_shell(tmp_path):
     config = AutoConfig.for_model("xglm", d_model=24, num_layers=2, attention_heads=4, ffn_dim=40, vocab_size=61)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")

@@ -171,6 +171,7 @@ def test_a_patch_that_is_nowhere_is_one_line(hub, tmp_path):  # noqa: F811
     assert "me/nowhere: there is no such file here, and no such model on the Hub" in line
 
 
+@pytest.mark.slow
 def test_the_command_answers_as_a_process(run, hub, tmp_path):  # noqa: F811
     ended = command_runs.real("-m", "memunlearn", "push", run, "me/forgetful", "--license", "mit", "--upload")
     assert ended.code == 0 and "sent: " in ended.out, ended.err

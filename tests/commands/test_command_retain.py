@@ -116,6 +116,7 @@ def test_what_was_used_is_said_wherever_the_run_is_told(own_text_run):
     assert NOT_MEASURED not in result["notes"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_rows_and_no_sample_is_drawn_twice(own_text_run, forgets, tmp_path):
     again = command_runs.train(
         *forgets("retain=model", "retain_rows=300"), "cache=false", "batch_size=7", directory=tmp_path / "a"

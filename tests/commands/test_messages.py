@@ -33,6 +33,7 @@ NOT_BY_DEFAULT = [
 ]
 VARIANTS = [
     ("train", []),
+    ("find", []),
     ("train", ["mask=random"]),
     ("train", ["experiment=frontier"]),
     *(("train", [f"paragraphs={stage}"]) for stage in ("hubble", "muse", "tofu", "olmo_memorized")),

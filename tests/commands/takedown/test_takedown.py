@@ -5,8 +5,8 @@ import shutil
 
 import command_runs
 import pytest
+import sliding_windows
 import tiny_demo
-import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -71,14 +71,7 @@ def done(letters, tiny_folder, tmp_path_factory):
 def recited(folder, text):
     """The starts of all continuations that plain greedy decoding gets right, of a checkpoint that transformers loads."""
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
-    ids = torch.tensor(tokenizer(text, add_special_tokens=False)["input_ids"])
-    starts = []
-    for start in range(min(10, P), len(ids) - C + 1):
-        prefix = ids[max(0, start - P) : start]
-        said = model.generate(prefix[None], attention_mask=torch.ones_like(prefix[None]), max_new_tokens=C, do_sample=False)
-        if said[0, len(prefix) :].tolist() == ids[start : start + C].tolist():
-            starts.append(start)
-    return starts
+    return list(sliding_windows.recited(tokenizer, model, text, P, C))
 
 
 def texts_of(letters):
