@@ -100,15 +100,15 @@ def _now(text: CertifiedText) -> str:
 
 
 def _spans(spans: Sequence[RecitedSpan]) -> str:
-    """`characters 354 to 511 (50 tokens)`, several joined."""
+    """`characters 355 to 511 (50 tokens)`, counted from 1, the last one included; several joined."""
     return listed([_span(span) for span in spans])
 
 
 def _span(span: RecitedSpan) -> str:
     size = counted(span.end - span.start, "token")
     if span.first_character is None or span.end_character is None:
-        return f"tokens {span.start:,} to {span.end:,} ({size})"
-    return f"characters {span.first_character:,} to {span.end_character:,} ({size})"
+        return f"tokens {span.start + 1:,} to {span.end:,} ({size})"
+    return f"characters {span.first_character + 1:,} to {span.end_character:,} ({size})"
 
 
 def _of_kind(texts: Sequence[CertifiedText], kind: str) -> list[CertifiedText]:
