@@ -44,7 +44,7 @@ def main() -> None:
     asked = arguments.parse_args()
     demo = mu.Demo()
     model, rows = mu.DemoModelSource(demo).load().model, demo_rows(demo)
-    windows = Cutting("forget", 1).windows(demo.prefix_length, demo.continuation_length, 1)
+    windows = Cutting("forget", 1).windows(demo.prefix_length, demo.continuation_length)
     how = Search(windows=windows, before=(), least=demo.continuation_length, context=256, batch_size=asked.batch_size)
     found = whole = 0
     shares = []

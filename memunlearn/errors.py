@@ -26,6 +26,11 @@ _NO_MEMORY = (
 )
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error of another library says; its name where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a GPU's memory or the machine's was not enough."""
     torch = sys.modules.get("torch")  # not imported for this: a typo is answered at once

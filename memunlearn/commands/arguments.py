@@ -43,6 +43,8 @@ _KEY = re.compile(r"\+{0,2}[\w./@:\-]+")
 _QUOTES = frozenset("'\"")
 _HYDRA_SIGNS = re.compile(r"[\\()\[\]{}:=, ]")
 _PLAIN_LIST = re.compile(r"\[([^\[\]{}'\"]*)\]")
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*")
+_NO_TEXT = ("true", "false", "null", "nan", "inf")
 _NUMBERS = re.compile(r"[\w.+\-]+(,[\w.+\-]+)*")
 
 
@@ -57,11 +59,20 @@ def quoted(value: str) -> str:
     return QuotedString(text=value, quote=Quote.single).with_quotes()
 
 
+def plain_or_quoted(value: str) -> str:
+    """The value as Hydra's grammar reads it for text: quoted unless it is letters, digits and signs of plain paths only, and no
+    word or number of the grammar."""
+    return value if _PLAIN.fullmatch(value) and value.lower() not in _NO_TEXT else quoted(value)
+
+
+def literal(value: str) -> str:
+    """The same for a value in which nothing is to be filled in."""
+    return plain_or_quoted(value.replace("${", "\\${"))
+
+
 def override(key: str, path: str) -> str:
-    """KEY=PATH so that Hydra reads just this path: quoted where it is more than letters, digits and signs of plain paths."""
-    if re.fullmatch(r"/[A-Za-z0-9/._-]*", path):
-        return f"{key}={path}"
-    return f"{key}={quoted(path.replace('${', chr(92) + '${'))}"
+    """KEY=PATH so that Hydra reads just this path."""
+    return f"{key}={literal(path)}"
 
 
 def _as_typed(argument: str, sweeps: bool) -> str:
@@ -111,10 +122,10 @@ def _apart(inner: str) -> list[str]:
 
 
 def _list(value: str) -> str:
-    """A list of paths without quotes, each quoted; one with quotes as it is."""
+    """A list of paths without quotes, each quoted where it must be; one with quotes as it is."""
     if (plain := _PLAIN_LIST.fullmatch(value)) is None:
         return value
-    return f"[{','.join(quoted(path.strip()) for path in plain[1].split(',') if path.strip())}]"
+    return f"[{','.join(plain_or_quoted(path.strip()) for path in plain[1].split(',') if path.strip())}]"
 
 
 def _table(value: str) -> str | None:

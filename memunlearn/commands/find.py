@@ -31,6 +31,8 @@ from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.files.reading import parse_json
 from memunlearn.files.writing import remove_leftovers, write_json
+from memunlearn.models.baking import bake
+from memunlearn.models.fingerprints import fingerprint
 from memunlearn.models.loading import LoadedModel, ModelSource
 from memunlearn.models.patches import apply_patch, check_base, load_patch
 from memunlearn.models.text_config import context_length, longest_text
@@ -95,7 +97,8 @@ def find(cfg: DictConfig, directory: Path, call: Call) -> Found:
     if patch is not None:
         check_base(patch, measurements.fingerprint)
         apply_patch(loaded.model, patch)
-        measurements = replace(measurements, store=None)  # its keys are of the model without
+        # Its keys are of the model without the patch: nothing is kept, nor taken from what is kept.
+        measurements = replace(measurements, store=None, fingerprint=fingerprint(bake(loaded.model)))
     also = None if cfg.windows is None else scored_windows(expanded(str(cfg.windows)), read.texts)
     readings = search(measurements, read.texts, how, "texts", also)
     entries = text_entries(readings)
@@ -143,7 +146,7 @@ def check_texts(cfg: DictConfig) -> None:
             raise UserError(f"{name}={value} must be a whole number from 1 to {most}, or null")
     if cfg.stride == "first":
         raise UserError("stride=first looks at the beginning of each text only: use auto, or 1 for every window")
-    _cutting(cfg).windows(cfg.prefix_length, cfg.continuation_length, 1)
+    _cutting(cfg).windows(cfg.prefix_length, cfg.continuation_length)
     given = _given(cfg)
     check_file(given, cfg.prefix_length, cfg.continuation_length, cfg.column)
     for file in given_files(given).files:

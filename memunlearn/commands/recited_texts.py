@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from memunlearn.caching.keys import tensor_digest
 from memunlearn.caching.store import cached
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.measurement_keys import metrics_in_key
-from memunlearn.commands.text_entries import Kind, text_entries
+from memunlearn.commands.text_entries import text_entries
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.text_config import context_length
@@ -24,7 +24,8 @@ from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.sources import LoadedParagraphs
 from memunlearn.paragraphs.token_texts import TokenText
 from memunlearn.paragraphs.windows import Cutting
-from memunlearn.recitation.find import Reading, Search, find_recited, rows_to_forget
+from memunlearn.recitation.find import Reading, Search, find_recited, readings_of, rows_to_forget
+from memunlearn.results.found import NOT_RECITED, RECITED, TOO_SHORT, of_kind
 from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores
 from memunlearn.words import counted
@@ -57,7 +58,7 @@ def search_of(
     least: C where it is None. Raises UserError for settings that cannot be.
     """
     cutting = Cutting("forget", settings.get("stride", "auto"), settings.get("min_prefix"))
-    windows = cutting.windows(settings["prefix_length"], settings["continuation_length"], 1)
+    windows = cutting.windows(settings["prefix_length"], settings["continuation_length"])
     row = windows.prefix_length + windows.continuation_length
     return Search(
         windows=windows,
@@ -77,13 +78,12 @@ def search(
     also: Sequence[Sequence[int]] | None = None,
 ) -> list[Reading]:
     """`find_recited` on the base model, from the store where it is there."""
-    metrics = metrics_in_key(details=True, compared=False, sampling=how.sampling)
-    windows = how.windows
+    metrics = metrics_in_key(details=how.sampling is not None, compared=False, sampling=how.sampling)
     key = measurements.key(
         "recited",
         VERSION,
         {"texts": [tensor_digest(text.ids) for text in texts], "before": list(how.before)},
-        windows={name: getattr(windows, name) for name in windows.__dataclass_fields__},
+        windows=asdict(how.windows),
         least=how.least,
         context=how.context,
         **({} if also is None else {"also": [list(starts) for starts in also]}),
@@ -104,13 +104,11 @@ def search(
 
     def unpack(tensors: Mapping[str, Tensor]) -> list[Reading]:
         scores = ParagraphScores.of_tensors(tensors)
-        parts = {name: tensors[name].split(tensors[f"{name}_of_text"].tolist()) for name in ("starts", "screened")}
-        readings, done = [], 0
-        for text, starts, screened in zip(texts, parts["starts"], parts["screened"], strict=True):
-            of_text = scores.select(torch.arange(done, done + len(starts)))
-            readings.append(Reading.of(text, starts.tolist(), of_text, screened.tolist(), how.least))
-            done += len(starts)
-        return readings
+        starts, screened = (
+            [part.tolist() for part in tensors[name].split(tensors[f"{name}_of_text"].tolist())]
+            for name in ("starts", "screened")
+        )
+        return readings_of(texts, starts, screened, scores, how.least)
 
     return cached(
         measurements.store,
@@ -123,16 +121,21 @@ def search(
 
 
 def with_recited_rows(
-    cfg: DictConfig, paragraphs: LoadedParagraphs, loaded: LoadedModel, measurements: BaseMeasurements
+    cfg: DictConfig,
+    paragraphs: LoadedParagraphs,
+    loaded: LoadedModel,
+    measurements: BaseMeasurements,
+    sampling: Sampling | None = None,
 ) -> Asked:
     """What is recited of texts that were named to be forgotten is the forget set; rows like any part of them leave other sets.
 
-    As they are where no texts were named. Raises UserError where nothing is recited.
+    As they are where no texts were named. sampling: of p_z, as in the search that `memunlearn find` may have made of these
+    texts, which is then known already. Raises UserError where nothing is recited.
     """
     asked = paragraphs.asked
     if asked is None:
         return Asked(paragraphs, None)
-    how = search_of(cfg.paragraphs, loaded, asked.before, batch_size=2 * cfg.batch_size)
+    how = search_of(cfg.paragraphs, loaded, asked.before, batch_size=2 * cfg.batch_size, sampling=sampling)
     readings = search(measurements, asked.texts, how, "texts to forget")
     entries = text_entries(readings)
     print("\n".join(_told(entries)), flush=True)
@@ -166,10 +169,10 @@ def _unlike(name: str, rows: ParagraphSet | None, asked: ParagraphSet) -> Paragr
 def _told(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for kind, said in (
-        (Kind.RECITED, "recited, at least in part"),
-        (Kind.NOT_RECITED, "not recited, so neither trained on nor reported"),
-        (Kind.TOO_SHORT, "too short to be asked for"),
+        (RECITED, "recited, at least in part"),
+        (NOT_RECITED, "not recited, so neither trained on nor reported"),
+        (TOO_SHORT, "too short to be asked for"),
     ):
-        if names := [entry["name"] for entry in entries if entry["kind"] == kind]:
+        if names := [entry["name"] for entry in of_kind(entries, kind)]:
             lines.append(f"texts to forget: {len(names)} of {len(entries)} {said}: {names_in_short(names)}")
     return lines

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from memunlearn.commands.sweep_folder import RESULT
-from memunlearn.errors import UserError
+from memunlearn.errors import UserError, reason_of
 from memunlearn.files.reading import parse_json
 from memunlearn.models.hub_patches import PATCH
 from memunlearn.paragraphs.row_file import ROWS
@@ -109,10 +109,9 @@ def upload(sent: Parcel, *, public: bool) -> str:
     except UserError:
         raise
     except Exception as error:  # HTTP clients and file systems have errors of their own
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{sent.name} was not sent ({reason}): check the network, that you are logged in (hf auth login) and that you may "
-            "write there"
+            f"{sent.name} was not sent ({reason_of(error)}): check the network, that you are logged in (hf auth login) and "
+            "that you may write there"
         ) from error
 
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any
 
 import torch
 
 from memunlearn.recitation.find import Reading
 from memunlearn.recitation.spans import Span
+from memunlearn.results.found import NOT_RECITED, RECITED, TOO_SHORT
 from memunlearn.scoring.score import ParagraphScores
-
-
-class Kind(StrEnum):
-    RECITED = "recited"
-    NOT_RECITED = "not recited"
-    TOO_SHORT = "too short"
 
 
 def text_entries(readings: Sequence[Reading]) -> list[dict[str, Any]]:
@@ -30,7 +24,7 @@ def text_entries(readings: Sequence[Reading]) -> list[dict[str, Any]]:
         {
             "name": reading.text.name,
             "columns": dict(reading.text.columns),
-            "kind": str(_kind(reading)),
+            "kind": _kind(reading),
             "tokens": len(reading.text),
             "windows": len(reading.starts),
             **_best(reading.scores),
@@ -40,8 +34,8 @@ def text_entries(readings: Sequence[Reading]) -> list[dict[str, Any]]:
     ]
 
 
-def _kind(reading: Reading) -> Kind:
-    return Kind.TOO_SHORT if reading.too_short else Kind.RECITED if reading.spans else Kind.NOT_RECITED
+def _kind(reading: Reading) -> str:
+    return TOO_SHORT if reading.too_short else RECITED if reading.spans else NOT_RECITED
 
 
 def _span(reading: Reading, span: Span) -> dict[str, Any]:

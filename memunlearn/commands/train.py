@@ -47,6 +47,7 @@ from memunlearn.commands.resuming import (
 from memunlearn.commands.run_checks import check_run, mask_strategy
 from memunlearn.commands.run_folder import result_of, write_run
 from memunlearn.commands.run_weights import weights_of_run
+from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.settings import check_settings, in_place_of_null
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.text_sizes import outcome_with_text_sizes
@@ -121,7 +122,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     weights = weights_of_run(cfg, loaded, device)
     move(loaded.model, device, loaded.name)
     measurements = BaseMeasurements.of(loaded.model, open_store(cfg.cache))
-    asked = with_recited_rows(cfg, paragraphs, loaded, measurements)
+    asked = with_recited_rows(cfg, paragraphs, loaded, measurements, sampling_of(cfg))
     made = with_made_rows(asked.paragraphs, loaded, measurements, seed=cfg.seeds.split, batch_size=2 * cfg.batch_size)
     paragraphs = made.paragraphs
     sets = split(cfg, measurements, paragraphs)

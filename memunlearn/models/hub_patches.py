@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from memunlearn.errors import UserError
+from memunlearn.errors import UserError, reason_of
 from memunlearn.paragraphs.row_file import ROWS
 from memunlearn.paths import expanded
 
@@ -69,9 +69,8 @@ def _fetched(repository: str, revision: str | None) -> Path:
             f"{called}: this model on the Hub has no {PATCH}: give one that memunlearn push made, or the path of a patch"
         ) from error
     except Exception as error:  # HTTP clients and file systems have errors of their own
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{called}: there is no such file here, and it cannot be fetched from the Hub ({reason}): check the name and the "
-            "network, or give the path of a run's patch.safetensors"
+            f"{called}: there is no such file here, and it cannot be fetched from the Hub ({reason_of(error)}): check the name "
+            "and the network, or give the path of a run's patch.safetensors"
         ) from error
     return patch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from memunlearn.errors import UserError
+from memunlearn.errors import UserError, reason_of
 
 DataFiles = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
@@ -33,5 +33,4 @@ def documents(
             name, subset, split=split, revision=revision, data_files=data_files, streaming=streaming
         )
     except Exception as error:  # the errors of HTTP clients, file systems and parsers all come through here
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(f"data set {where} cannot be read ({reason}): {advice}") from error
+        raise UserError(f"data set {where} cannot be read ({reason_of(error)}): {advice}") from error

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from memunlearn.errors import UserError, is_out_of_memory
+from memunlearn.errors import UserError, is_out_of_memory, reason_of
 from memunlearn.paragraphs.columns import LONGEST_LINE, Column, Row, another_column, choose_column
 from memunlearn.paragraphs.unpacking import MOST_PACKED, SMALL_BYTES, open_bytes, packing_of
 
@@ -77,8 +77,7 @@ class _Reading:
             return
         if is_out_of_memory(error):
             raise UserError(f"{self.path}: takes more memory to read than there is: write it in smaller row groups") from error
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(f"{self.path}: is not a parquet file that can be read ({reason}): write it again") from error
+        raise UserError(f"{self.path}: is not a parquet file that can be read ({reason_of(error)}): write it again") from error
 
 
 def _is_scalar(kind: Any) -> bool:

@@ -98,8 +98,9 @@ def read_paragraphs(
     if not texts:
         return keep_long_enough(parts, prefix_length, where, beginning)
     asked = cutting or first_window(prefix_length)
-    number = 1 if asked.max_windows is None else sum(1 for each in texts for _ in each.rows())
-    windows = asked.windows(prefix_length, continuation_length, number)
+    # Once more for their number: a text is not held for that.
+    number = sum(1 for each in texts for _ in each.rows()) if asked.is_bounded else 1
+    windows = asked.windows(prefix_length, continuation_length, max(1, number))
     known, start = with_tokenizer(texts[0], tokenizer, beginning)
     count = windows.tokens_read(len(start.ids))
     tokens: Iterable[tuple[TokenText, bool]] = token_texts(

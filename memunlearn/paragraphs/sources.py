@@ -57,7 +57,7 @@ class FileSource:
         """What can be told before a model is loaded. Raises UserError as `load` does."""
         self._to_make()
         for name, path in self._given().items():
-            self._cutting(name).windows(self.prefix_length, self.continuation_length, 1)
+            self._cutting(name).windows(self.prefix_length, self.continuation_length)
             check_file(path, self.prefix_length, self.continuation_length, self.column)
 
     def load(self, tokenizer: Tokenizer | None = None) -> LoadedParagraphs:
@@ -158,7 +158,7 @@ class HubSource:
         column = self._column(where)
         is_text, rows = text_or_ids(column)
         if is_text:
-            windows = first_window(self.prefix_length).windows(self.prefix_length, self.continuation_length, 1)
+            windows = first_window(self.prefix_length).windows(self.prefix_length, self.continuation_length)
             known, start = with_tokenizer(column, tokenizer, beginning)
             count = windows.tokens_read(len(start.ids))
             part = text_rows(token_texts(texts_of([(column, rows)]), count, known, start, "hub"), windows, start.ids)

@@ -8,7 +8,7 @@ import torch
 
 from memunlearn.paragraphs.beginnings import Beginning, Tokenizer
 from memunlearn.paragraphs.first_tokens import first_tokens
-from memunlearn.paragraphs.paragraph_set import concatenate
+from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.texts import Text
 from memunlearn.paragraphs.token_rows import NAMED_SHORT, TokenRows
 from memunlearn.paragraphs.token_texts import TokenText
@@ -21,28 +21,49 @@ _BATCH_CHARACTERS = 1 << 22
 
 def text_rows(texts: Iterable[tuple[TokenText, bool]], windows: Windows, before: tuple[int, ...]) -> TokenRows:
     """The windows of each text. texts: as `token_texts` gives them; before: what stands in front of every row (BOS)."""
-    sets, short = [], list[str]()
-    dropped = cut = 0
+    sets, short = list[ParagraphSet](), list[str]()
+    cut = 0
     for text, more in texts:
         if starts := windows.starts(len(text), len(before)):
             sets.append(text.rows(starts, windows.prefix_length, windows.continuation_length, before))
             cut += more
         else:
-            dropped += 1
-            short += [text.name] if dropped <= NAMED_SHORT else []
-    length, read = windows.prefix_length + windows.continuation_length, windows.tokens_read(len(before))
+            short.append(text.name)
+    read = windows.tokens_read(len(before))
+    return rows_of_sets(
+        sets,
+        windows.prefix_length + windows.continuation_length,
+        len(before),
+        needed=windows.needed(len(before)) + len(before),
+        read=read and read + len(before),
+        short=short,
+        cut=cut,
+    )
+
+
+def rows_of_sets(
+    sets: Sequence[ParagraphSet],
+    length: int,
+    text_start: int,
+    *,
+    needed: int,
+    read: int | None,
+    short: Sequence[str],
+    cut: int = 0,
+) -> TokenRows:
+    """sets: one of each text that was long enough. length: I. short: names of all that were not."""
     rows = concatenate(sets) if sets else None
     return TokenRows(
         ids=torch.empty(0, length, dtype=torch.int64) if rows is None else rows.ids,
         is_text=True,
         names=() if rows is None else rows.origin,
         long_enough=len(sets),
-        needed=windows.needed(len(before)) + len(before),
-        read=read and read + len(before),
-        text_start=len(before),
+        needed=needed,
+        read=read,
+        text_start=text_start,
         places=() if rows is None else rows.places,
-        dropped=dropped,
-        short=tuple(short),
+        dropped=len(short),
+        short=tuple(short[:NAMED_SHORT]),
         cut=cut,
     )
 

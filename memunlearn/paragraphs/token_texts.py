@@ -46,7 +46,7 @@ class TokenText:
     def rows(self, starts: Sequence[int], prefix_length: int, continuation_length: int, before: Sequence[int]) -> ParagraphSet:
         """A row for each start of a continuation. before: what stands in front of text (BOS), in front of every row."""
         return ParagraphSet(
-            window_rows(self.ids.tolist(), starts, prefix_length, continuation_length, before),
+            window_rows(self.ids, starts, prefix_length, continuation_length, before),
             prefix_length,
             tuple(self.name if len(starts) == 1 else f"{self.name}@{start}" for start in starts),
             len(before),

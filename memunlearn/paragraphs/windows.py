@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +14,8 @@ from memunlearn.paragraphs.paragraph_set import FILL
 SHORTEST_PREFIX = 10
 """Tokens of text that a continuation is predicted from at least, unless `paragraphs.min_prefix` says otherwise."""
 MOST_WINDOWS = 4096
-Stride = int | str | None
-"""`paragraphs.stride`: tokens from the beginning of one continuation to the next; auto (or None) takes C; first: one window."""
+Stride = int | str
+"""`paragraphs.stride`: tokens from the beginning of one continuation to the next; auto; first: one window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +90,19 @@ class Cutting:
     min_prefix: int | None = None
     max_windows: int | None = MOST_WINDOWS
 
-    def windows(self, prefix_length: int, continuation_length: int, texts: int) -> Windows:
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it depends on how many texts there are how much of each is read."""
+        return self.stride == "auto" and self.source != "forget" and self.max_windows is not None
+
+    def windows(self, prefix_length: int, continuation_length: int, texts: int = 1) -> Windows:
         """For so many texts. Raises UserError for settings that cannot be."""
-        first = self.stride == "first"
-        auto = self.stride in ("auto", None)
+        first, auto = self.stride == "first", self.stride == "auto"
         if not (first or auto) and (isinstance(self.stride, bool) or not isinstance(self.stride, int)):
             raise UserError(f"paragraphs.stride={self.stride} must be 1 or more tokens, auto, or first")
         if self.max_windows is not None and self.max_windows < 1:
             raise UserError(f"paragraphs.max_windows={self.max_windows} must be 1 or more, or null for all")
         apart = prefix_length + continuation_length if self.source in ("retain", "unseen") else continuation_length
-        bounded = auto and self.source != "forget" and self.max_windows is not None
         return Windows(
             prefix_length=prefix_length,
             continuation_length=continuation_length,
@@ -108,24 +110,20 @@ class Cutting:
             min_prefix=min(SHORTEST_PREFIX, prefix_length) if self.min_prefix is None else self.min_prefix,
             covering=not first and (self.source == "forget" or not auto),
             first_only=first,
-            most=max(1, (self.max_windows or 1) // max(1, texts)) if bounded else None,
+            most=max(1, self.max_windows // texts) if self.is_bounded and self.max_windows is not None else None,
         )
 
 
 def window_rows(
-    tokens: Sequence[int], starts: Sequence[int], prefix_length: int, continuation_length: int, before: Sequence[int] = ()
+    tokens: Tensor, starts: Sequence[int], prefix_length: int, continuation_length: int, before: Sequence[int] = ()
 ) -> Tensor:
-    """[n, P + C] int64: what precedes the text, FILL where a prefix is short, the tokens up to each start and C from there on.
+    """[n, P + C] int64: what precedes the text, FILL where a prefix is short, tokens [T] up to each start and C from there on.
 
     Raises ValueError for a start that leaves no prefix, or no whole continuation.
     """
     room = prefix_length - len(before)
-    text = np.asarray(tokens, dtype=np.int64)
-    if starts and (min(starts) < (0 if before else 1) or max(starts) + continuation_length > len(text)):
-        raise ValueError(f"continuations at {min(starts)} to {max(starts)} do not fit into {len(text)} tokens")
-    padded = np.concatenate([np.full(room, FILL, dtype=np.int64), text])
-    cut = np.stack([padded[start : start + room + continuation_length] for start in starts]) if starts else None
-    if cut is None:
-        return torch.empty(0, prefix_length + continuation_length, dtype=torch.int64)
-    first = np.broadcast_to(np.asarray(before, dtype=np.int64), (len(cut), len(before)))
-    return torch.from_numpy(np.concatenate([first, cut], axis=1))
+    if starts and (min(starts) < (0 if before else 1) or max(starts) + continuation_length > len(tokens)):
+        raise ValueError(f"continuations at {min(starts)} to {max(starts)} do not fit into {len(tokens)} tokens")
+    padded = torch.cat([tokens.new_full((room,), FILL), tokens])
+    places = torch.tensor(starts, dtype=torch.int64).unsqueeze(1) + torch.arange(room + continuation_length)
+    return torch.cat([tokens.new_tensor(before).expand(len(starts), -1), padded[places]], dim=1)

@@ -56,12 +56,6 @@ class Reading:
     spans: tuple[Span, ...]
     screened: tuple[int, ...]
 
-    @staticmethod
-    def of(text: TokenText, starts: Sequence[int], scores: ParagraphScores, screened: Sequence[int], least: int) -> Reading:
-        """least: EM from which a continuation counts as recited."""
-        spans = recited_spans(starts, scores.em.tolist(), least)
-        return Reading(text=text, starts=tuple(starts), scores=scores, spans=tuple(spans), screened=tuple(screened))
-
     @property
     def too_short(self) -> bool:
         return not self.starts
@@ -93,13 +87,30 @@ def find_recited(
     lengths = windows.prefix_length, windows.continuation_length
     rows = rows_of_texts(list(zip(texts, chosen, strict=True)), *lengths, how.before)
     scores = score(
-        model, rows, how.batch_size, description=f"scoring windows of {description}", details=True, sampling=how.sampling
+        model,
+        rows,
+        how.batch_size,
+        description=f"scoring windows of {description}",
+        details=how.sampling is not None,
+        sampling=how.sampling,
     )
+    return readings_of(texts, chosen, screened, scores, how.least)
+
+
+def readings_of(
+    texts: Sequence[TokenText],
+    starts: Sequence[Sequence[int]],
+    screened: Sequence[Sequence[int]],
+    scores: ParagraphScores,
+    least: int,
+) -> list[Reading]:
+    """starts, screened: by text. scores: of all windows, one text after the other. least: EM from which one is recited."""
     readings, done = [], 0
-    for text, starts, of_screen in zip(texts, chosen, screened, strict=True):
-        of_text = scores.select(torch.arange(done, done + len(starts)))
-        readings.append(Reading.of(text, starts, of_text, of_screen, how.least))
-        done += len(starts)
+    for text, chosen, of_screen in zip(texts, starts, screened, strict=True):
+        of_text = scores.select(torch.arange(done, done + len(chosen)))
+        spans = recited_spans(chosen, of_text.em.tolist(), least)
+        readings.append(Reading(text=text, starts=tuple(chosen), scores=of_text, spans=tuple(spans), screened=tuple(of_screen)))
+        done += len(chosen)
     return readings
 
 

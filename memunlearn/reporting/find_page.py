@@ -9,7 +9,7 @@ from typing import Any
 from memunlearn.files.writing import write_text
 from memunlearn.reporting.found_texts import FoundText, pieces
 from memunlearn.reporting.page import fact_text, rendered
-from memunlearn.results.found import NOT_RECITED, TOO_SHORT, answer, of_kind, place, recall_sentence, samples_text
+from memunlearn.results.found import NOT_RECITED, TOO_SHORT, answer, measures_p_z, of_kind, place, recall_sentence, samples_text
 
 PAGE = "find.html"
 
@@ -38,13 +38,13 @@ def page(result: Mapping[str, Any], texts: Sequence[FoundText]) -> str:
         min_prefix=result["min_prefix"],
         needed=result["needed"],
         beginning=result["beginning"],
-        sampling=config["p_z"] if config["p_z"]["top_k"] is not None else None,
+        sampling=config["p_z"] if measures_p_z(result) else None,
         recall=recall_sentence(result),
         columns=_columns(entries),
-        rows=[_row(entry) for entry in entries],
+        rows=[_row(entry, measures_p_z(result)) for entry in entries],
         show_texts=config["show_texts"],
         texts=[
-            {"number": number, "name": text.entry["name"], "spans": _spans(text), "pieces": pieces(text)}
+            {"number": number, "name": text.entry["name"], "spans": _spans(text, measures_p_z(result)), "pieces": pieces(text)}
             for number, text in enumerate(texts, start=1)
             if text.entry["spans"]
         ],
@@ -66,28 +66,28 @@ def _columns(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted({title for entry in entries for title, value in entry["columns"].items() if value != entry["name"]})
 
 
-def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _row(entry: Mapping[str, Any], measured: bool) -> dict[str, Any]:
     covered = sum(span["end"] - span["start"] for span in entry["spans"])
     return {
         "name": entry["name"],
         "columns": entry["columns"],
         "kind": entry["kind"],
         "tokens": f"{covered:,} of {entry['tokens']:,}",
-        **_numbers(entry),
+        **_numbers(entry, measured),
     }
 
 
-def _spans(text: FoundText) -> list[dict[str, Any]]:
+def _spans(text: FoundText, measured: bool) -> list[dict[str, Any]]:
     return [
-        {"number": number, "place": place(span), "tokens": f"{span['start'] + 1:,}-{span['end']:,}", **_numbers(span)}
+        {"number": number, "place": place(span), "tokens": f"{span['start'] + 1:,}-{span['end']:,}", **_numbers(span, measured)}
         for number, span in enumerate(text.entry["spans"], start=1)
     ]
 
 
-def _numbers(of: Mapping[str, Any]) -> dict[str, str]:
+def _numbers(of: Mapping[str, Any], measured: bool) -> dict[str, str]:
     known = of["em"] is not None
     return {
         "em": f"{of['em']:,}" if known else "-",
         "longest_run": f"{of['longest_run']:,}" if known else "-",
-        "samples": samples_text(of["log_p_z"]),
+        "samples": samples_text(of["log_p_z"], measured) if known else "-",
     }

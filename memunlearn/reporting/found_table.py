@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from memunlearn.reporting.terminal import visible
-from memunlearn.results.found import answer, best_of, place, recall_sentence, samples_text
+from memunlearn.results.found import answer, best_of, measures_p_z, place, recall_sentence, samples_text
 
 SHOWN = 20
 """Lines of the table at most; recited texts come first."""
@@ -26,7 +26,7 @@ def print_found(result: Mapping[str, Any], console: Console | None = None) -> No
     table.add_column("recited", no_wrap=True)
     for title in ("EM", "longest\nrun", "samples"):
         table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
-    lines = [line for text in best_of(result["texts"]) for line in _lines(text, console.encoding)]
+    lines = [line for text in best_of(result["texts"]) for line in _lines(text, console.encoding, measures_p_z(result))]
     for line in lines[:SHOWN]:
         table.add_row(*line)
     more = [f"and {len(lines) - SHOWN} more lines: spans.csv has them all"] if len(lines) > SHOWN else []
@@ -34,14 +34,14 @@ def print_found(result: Mapping[str, Any], console: Console | None = None) -> No
     console.print(table, *(Text(line) for line in more), *(Text(visible(line, console.encoding)) for line in said), sep="\n")
 
 
-def _lines(text: Mapping[str, Any], encoding: str) -> list[Sequence[str | Text]]:
+def _lines(text: Mapping[str, Any], encoding: str, measured: bool) -> list[Sequence[str | Text]]:
     name = Text(visible(text["name"], encoding))
     if not text["spans"]:
-        return [(name, text["kind"], *_numbers(text))]
-    return [(name if not number else "", place(span), *_numbers(span)) for number, span in enumerate(text["spans"])]
+        return [(name, text["kind"], *_numbers(text, measured))]
+    return [(name if not number else "", place(span), *_numbers(span, measured)) for number, span in enumerate(text["spans"])]
 
 
-def _numbers(of: Mapping[str, Any]) -> tuple[str, str, str]:
+def _numbers(of: Mapping[str, Any], measured: bool) -> tuple[str, str, str]:
     if of["em"] is None:
         return "-", "-", "-"
-    return str(of["em"]), str(of["longest_run"]), samples_text(of["log_p_z"])
+    return str(of["em"]), str(of["longest_run"]), samples_text(of["log_p_z"], measured)

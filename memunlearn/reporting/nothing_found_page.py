@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memunlearn.reporting.page import fact_text, rendered
+from memunlearn.results.found import TOO_SHORT, of_kind
 
 NOT_LOOKED_AT = (
     "Other ways of asking: other beginnings, questions about a text, translations or paraphrases.",
@@ -21,7 +22,7 @@ def nothing_found_page(found: Mapping[str, Any]) -> str:
         "nothing_found.html.jinja",
         version=(environment.get("libraries") or {}).get("memunlearn"),
         texts=found["texts"],
-        too_short=[text["name"] for text in found["texts"] if text["kind"] == "too short"],
+        too_short=[text["name"] for text in of_kind(found["texts"], TOO_SHORT)],
         length=found["continuation_length"],
         least=found["least"],
         not_looked_at=NOT_LOOKED_AT,

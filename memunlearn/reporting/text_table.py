@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memunlearn.results.found import KINDS, best_of, of_kind, place
 from memunlearn.words import counted
 
 SHOWN = 200
@@ -14,7 +15,7 @@ SHOWN = 200
 
 @dataclass(frozen=True, kw_only=True)
 class TextLine:
-    """name, and what else the user's file says (`source: book 1`). found: in words. spans: `tokens 54 to 154`, or characters.
+    """name, and what else the user's file says (`source: book 1`). found: in words. spans: where (`results.found.place`).
     em_before, em_after: the largest EM of any window that was forgotten, "" where there is none."""
 
     name: str
@@ -43,19 +44,18 @@ def text_table(texts: Sequence[Mapping[str, Any]], paragraphs: Sequence[Mapping[
     for row in paragraphs:
         if row.get("set") == "forget" and row.get("text") is not None and row.get("em_after") is not None:
             after[row["text"]] = max(after.get(row["text"], 0), int(row["em_after"]))
-    by_kind = {kind: [text for text in texts if text["kind"] == kind] for kind in ("recited", "not recited", "too short")}
-    ordered = [text for members in by_kind.values() for text in members]
+    ordered = best_of(texts)
     lines = [_line(text, after.get(text["name"])) for text in ordered[:SHOWN]]
-    return TextTable(lines, len(ordered) - len(lines), _sentence(by_kind, len(texts)))
+    return TextTable(lines, len(ordered) - len(lines), _sentence(texts))
 
 
-def _sentence(by_kind: Mapping[str, Sequence[Any]], whole: int) -> str:
-    counts = {kind: len(members) for kind, members in by_kind.items()}
-    said = f"{counts['recited']} of {counted(whole, 'text')} {_are(counts['recited'])} recited, at least in part."
-    if number := counts["not recited"]:
-        said += f" {number} {_are(number)} not recited: neither trained on nor in any mean."
-    if number := counts["too short"]:
-        said += f" {number} {_are(number)} too short to be asked for."
+def _sentence(texts: Sequence[Mapping[str, Any]]) -> str:
+    recited, not_recited, short = (len(of_kind(texts, kind)) for kind in KINDS)
+    said = f"{recited} of {counted(len(texts), 'text')} {_are(recited)} recited, at least in part."
+    if not_recited:
+        said += f" {not_recited} {_are(not_recited)} not recited: neither trained on nor in any mean."
+    if short:
+        said += f" {short} {_are(short)} too short to be asked for."
     return said
 
 
@@ -69,14 +69,7 @@ def _line(text: Mapping[str, Any], after: int | None) -> TextLine:
         columns="; ".join(f"{name}: {value}" for name, value in text["columns"].items() if value != text["name"]),
         tokens=text["tokens"],
         found=text["kind"],
-        spans=", ".join(_span(span) for span in text["spans"]),
+        spans=", ".join(place(span) for span in text["spans"]),
         em_before="" if text["em"] is None else str(text["em"]),
         em_after="" if after is None else str(after),
     )
-
-
-def _span(span: Mapping[str, Any]) -> str:
-    """Ends as people count: the last one that belongs to it."""
-    if span["first_character"] is None:
-        return f"tokens {span['start'] + 1} to {span['end']}"
-    return f"characters {span['first_character'] + 1} to {span['end_character']}"

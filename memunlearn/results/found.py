@@ -8,7 +8,8 @@ from typing import Any
 from memunlearn.results.samples import samples_of
 from memunlearn.words import counted
 
-RECITED, NOT_RECITED, TOO_SHORT = "recited", "not recited", "too short"
+KINDS = RECITED, NOT_RECITED, TOO_SHORT = "recited", "not recited", "too short"
+"""What a text is found to be."""
 MOST_SAMPLES = 10**9
 
 
@@ -18,7 +19,7 @@ def of_kind(texts: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, 
 
 def best_of(texts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Recited texts first, then those that are not, then those too short; as they came within each."""
-    return [text for kind in (RECITED, NOT_RECITED, TOO_SHORT) for text in of_kind(texts, kind)]
+    return [text for kind in KINDS for text in of_kind(texts, kind)]
 
 
 def answer(result: Mapping[str, Any]) -> str:
@@ -39,16 +40,21 @@ def answer(result: Mapping[str, Any]) -> str:
 
 
 def place(span: Mapping[str, Any]) -> str:
-    """`characters 12-340`, from 1, the last included; tokens where the characters are not known."""
+    """`characters 12 to 340`, from 1, the last included; tokens where the characters are not known."""
     if span["first_character"] is None:
-        return f"tokens {span['start'] + 1:,}-{span['end']:,}"
-    return f"characters {span['first_character'] + 1:,}-{span['end_character']:,}"
+        return f"tokens {span['start'] + 1:,} to {span['end']:,}"
+    return f"characters {span['first_character'] + 1:,} to {span['end_character']:,}"
 
 
-def samples_text(log_p_z: float | None) -> str:
-    """How many samples say it with probability .5; `-` where that is not known, and `> 1,000,000,000`."""
+def measures_p_z(result: Mapping[str, Any]) -> bool:
+    """Whether this search measured how likely sampling is to say a text."""
+    return result["config"]["p_z"]["top_k"] is not None
+
+
+def samples_text(log_p_z: float | None, measured: bool) -> str:
+    """How many samples say it with probability .5: `-` where that was not measured, `never`, or `> 1,000,000,000`."""
     if log_p_z is None:
-        return "-"
+        return "never" if measured else "-"
     needed = samples_of(log_p_z)
     return f"> {MOST_SAMPLES:,}" if needed is None or needed > MOST_SAMPLES else f"{needed:,}"
 

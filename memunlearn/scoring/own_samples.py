@@ -17,6 +17,7 @@ from memunlearn.models.text_ids import no_text
 from memunlearn.paragraphs.cluster_choice import number_generator
 from memunlearn.progress import track
 from memunlearn.scoring.greedy import own_settings_aside
+from memunlearn.scoring.inputs import model_inputs
 
 LOWEST = 0.01  # the share of samples that a model is the surest of
 
@@ -106,15 +107,10 @@ def own_samples(
     with own_settings_aside(model), parametrize.cached():
         batches = torch.arange(rows).split(batch_size)
         for batch in track(batches, description) if description else batches:
-            inputs = given[batch].to(model.device)
-            draw = _DrawOne(chances[batch].to(model.device), inputs.shape[1], tokens)
-            out = generate(
-                inputs,
-                attention_mask=torch.ones_like(inputs),
-                generation_config=settings,
-                logits_processor=LogitsProcessorList([draw]),
-            )
-            drawn.append(out[:, inputs.shape[1] :].cpu())
+            inputs = model_inputs(model, given[batch])
+            draw = LogitsProcessorList([_DrawOne(chances[batch].to(model.device), given.shape[1], tokens)])
+            out = generate(**inputs, generation_config=settings, logits_processor=draw)
+            drawn.append(out[:, given.shape[1] :].cpu())
     return torch.cat([given, torch.cat(drawn)], dim=1)
 
 

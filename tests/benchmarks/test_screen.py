@@ -26,7 +26,7 @@ def test_each_text_holds_its_passage_between_other_tokens():
 def test_the_share_of_windows_is_that_of_the_screen():
     model = tiny.tiny_model("gpt_neo")
     texts = hidden_in_text(tiny.some_ids(1, 3, 12), tiny.some_ids(2, 5, 12), seed=1)
-    how = Search(windows=Cutting("forget", 1).windows(6, 6, 1), before=(), least=6, context=20)
+    how = Search(windows=Cutting("forget", 1).windows(6, 6), before=(), least=6, context=20)
     readings = find_recited(model, texts, how, "texts")
     expected = sum(len(set(reading.screened)) for reading in readings) / sum(len(text) - 6 - 6 + 1 for text in texts)
     assert share_scored(readings) == expected

@@ -66,17 +66,17 @@ def test_no_more_of_a_text_is_read_than_is_said(covering, first_only):
 
 
 def test_rows_by_hand():
-    rows = window_rows(list(range(10, 22)), [2, 6, 8], 5, 4, before=[7])
+    rows = window_rows(torch.arange(10, 22), [2, 6, 8], 5, 4, before=[7])
     assert rows.tolist() == [
         [7, FILL, FILL, 10, 11, 12, 13, 14, 15],
         [7, 12, 13, 14, 15, 16, 17, 18, 19],
         [7, 14, 15, 16, 17, 18, 19, 20, 21],
     ]
     assert rows.dtype == torch.int64
-    assert window_rows([1, 2, 3], [], 5, 4).shape == (0, 9)
+    assert window_rows(torch.tensor([1, 2, 3]), [], 5, 4).shape == (0, 9)
     for start in (0, 9):
         with pytest.raises(ValueError, match="do not fit"):
-            window_rows(list(range(12)), [start], 5, 4)
+            window_rows(torch.arange(12), [start], 5, 4)
 
 
 @pytest.mark.parametrize("changed", [{"stride": 0}, {"min_prefix": 0}, {"min_prefix": 6}])

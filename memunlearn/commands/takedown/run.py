@@ -22,13 +22,13 @@ from memunlearn.commands.takedown.ending import closing_lines
 from memunlearn.commands.takedown.shipped import link_checkpoint
 from memunlearn.commands.takedown.stage_runs import check_stages, run_stage, sha256_of
 from memunlearn.commands.takedown.stages import CHECKPOINT, Stages, stages_of
-from memunlearn.commands.text_entries import Kind
 from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json, read_text
 from memunlearn.files.writing import remove_folder, remove_leftovers, write_json, write_text
 from memunlearn.paragraphs.given_files import given_files
 from memunlearn.reporting.certificate_page import CERTIFICATE
 from memunlearn.reporting.nothing_found_page import nothing_found_page
+from memunlearn.results.found import KINDS, RECITED, of_kind
 
 REMEDY = "remove it, and the takedown is done again"
 
@@ -95,13 +95,13 @@ def _stages_run(stages: Stages, directory: Path, call: Call) -> dict[str, Any]:
 
 def _texts(found: Mapping[str, Any], after: Mapping[str, Any] | None) -> dict[str, Any]:
     """Names of the texts by what was found of them; `left`: those that the changed model recites (None: there is none)."""
-    by_kind = {kind: [text["name"] for text in found["texts"] if text["kind"] == kind] for kind in Kind}
+    by_kind = {kind: [text["name"] for text in of_kind(found["texts"], kind)] for kind in KINDS}
     left = None if after is None else _recited(after)
     return {"texts": {kind.replace(" ", "_"): names for kind, names in by_kind.items()} | {"left": left}}
 
 
 def _recited(found: Mapping[str, Any]) -> list[str]:
-    return [text["name"] for text in found["texts"] if text["kind"] == Kind.RECITED]
+    return [text["name"] for text in of_kind(found["texts"], RECITED)]
 
 
 def _check_texts(cfg: DictConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from memunlearn.errors import UserError
@@ -10,13 +11,13 @@ from memunlearn.files.writing import replacing_folder
 
 
 def link_checkpoint(trained: Path, shipped: Path) -> None:
-    """The files of `trained` under `shipped` too, where the disk can; else they are moved there. Raises UserError where the
+    """The files of `trained` under `shipped` too; copied where the disk knows no hard links. Raises UserError where the
     checkpoint is not there."""
     if not trained.is_dir():
         raise UserError(f"{trained} is not there: remove {trained.parent}, and run the same command again")
-    try:
-        with replacing_folder(shipped) as temporary:
-            for file in trained.iterdir():
+    with replacing_folder(shipped) as temporary:
+        for file in trained.iterdir():
+            try:
                 os.link(file, temporary / file.name)
-    except OSError:  # a disk without hard links
-        os.replace(trained, shipped)
+            except OSError:
+                shutil.copy2(file, temporary / file.name)

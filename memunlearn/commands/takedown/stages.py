@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from memunlearn.commands.arguments import quoted
+from memunlearn.commands.arguments import literal
 from memunlearn.commands.call import Call
 from memunlearn.commands.configs import CONF
 from memunlearn.errors import UserError
@@ -18,11 +17,10 @@ from memunlearn.errors import UserError
 CHECKPOINT, PATCH = "model", "patch.safetensors"
 # Settings of a search that the training has under `paragraphs`.
 READING = ("column", "bos", "prefix_length", "continuation_length", "stride", "min_prefix")
+SEARCHED_TOP_K = OmegaConf.load(CONF / "find.yaml").p_z.top_k
 KEPT = ("retain", "bystander", "protected")
 # Of the model's settings those that hold for the changed one, too: it lies in another folder, with its tokenizer.
 OF_ANY_FOLDER = ("model.attn_implementation", "model.patterns")
-_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*")
-_NO_TEXT = ("true", "false", "null", "nan", "inf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +65,8 @@ def stages_of(cfg: DictConfig, call: Call, directory: Path) -> Stages:
     changed_model += [one for one in model if _key(one) in OF_ANY_FOLDER]
     kept = [written(f"paragraphs.{name}", plain[name]) for name in KEPT if plain[name] is not None]
     training = ["paragraphs=files", written("paragraphs.forget", texts), *changed(READING, "paragraphs."), *kept]
-    training += ["save_model=true", *changed(["dtype"]), *everywhere, *batch]
+    # As find measures it: so the first search is known, and is not made again.
+    training += ["save_model=true", f"p_z.top_k={SEARCHED_TOP_K}", *changed(["dtype"]), *everywhere, *batch]
     training += [written("trainer.accelerator", plain["accelerator"])] if place else []
     judging = [
         written("patch", str(unlearn / PATCH)),
@@ -120,8 +119,7 @@ def _value(value: Any) -> str:
         return str(value).lower().replace("none", "null")
     if not isinstance(value, str):
         return str(value)
-    plain = _PLAIN.fullmatch(value) and value.lower() not in _NO_TEXT
-    return value if plain else quoted(value.replace("${", "\\${"))
+    return literal(value)
 
 
 def _further(typed: Any, setting: str, own: Sequence[str]) -> list[str]:

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.beginnings import Bos, Tokenizer
 from memunlearn.paragraphs.first_tokens import first_tokens
-from memunlearn.paragraphs.paragraph_set import concatenate
 from memunlearn.paragraphs.readers import ReadResult, keep_long_enough
 from memunlearn.paragraphs.stages.long_texts import with_beginning
-from memunlearn.paragraphs.text_rows import token_texts
+from memunlearn.paragraphs.text_rows import rows_of_sets, token_texts
 from memunlearn.paragraphs.texts import Text
-from memunlearn.paragraphs.token_rows import NAMED_SHORT, TokenRows
 from memunlearn.progress import track
 
 QUESTION, ANSWER = "{question}", "{answer}"
@@ -79,19 +75,8 @@ def rows_of_answers(
             short.append(text.name)
         else:
             sets.append(text.rows([start], prefix_length, continuation_length, before))
-    length, rows = prefix_length + continuation_length, concatenate(sets) if sets else None
-    made = TokenRows(
-        ids=torch.empty(0, length, dtype=torch.int64) if rows is None else rows.ids,
-        is_text=True,
-        names=() if rows is None else rows.origin,
-        long_enough=len(sets),
-        needed=continuation_length,
-        read=None,
-        text_start=len(before),
-        places=() if rows is None else rows.places,
-        dropped=len(short),
-        short=tuple(short[:NAMED_SHORT]),
-    )
+    length = prefix_length + continuation_length
+    made = rows_of_sets(sets, length, len(before), needed=continuation_length, read=None, short=short)
     return keep_long_enough([made], prefix_length, f"{where}, answers", beginning)
 
 

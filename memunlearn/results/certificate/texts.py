@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from memunlearn.results.certificate.content import CertifiedRow, CertifiedText, Facts, RecitedSpan
+from memunlearn.results.found import KINDS, TOO_SHORT, place
 from memunlearn.words import counted, listed
 
-RECITED, NOT_RECITED, TOO_SHORT = "recited", "not recited", "too short"
 NAMED_AT_MOST = 8
 
 
@@ -27,7 +27,6 @@ class TextLine:
 
 def text_lines(facts: Facts) -> list[TextLine]:
     """A line a text: those that were recited first; none where the run had only rows."""
-    order = (RECITED, NOT_RECITED, TOO_SHORT)
     return [
         TextLine(
             name=text.name,
@@ -37,7 +36,7 @@ def text_lines(facts: Facts) -> list[TextLine]:
             now=_now(text),
             rows=[row for row in facts.rows if row.text == text.name],
         )
-        for text in sorted(facts.texts or (), key=lambda text: order.index(text.kind))
+        for text in sorted(facts.texts or (), key=lambda text: KINDS.index(text.kind))
     ]
 
 
@@ -52,7 +51,7 @@ def text_sentences(facts: Facts) -> list[str]:
     if facts.texts is None:
         return []
     of = len(facts.texts)
-    recited, not_recited, short = (_of_kind(facts.texts, kind) for kind in (RECITED, NOT_RECITED, TOO_SHORT))
+    recited, not_recited, short = (_of_kind(facts.texts, kind) for kind in KINDS)
     said = [
         f"{counted(of, 'text')} {_was(of)} asked about. The original model recites {len(recited)} of {of}, at least in part."
     ]
@@ -105,10 +104,7 @@ def _spans(spans: Sequence[RecitedSpan]) -> str:
 
 
 def _span(span: RecitedSpan) -> str:
-    size = counted(span.end - span.start, "token")
-    if span.first_character is None or span.end_character is None:
-        return f"tokens {span.start + 1:,} to {span.end:,} ({size})"
-    return f"characters {span.first_character + 1:,} to {span.end_character:,} ({size})"
+    return f"{place(asdict(span))} ({counted(span.end - span.start, 'token')})"
 
 
 def _of_kind(texts: Sequence[CertifiedText], kind: str) -> list[CertifiedText]:

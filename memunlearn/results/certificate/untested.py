@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from memunlearn.results.certificate.attempts import KINDS, NO_ATTEMPT_OF_ITS_OWN, counting, title
 from memunlearn.results.certificate.content import Content
-from memunlearn.results.certificate.texts import TOO_SHORT, names_in_words
+from memunlearn.results.certificate.texts import names_in_words
+from memunlearn.results.found import TOO_SHORT
 from memunlearn.words import counted
 
 ALWAYS = (

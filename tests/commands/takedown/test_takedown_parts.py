@@ -49,17 +49,21 @@ def test_the_checkpoint_is_there_twice_and_on_disk_once(tmp_path):
     assert os.path.samefile(tmp_path / "model" / "config.json", tmp_path / "2-unlearn" / "model" / "config.json")
 
 
-def test_without_hard_links_it_is_moved(tmp_path, monkeypatch):
+def test_without_hard_links_it_is_copied(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("no links on this disk")
 
     made = trained(tmp_path)
     monkeypatch.setattr(os, "link", refuse)
     link_checkpoint(made, tmp_path / "model")
-    assert (tmp_path / "model" / "config.json").read_text() == "{}" and not made.exists()
+    assert (tmp_path / "model" / "config.json").read_text() == "{}" == (made / "config.json").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2-unlearn", "model"]
+
+
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UserError, match="2-unlearn"):
-        link_checkpoint(made, tmp_path / "model")
+        link_checkpoint(tmp_path / "2-unlearn" / "model", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def result(left):
