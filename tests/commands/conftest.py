@@ -2,6 +2,7 @@
 
 import command_runs
 import pytest
+import tiny_demo
 from measurement_requests import asked, store  # noqa: F401  pytest finds fixtures by their import
 from tiny_demo import once, shared_folder, tiny_cache, tiny_folder  # noqa: F401  pytest finds fixtures by their import
 
@@ -10,9 +11,11 @@ from memunlearn.charts import files
 render = files.rendered
 
 
-@pytest.fixture(autouse=True)
-def _cache(tiny_cache):  # noqa: F811
-    """Every command of these tests finds the tiny demo in its cache."""
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tiny_folder):  # noqa: F811
+    """Every command of these tests finds the tiny demo in its cache, those of fixtures of a module too."""
+    with tiny_demo.environment(MEMUNLEARN_CACHE=str(tiny_folder.parent)):
+        yield
 
 
 @pytest.fixture(autouse=True)

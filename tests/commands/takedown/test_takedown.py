@@ -112,6 +112,14 @@ def test_the_certificate_names_the_texts_without_their_words(done, letters):
     assert page == (done.directory / "4-attacks" / "certificate.html").read_text("utf-8")
 
 
+def test_no_search_of_the_same_model_is_made_twice(done):
+    """The search of 1-find is the one that training goes by; that of the changed model is another."""
+    stages = done.out.split("\n1-find: ")[1].split("\n2-unlearn: ")
+    training, after = stages[1].split("\n3-find-after: ")
+    assert "screening texts" not in training and "searches (1)" in training
+    assert "searches" not in after.split("\n4-attacks: ")[0]
+
+
 def test_the_terminal_says_what_lies_where(done):
     assert "4 of 6 texts recited by the original model" in done.out
     assert "not recited, so neither trained on nor reported: never.txt" in done.out
