@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memunlearn.paragraphs.clusters import SHINGLE, cluster_rows, cluster_shares, halves, repeats
+from memunlearn.paragraphs.paragraph_set import FILL
 from memunlearn.scoring.runs import longest_common_run
 
 
@@ -124,3 +125,20 @@ def test_every_half_of_four_clusters_comes_up_and_of_one_there_is_none():
     seen = {frozenset(clusters[halves(clusters, seed)[0]].tolist()) for seed in range(40)}
     assert len(seen) == 6 and all(len(half) == 2 for half in seen)
     assert [len(half) for half in halves(torch.tensor([3, 3]), 0)] == [0, 2]
+
+
+def test_fill_is_like_no_token():
+    """Rows with short prefixes are not near-duplicates for what both lack."""
+    ids = torch.randint(0, 10**6, (3, 60), generator=torch.Generator().manual_seed(2))
+    ids[:, :30] = FILL
+    assert cluster_rows(ids).tolist() == [0, 1, 2]
+    ids[2, 35:55] = ids[0, 31:51]
+    assert cluster_rows(ids).tolist() == [0, 1, 0]
+    assert cluster_rows(ids, texts=[("forget", "a"), None, ("retain", "a")]).tolist() == [0, 1, 0]
+
+
+def test_rows_of_one_text_are_one_cluster_whatever_they_share():
+    ids = torch.randint(0, 10**6, (5, 40), generator=torch.Generator().manual_seed(3))
+    texts = [("forget", "a"), ("forget", "b"), None, ("forget", "a"), ("retain", "b")]
+    assert cluster_rows(ids).tolist() == [0, 1, 2, 3, 4]
+    assert cluster_rows(ids, texts=texts).tolist() == [0, 1, 2, 0, 3]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import FILL
-from memunlearn.paragraphs.windows import Windows, window_rows
+from memunlearn.paragraphs.windows import Cutting, Windows, window_rows
 
 
 def windows(**changed):
@@ -83,3 +83,34 @@ def test_rows_by_hand():
 def test_settings_that_cannot_be(changed):
     with pytest.raises(UserError, match=f"paragraphs.{next(iter(changed))}="):
         windows(**changed)
+
+
+@pytest.mark.parametrize(
+    ("source", "changed", "texts", "stride", "covering", "most"),
+    [
+        ("path", {}, 7, 4, False, 14),
+        ("path", {"max_windows": 5}, 7, 4, False, 1),
+        ("path", {"max_windows": None}, 7, 4, False, None),
+        ("retain", {}, 1, 9, False, 100),
+        ("unseen", {}, 3, 9, False, 33),
+        ("forget", {}, 7, 4, True, None),
+        ("bystander", {"stride": 3}, 7, 3, True, None),
+    ],
+)
+def test_how_a_set_is_cut(source, changed, texts, stride, covering, most):
+    cutting = Cutting(source, **{"max_windows": 100, **changed})
+    how = cutting.windows(5, 4, texts)
+    assert (how.stride, how.covering, how.most, how.first_only) == (stride, covering, most, False)
+    assert cutting.is_bounded == (most is not None)
+
+
+def test_the_shortest_prefix_and_the_first_window():
+    assert Cutting("path").windows(50, 4).min_prefix == 10 and Cutting("path").windows(5, 4).min_prefix == 5
+    first = Cutting("forget", "first", 3).windows(5, 4)
+    assert first.first_only and not first.covering and first.min_prefix == 3
+
+
+@pytest.mark.parametrize("changed", [{"stride": None}, {"stride": True}, {"stride": "last"}, {"max_windows": 0}])
+def test_cuts_that_cannot_be(changed):
+    with pytest.raises(UserError, match=f"paragraphs.{next(iter(changed))}="):
+        Cutting("path", **changed).windows(5, 4)
