@@ -12,6 +12,7 @@ from memunlearn.errors import UserError
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.sparse_delta import base_parameters
 from memunlearn.paragraphs.clusters import halves
+from memunlearn.paragraphs.paragraph_set import FILL, ParagraphSet
 from memunlearn.scoring.score import score
 
 P, C = 7, 9
@@ -155,3 +156,13 @@ def test_what_there_is_nothing_to_train_on_is_left_out_and_said(half_trained, se
 def test_settings_that_make_no_sense_are_refused(setting, value):
     with pytest.raises(UserError, match=rf"attacks\.relearning.*{setting}"):
         Relearning(**{setting: value})
+
+
+def test_short_prefixes_are_no_lesson():
+    """There is no token to be predicted where the prefix lacks one."""
+    ids = torch.arange(1, 25).reshape(3, 8)
+    ids[1, :2] = FILL
+    rows = ParagraphSet(ids, 5, tuple("abc"))
+    lesson = prefixes_as_text(rows)
+    assert lesson.origin == ("a", "c") and torch.equal(lesson.ids, ids[[0, 2], :5])
+    assert prefixes_as_text(rows.select([1])) is None
