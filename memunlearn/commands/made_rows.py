@@ -16,7 +16,7 @@ from memunlearn.demo.corpus import cut_paragraphs, topics
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel
 from memunlearn.paragraphs.cluster_choice import number_generator, thin
-from memunlearn.paragraphs.clusters import cluster_rows, repeats
+from memunlearn.paragraphs.clusters import cluster_rows, near_duplicates
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.retain_text import DEMO, KINDS, MODEL, SUSPECTED, TEXT_OF_FILES, RetainText
 from memunlearn.paragraphs.sources import LoadedParagraphs
@@ -152,7 +152,7 @@ class _Maker:
         width = self.known.ids.shape[1]
         ids = kept_samples(self.measurements, number, width, start=start, seed=self.seed, batch_size=self.batch_size)
         rows = self._rows(ids, MODEL, len(start.ids))
-        return self._scored(MODEL, rows, self._is_like_known(rows))
+        return self._scored(MODEL, rows, near_duplicates(rows, self.known))
 
     def own_text(self, samples: _Scored) -> _Retained:
         first = samples.select(torch.arange(len(samples.rows)) < self.asked.rows)
@@ -171,7 +171,7 @@ class _Maker:
         windows = cut_paragraphs(topics(), tokenizer, self.known.ids.shape[1] - len(front))
         rows = self._rows(torch.cat([front.expand(len(windows), -1), windows], dim=1), DEMO, len(front))
         check_fits(self.loaded, rows)
-        like = self._is_like_known(rows)
+        like = near_duplicates(rows, self.known)
         unlike = rows.select(~like)
         generator = number_generator(self.seed, "demo text")
         chosen = thin(np.arange(len(unlike)), cluster_rows(unlike.text).numpy(), self.asked.rows, generator)
@@ -211,8 +211,3 @@ class _Maker:
     def _in_front(self) -> tuple[int, ...]:
         """What stands in front of the known rows' text (BOS)."""
         return tuple(self.known.ids[:1, : self.known.text_start].flatten().tolist())
-
-    def _is_like_known(self, rows: ParagraphSet) -> Tensor:
-        """[N] bool. Text is compared as far as both sets have it: one may have BOS in front."""
-        text = concatenate([rows, self.known]).text
-        return repeats(text[: len(rows)], text[len(rows) :])

@@ -18,7 +18,7 @@ from memunlearn.commands.text_entries import text_entries
 from memunlearn.errors import UserError
 from memunlearn.models.loading import LoadedModel
 from memunlearn.models.text_config import context_length
-from memunlearn.paragraphs.clusters import repeats
+from memunlearn.paragraphs.clusters import near_duplicates
 from memunlearn.paragraphs.given_files import names_in_short
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.paragraphs.sources import LoadedParagraphs
@@ -155,11 +155,10 @@ def with_recited_rows(
 
 
 def _unlike(name: str, rows: ParagraphSet | None, asked: ParagraphSet) -> ParagraphSet | None:
-    """The rows that share no SHINGLE tokens in a row with any part of the texts; says how many do."""
+    """The rows that are no near-duplicates of any part of the texts; says how many are."""
     if rows is None or not len(rows) or not len(asked):
         return rows
-    start = max(rows.text_start, asked.text_start)
-    alike = repeats(rows.ids[:, start:], asked.ids[:, start:])
+    alike = near_duplicates(rows, asked)
     if bool(alike.any()):
         left_out = counted(int(alike.sum()), "row")
         print(f"paragraphs.{name}: {left_out} left out: near-duplicates of parts of texts that are to be forgotten", flush=True)

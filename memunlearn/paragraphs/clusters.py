@@ -60,6 +60,12 @@ def repeats(rows: Tensor, others: Tensor, shingle: int = SHINGLE) -> Tensor:
     return torch.from_numpy(np.isin(windows[: len(rows)], windows[len(rows) :]).any(1))
 
 
+def near_duplicates(paragraphs: ParagraphSet, known: ParagraphSet) -> Tensor:
+    """[N] bool: the rows that share any SHINGLE consecutive tokens with a known row, prefixes and all."""
+    start = min(paragraphs.text_start, known.text_start)  # BOS in front of one of them is like no token of the other's text
+    return repeats(paragraphs.ids[:, start:], known.ids[:, start:])
+
+
 def halves(clusters: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Of clusters [N]: the positions of the rows of half of them (the smaller half of an odd number), drawn with the seed, and
     of the others'. Of one cluster the first half is empty."""

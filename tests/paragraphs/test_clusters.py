@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memunlearn.paragraphs.clusters import SHINGLE, cluster_rows, cluster_shares, halves, repeats
-from memunlearn.paragraphs.paragraph_set import FILL
+from memunlearn.paragraphs.clusters import SHINGLE, cluster_rows, cluster_shares, halves, near_duplicates, repeats
+from memunlearn.paragraphs.paragraph_set import FILL, ParagraphSet
 from memunlearn.scoring.runs import longest_common_run
 
 
@@ -142,3 +142,17 @@ def test_rows_of_one_text_are_one_cluster_whatever_they_share():
     texts = [("forget", "a"), ("forget", "b"), None, ("forget", "a"), ("retain", "b")]
     assert cluster_rows(ids).tolist() == [0, 1, 2, 3, 4]
     assert cluster_rows(ids, texts=texts).tolist() == [0, 1, 2, 0, 3]
+
+
+@pytest.mark.parametrize("starts", [(0, 0), (1, 1), (0, 1), (1, 0)])
+def test_near_duplicates_of_known_rows(starts):
+    """Whatever stands in front of the text of either."""
+    ids = torch.randint(1, 10**6, (4, 50), generator=torch.Generator().manual_seed(5))
+    known = torch.randint(1, 10**6, (2, 50), generator=torch.Generator().manual_seed(6))
+    ids[:, : starts[0]], known[:, : starts[1]] = 7, 7
+    ids[1, 30:50], ids[3, 10:29] = known[1, 3:23], known[0, 20:39]
+    rows, others = (
+        ParagraphSet(some, 25, tuple(map(str, range(len(some)))), start)
+        for some, start in zip((ids, known), starts, strict=True)
+    )
+    assert near_duplicates(rows, others).tolist() == [False, True, False, False]

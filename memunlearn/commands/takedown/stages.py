@@ -17,7 +17,6 @@ from memunlearn.errors import UserError
 CHECKPOINT, PATCH = "model", "patch.safetensors"
 # Settings of a search that the training has under `paragraphs`.
 READING = ("column", "bos", "prefix_length", "continuation_length", "stride", "min_prefix")
-SEARCHED_TOP_K = OmegaConf.load(CONF / "find.yaml").p_z.top_k
 KEPT = ("retain", "bystander", "protected")
 # Of the model's settings those that hold for the changed one, too: it lies in another folder, with its tokenizer.
 OF_ANY_FOLDER = ("model.attn_implementation", "model.patterns")
@@ -48,7 +47,8 @@ class Stages:
 
 def stages_of(cfg: DictConfig, call: Call, directory: Path) -> Stages:
     """The stages of this takedown, in this folder. Raises UserError where further settings are none, or the takedown's own."""
-    given, usual = list(call.given), OmegaConf.load(CONF / "takedown.yaml")
+    given = list(call.given)
+    usual, searched = (OmegaConf.load(CONF / f"{command}.yaml") for command in ("takedown", "find"))
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     model = [one for one in given if _group(one) in ("model", "demo")]
     model = model if any(_key(one) == "model" for one in model) else ["model=local", *model]
@@ -66,7 +66,7 @@ def stages_of(cfg: DictConfig, call: Call, directory: Path) -> Stages:
     kept = [written(f"paragraphs.{name}", plain[name]) for name in KEPT if plain[name] is not None]
     training = ["paragraphs=files", written("paragraphs.forget", texts), *changed(READING, "paragraphs."), *kept]
     # As find measures it: so the first search is known, and is not made again.
-    training += ["save_model=true", f"p_z.top_k={SEARCHED_TOP_K}", *changed(["dtype"]), *everywhere, *batch]
+    training += ["save_model=true", f"p_z.top_k={searched.p_z.top_k}", *changed(["dtype"]), *everywhere, *batch]
     training += [written("trainer.accelerator", plain["accelerator"])] if place else []
     judging = [
         written("patch", str(unlearn / PATCH)),
