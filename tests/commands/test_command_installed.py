@@ -1,5 +1,6 @@
 """`pip install` gives the command: the wheel in a fresh environment, away from the checkout."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import sysconfig
 
 import command_runs
+import named_letters
 import pytest
 import tiny_demo
 
@@ -91,3 +93,21 @@ def test_own_configs_and_modules_of_the_folder_that_one_works_in_are_found(memun
     assert (tmp_path / "sweep" / "sweep.html").is_file()
     called(memunlearn, "localize", *tiny_demo.OVERRIDES, "analysis=em_nll", "hydra.run.dir=found", where=tmp_path)
     assert (tmp_path / "found" / "localization.json").is_file()
+
+
+@pytest.mark.slow
+def test_named_texts_are_taken_down_outside_the_checkout(memunlearn, tmp_path, tiny_folder):
+    letters = named_letters.written(tmp_path, tiny_folder)
+    overrides = named_letters.overrides(letters, tiny_folder, "hydra.run.dir=taken")
+    said = called(memunlearn, "takedown", *overrides, where=tmp_path, MEMUNLEARN_CACHE=str(tmp_path / "cache"))
+    assert "recited after unlearning: nothing" in said
+    texts = named_letters.texts_of(letters)
+    before = json.loads((tmp_path / "taken" / "1-find" / "find.json").read_text())["texts"]
+    for text in before:
+        spans = {token for span in text["spans"] for token in range(span["start"], span["end"])}
+        assert spans == named_letters.tokens_of(named_letters.recited(tiny_folder, texts[text["name"]])), text["name"]
+        assert not named_letters.recited(tmp_path / "taken" / "model", texts[text["name"]]), text["name"]
+    assert {text["name"] for text in before if text["spans"]} == set(named_letters.RECITED)
+    assert "short.txt" in (tmp_path / "taken" / "certificate.html").read_text("utf-8")
+    result = command_runs.read_result(tmp_path / "taken", "takedown.json")
+    assert result["environment"]["command"].startswith("memunlearn takedown ")

@@ -4,78 +4,23 @@ import json
 import shutil
 
 import command_runs
+import named_letters
 import pytest
-import sliding_windows
-import tiny_demo
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memunlearn import compose, takedown
 
-P, C = tiny_demo.P, tiny_demo.C
-LEFT_OUT = ("batch_size", "trainer.accelerator", "stop.max_steps")
-UNLEARN = ",".join([*(one for one in command_runs.TRAINING if not one.startswith(LEFT_OUT)), "stop.max_steps=60"])
-
 
 @pytest.fixture(scope="module")
-def rows(tiny_folder):
-    return {name: ids.tolist() for name, ids in load_file(tiny_folder / "corpus.safetensors").items()}
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_folder):
-    return AutoTokenizer.from_pretrained(tiny_folder)
-
-
-@pytest.fixture(scope="module")
-def letters(tokenizer, rows, tmp_path_factory):
-    """Five named texts, and one that is too short."""
-    folder = tmp_path_factory.mktemp("their own") / "letters (5)"
-    folder.mkdir()
-    memorized, unseen = rows["memorized"], rows["unseen"]
-    texts = {
-        "long.txt": tokenizer.decode([*unseen[0], *unseen[1][:7], *memorized[0], *unseen[2]]),
-        "short.txt": tokenizer.decode(memorized[1]),
-        "never.txt": tokenizer.decode([*unseen[3], *unseen[4]]),
-        "windows.txt": "Dear all 🙂,\r\n" + tokenizer.decode(memorized[2]) + "\r\nBye 👋\r\n",
-        "copy of short.txt": tokenizer.decode([*unseen[5][:5], *memorized[1], *unseen[6][:3]]),
-        "tiny.txt": tokenizer.decode(unseen[7][: C - 1]),
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text, "utf-8", newline="")
-    return folder
-
-
-def overrides(texts, model, *more):
-    return (
-        f"texts='{texts}'",
-        f"model.name_or_path={model}",
-        f"prefix_length={P}",
-        f"continuation_length={C}",
-        "attacks=[]",
-        f"unlearn=[{UNLEARN}]",
-        "batch_size=4",
-        "accelerator=cpu",
-        *more,
-    )
+def letters(tiny_folder, tmp_path_factory):
+    return named_letters.written(tmp_path_factory.mktemp("their own"), tiny_folder)
 
 
 @pytest.fixture(scope="module")
 def done(letters, tiny_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("taken down") / "out"
-    finished = command_runs.run("takedown", *overrides(letters, tiny_folder), directory=out)
+    finished = command_runs.run("takedown", *named_letters.overrides(letters, tiny_folder), directory=out)
     assert finished.code == 0, finished.err
     return finished
-
-
-def recited(folder, text):
-    """The starts of all continuations that plain greedy decoding gets right, of a checkpoint that transformers loads."""
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
-    return list(sliding_windows.recited(tokenizer, model, text, P, C))
-
-
-def texts_of(letters):
-    return {file.name: file.read_bytes().decode() for file in letters.iterdir()}
 
 
 def found(directory, stage):
@@ -85,14 +30,14 @@ def found(directory, stage):
 def test_every_recited_span_is_found_and_none_is_left(done, letters, tiny_folder):
     before, after = found(done.directory, "1-find"), found(done.directory, "3-find-after")
     there = set()
-    for name, text in texts_of(letters).items():
-        starts = recited(tiny_folder, text)
-        tokens = {token for start in starts for token in range(start, start + C)}
-        assert {token for span in before[name]["spans"] for token in range(span["start"], span["end"])} == tokens, name
+    for name, text in named_letters.texts_of(letters).items():
+        starts = named_letters.recited(tiny_folder, text)
+        spans = {token for span in before[name]["spans"] for token in range(span["start"], span["end"])}
+        assert spans == named_letters.tokens_of(starts), name
         there |= {name} if starts else set()
-        assert not recited(done.directory / "model", text), name
+        assert not named_letters.recited(done.directory / "model", text), name
         assert not after[name]["spans"], name
-    assert there == {"long.txt", "short.txt", "windows.txt", "copy of short.txt"}
+    assert there == set(named_letters.RECITED)
     result = command_runs.read_result(done.directory, "takedown.json")
     assert set(result["texts"]["recited"]) == there
     assert result["texts"]["not_recited"] == ["never.txt"] and result["texts"]["too_short"] == ["tiny.txt"]
@@ -106,7 +51,7 @@ def test_the_checkpoint_is_the_trained_one_and_once_on_disk(done):
 
 def test_the_certificate_names_the_texts_without_their_words(done, letters):
     page = (done.directory / "certificate.html").read_text("utf-8")
-    for name, text in texts_of(letters).items():
+    for name, text in named_letters.texts_of(letters).items():
         assert name in page
         assert text.strip()[:40] not in page
     assert page == (done.directory / "4-attacks" / "certificate.html").read_text("utf-8")
@@ -147,7 +92,7 @@ def written_at(directory):
 
 def test_complete_it_is_not_done_again(copy, letters, tiny_folder):
     before = written_at(copy)
-    again = command_runs.run("takedown", *overrides(letters, tiny_folder), directory=copy)
+    again = command_runs.run("takedown", *named_letters.overrides(letters, tiny_folder), directory=copy)
     assert again.code == 0, again.err
     assert "is complete already" in again.out and "recited after unlearning: nothing" in again.out
     assert written_at(copy) == before
@@ -157,7 +102,7 @@ def test_a_stage_that_is_missing_is_done_again_alone(copy, letters, tiny_folder)
     before = written_at(copy)
     shutil.rmtree(copy / "4-attacks")
     (copy / "takedown.json").unlink()
-    again = command_runs.run("takedown", *overrides(letters, tiny_folder), directory=copy)
+    again = command_runs.run("takedown", *named_letters.overrides(letters, tiny_folder), directory=copy)
     assert again.code == 0, again.err
     now = written_at(copy)
     earlier = ("1-find/find.json", "2-unlearn/result.json", "2-unlearn/patch.safetensors", "3-find-after/find.json")
@@ -168,13 +113,15 @@ def test_a_stage_that_is_missing_is_done_again_alone(copy, letters, tiny_folder)
 
 def test_other_settings_in_the_same_folder_are_refused(done, letters, tiny_folder):
     before = written_at(done.directory)
-    other = command_runs.run("takedown", *overrides(letters, tiny_folder, "seed=1"), directory=done.directory)
+    other = command_runs.run("takedown", *named_letters.overrides(letters, tiny_folder, "seed=1"), directory=done.directory)
     assert str(done.directory) in other.the_error()
     assert written_at(done.directory) == before
 
 
 def test_nothing_recited_is_certified_in_short_and_nothing_is_trained(letters, tiny_folder, tmp_path):
-    quiet = command_runs.run("takedown", *overrides(letters / "never.txt", tiny_folder), directory=tmp_path / "out")
+    quiet = command_runs.run(
+        "takedown", *named_letters.overrides(letters / "never.txt", tiny_folder), directory=tmp_path / "out"
+    )
     assert quiet.code == 0, quiet.err
     assert "nothing was found to remove: no model was made" in quiet.out
     page = (tmp_path / "out" / "certificate.html").read_text("utf-8")
@@ -200,14 +147,14 @@ def test_nothing_recited_is_certified_in_short_and_nothing_is_trained(letters, t
     ],
 )
 def test_mistakes_are_one_line_before_anything_is_done(letters, tiny_folder, tmp_path, more, said):
-    refused = command_runs.run("takedown", *overrides(letters, tiny_folder, more), directory=tmp_path / "out")
+    refused = command_runs.run("takedown", *named_letters.overrides(letters, tiny_folder, more), directory=tmp_path / "out")
     assert said in refused.the_error()
     left = {file.name for file in (tmp_path / "out").rglob("*") if file.is_file() and file.parent.name != ".hydra"}
     assert left <= {".lock", "takedown.log"}
 
 
 def test_from_python(letters, tiny_folder, tmp_path):
-    cfg = compose("takedown", *overrides(letters / "never.txt", tiny_folder))
+    cfg = compose("takedown", *named_letters.overrides(letters / "never.txt", tiny_folder))
     made = takedown(cfg, tmp_path / "out")
     assert made.directory == tmp_path / "out"
     assert made.result == command_runs.read_result(made.directory, "takedown.json")
