@@ -15,6 +15,7 @@ ASKED = (
 )
 
 
+@pytest.mark.slow
 def test_what_is_asked_of_a_patch_s_models(gradient_run, tmp_path):
     patch = gradient_run / "patch.safetensors"
     ended = judge(patch, *ASKED, directory=tmp_path)

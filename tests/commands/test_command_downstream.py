@@ -103,12 +103,14 @@ def test_both_models_are_scored_as_a_naive_loop_scores_them(judged, documents, g
     assert {row["metric"] for row in found["tasks"]} == {"acc", "acc_norm"} and found["limit"] is None and found["version"]
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_both(judged):
     row = command_runs.read_result(judged, "evaluation.json")["lm_eval"]["tasks"][0]
     line = next(line for line in judged.with_name("downstream.txt").read_text().splitlines() if line.startswith("topics"))
     assert f"{row['base']['value']:.3f}" in line and f"{row['unlearned']['value']:.3f}" in line
 
 
+@pytest.mark.slow
 def test_it_changes_nothing_of_the_rest(judged, gradient_run):
     assert_same(sets_of(judged), command_runs.read_result(gradient_run)["after"])
 

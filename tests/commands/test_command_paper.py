@@ -51,6 +51,7 @@ def test_the_target_leads_to_the_folders_that_the_page_reads():
     assert page == ["-m", "memunlearn.reporting", "--paper", "outputs/paper"]
 
 
+@pytest.mark.slow
 def test_the_page_has_every_claim_that_something_bears_on(paper, capsys):
     assert main(["--paper", str(paper)]) == 0
     assert f"wrote {paper / 'paper.html'}" in capsys.readouterr().out
@@ -64,6 +65,7 @@ def test_the_page_has_every_claim_that_something_bears_on(paper, capsys):
     assert {"unlearning_forget", "unlearning_retain"} <= drawn
 
 
+@pytest.mark.slow
 def test_the_sweep_is_the_papers_comparison(paper):
     jobs = [command_runs.read_result(folder) for folder in sorted((paper / "unlearning").iterdir()) if folder.name.isdigit()]
     assert len(jobs) == 12

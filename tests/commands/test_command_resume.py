@@ -110,6 +110,7 @@ def test_a_run_interrupted_before_its_first_checkpoint_starts_anew(interrupted, 
     same_end(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_run_may_be_interrupted_twice(interrupted, undisturbed, monkeypatch):
     folder = interrupted(5)
     monkeypatch.setenv("INTERRUPT_AFTER", "7")

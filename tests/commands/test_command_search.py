@@ -91,6 +91,7 @@ def test_the_best_compromises_are_written_down(searched):
     assert sorted(one["values"] for one in best) == sorted(front)
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on_and_later_goes_on_again(tmp_path):
     pytest.importorskip("optuna")
     failing = ("stop.max_steps=1", "hydra/sweeper/sampler=random")

@@ -119,6 +119,7 @@ def test_resume_and_a_folder_for_two_jobs_are_refused_in_a_sweep(tmp_path, summa
     assert command_runs.read_result(tmp_path / "b" / "same")["seed"] == 0
 
 
+@pytest.mark.slow
 def test_the_comparison_is_a_sweep_without_m(tmp_path, summaries):
     jobs: Sequence[str]
 

@@ -70,6 +70,7 @@ def test_every_value_composes(sweep, made_by_the_agent):
             assert value == (cfg[group][key] if key else cfg[group])
 
 
+@pytest.mark.slow
 def test_the_command_runs_without_a_server(sweep, made_by_the_agent, tmp_path, tiny_cache):
     arguments = {name: values(parameter)[0] for name, parameter in sweep["parameters"].items()}
     command, environment = made_by_the_agent(arguments)

@@ -74,6 +74,7 @@ def test_a_demo_may_have_no_seen_rows(tiny_folder, monkeypatch):
     assert len(DemoSource(demo).load().corpus) == demo.memorized + demo.unseen
 
 
+@pytest.mark.slow
 def test_two_processes_that_ask_at_once_build_once(cache):
     arguments = [sys.executable, "-c", BUILD_AND_TELL, os.path.dirname(tiny_demo.__file__)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -111,6 +111,7 @@ def test_an_interrupted_run_goes_on(there):
     assert [row["step"] for row in curve if "check/forget_em" in row] == [1, *range(5, 301, 5)]
 
 
+@pytest.mark.slow
 def test_pages_are_written_again(there):
     for folder in ("run", "sweep"):
         ended = command_runs.real("-m", "memunlearn.reporting", there / folder)

@@ -19,6 +19,7 @@ from memunlearn.unlearning.kfac_steps import KfacSteps
 from memunlearn.unlearning.per_paragraph import PerParagraph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("components", [None, ["mlp_in", "v"]])
 def test_it_is_measured_once_of_what_masks_may_choose_from(reciting, preparation, components, monkeypatch):
     weights, measured, forgotten = eligible_weights(reciting), [], []

@@ -90,6 +90,7 @@ def test_rounds_are_chosen_by_what_was_found(tmp_path):
     assert not (tmp_path / "sweep" / "sweep.html").exists() and not (tmp_path / "unused").exists()
 
 
+@pytest.mark.slow
 def test_run_again_with_another_seed_only_that_one_is_done(finished):
     more = Pretended()
     ended = start(more, finished, *FEW, "hydra.sweeper.confirmation_seeds=[5,6]")
@@ -97,6 +98,7 @@ def test_run_again_with_another_seed_only_that_one_is_done(finished):
     assert "4 jobs, 4 of them done already" in ended.out and "4 jobs, 2 of them done already" in ended.out
 
 
+@pytest.mark.slow
 def test_time_is_estimated_by_a_job_that_takes_some(finished):
     path = finished / "0" / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"stopped_because": "nan"}))
@@ -106,6 +108,7 @@ def test_time_is_estimated_by_a_job_that_takes_some(finished):
     assert ended.out.count("the first job took") == 1 and "for the other 1," in ended.out
 
 
+@pytest.mark.slow
 def test_another_process_s_job_is_not_waited_for_before_all_others(finished):
     for number in ("0", "1"):
         (finished / number / "result.json").unlink()
@@ -125,6 +128,7 @@ def test_another_process_s_job_is_not_waited_for_before_all_others(finished):
     assert [job[1] for job in task.done] == [0.1, 0.05]
 
 
+@pytest.mark.slow
 def test_interrupted_and_run_again_it_is_the_same_page(tmp_path, finished):
     class Stopped(Pretended):
         def __call__(self, cfg):
@@ -142,6 +146,7 @@ def test_interrupted_and_run_again_it_is_the_same_page(tmp_path, finished):
         assert (broken / name).read_text() == (finished / name).read_text()
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_leaves_the_others_alone_and_is_told(tmp_path):
     task = Pretended(fail=(2, 5))
     ended = start(task, tmp_path, *FEW)
@@ -151,6 +156,7 @@ def test_a_job_that_fails_leaves_the_others_alone_and_is_told(tmp_path):
     assert [job[:2] for job in task.done[4:6]] == [("Undial", 0.1)] * 2  # the strength that failed is not chosen
 
 
+@pytest.mark.slow
 def test_the_best_of_a_finished_frontier_are_run_elsewhere(tmp_path, finished):
     task = Pretended()
     settings = ("experiment=frontier_elsewhere", f"hydra.sweeper.best_of={finished}", "batch_size=8", FEW[-1])
@@ -167,6 +173,7 @@ def test_the_best_of_a_finished_frontier_are_run_elsewhere(tmp_path, finished):
     assert "tuning budget" not in (tmp_path / "new" / "frontier.md").read_text()
 
 
+@pytest.mark.slow
 def test_elsewhere_is_another_folder(finished):
     plan = (finished / "frontier.json").read_text()
     settings = ("experiment=frontier_elsewhere", f"hydra.sweeper.best_of={finished}", f"hydra.sweep.dir={finished}")
