@@ -246,7 +246,65 @@ TRAIN = {
     "resume": ByContent("goes on with the config that the run began with"),
 }
 
-CLASSES = {"localize": LOCALIZE, "evaluate": EVALUATE, "train": TRAIN}
+TABLE = ("texts={}/table.csv", "column=letter")
+FIND = {
+    "texts": Keyed("{}/other_letter.txt"),
+    "column": Keyed("answer", TABLE),
+    "bos": Keyed(True),
+    "prefix_length": Keyed(9),
+    "continuation_length": Keyed(9),
+    "stride": Keyed(3),
+    "min_prefix": Keyed(3),
+    "least": Keyed(7),
+    "p_z.top_k": Keyed(7),
+    "p_z.temperature": Keyed(0.5),
+    "windows": ByContent("which windows are scored besides is keyed: of another search's folder"),
+    "patch": ByContent("a model with a patch is searched every time"),
+    "show_texts": Unkeyed(False, "of the page"),
+    "seed": Unkeyed(1, "nothing is drawn: p_z is what is expected of samples"),
+    "batch_size": Unkeyed(5, PLACE),
+    "cache": ByContent("whether what was computed is kept, not what it is"),
+    "overwrite": Unkeyed(True, CALLED),
+    "allow": ByContent("which classes a stranger's file may name, not what they do"),
+    "accelerator": Unkeyed("auto", PLACE),
+    "model.name_or_path": Keyed("{}/other_model"),
+    "model.revision": Unkeyed("main", HUB),
+    "model.attn_implementation": Unkeyed("eager", PLACE),
+    "model.tokenizer": Unkeyed("{}/other_tokenizer", "the ids that text gives are keyed"),
+    "model.patterns": Unkeyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}, "scoring changes no weight"),
+}
+
+OF_THE_FOLDER = "of the whole takedown's folder, not of a stage"
+TAKEDOWN = {
+    "texts": Keyed("{}/other_letter.txt"),
+    "column": Keyed("answer", TABLE),
+    "bos": Keyed(True),
+    "prefix_length": Keyed(9),
+    "continuation_length": Keyed(9),
+    "stride": Keyed(3),
+    "min_prefix": Keyed(3),
+    "retain": Keyed("demo"),
+    "bystander": Keyed("{}/other_letter.txt"),
+    "protected": Keyed("{}/other_letter.txt"),
+    "unlearn": Keyed(["stop.max_steps=7"]),
+    "evaluate": Keyed(["reference.oracle=DIR"]),
+    "certificate.show_texts": Keyed(True),
+    "dtype": Keyed("bfloat16"),
+    "seed": Keyed(1),
+    "batch_size": Keyed(5),
+    "cache": Keyed(False),
+    "overwrite": Unkeyed(True, OF_THE_FOLDER),
+    "allow": Unkeyed(["a.module"], OF_THE_FOLDER),
+    "accelerator": Keyed("gpu"),
+    "model.name_or_path": Keyed("{}/other_model"),
+    "model.revision": Keyed("main"),
+    "model.attn_implementation": Keyed("eager"),
+    "model.tokenizer": Keyed("{}/other_tokenizer"),
+    "model.patterns": Keyed({"a.weight": "q"}),
+    "attacks": Keyed(["positions"]),
+}
+
+CLASSES = {"localize": LOCALIZE, "evaluate": EVALUATE, "train": TRAIN, "find": FIND, "takedown": TAKEDOWN}
 
 # Not part of what a job of a sweep is known by.
 NOT_OF_A_JOB = {

@@ -5,11 +5,13 @@ So a new setting fails here until someone has thought about what goes stale when
 
 import contextlib
 import copy
+import csv
 import dataclasses
 import io
 import itertools
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,13 +24,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from safetensors.torch import load_file, save_file
 from setting_classes import CLASSES, LOCALIZE, NOT_OF_A_JOB, ByContent, Keyed
 from test_command_configs import ANALYSES, CONF, OPTIONS
+from transformers import AutoTokenizer
 
 from memunlearn.caching.keys import digest
-from memunlearn.commands import base_measurements, localize
-from memunlearn.commands.call import SCRIPTS, call_of_hydra
+from memunlearn.commands import base_measurements, localize, recited_texts
+from memunlearn.commands.call import SCRIPTS, Call, call_of_hydra
 from memunlearn.commands.evaluate import evaluate
+from memunlearn.commands.find import find
 from memunlearn.commands.finding_key import finding_key
 from memunlearn.commands.sweep_folder import NOT_CONTENT, content_hash
+from memunlearn.commands.takedown.stages import stages_of, written
 from memunlearn.commands.train import train
 from memunlearn.demo.model import Demo
 from memunlearn.errors import UserError
@@ -38,6 +43,7 @@ from memunlearn.unlearning.joint import Joint
 
 GROUPS = {"train": [group for group in OPTIONS if group not in ("analysis", "attacks", "experiment", "demo")]}
 GROUPS |= {"evaluate": ["model", "paragraphs"], "localize": ["model", "paragraphs", "logger"]}
+GROUPS |= {"find": ["model"], "takedown": ["model"]}
 CODE = ("_target_", "_convert_", "_partial_")
 
 
@@ -83,7 +89,7 @@ def test_every_setting_is_classified(settings, command):
     there = {
         name
         for name, value in settings[command].items()
-        if not name.startswith(("demo.", "analysis."))  # tested whole, below
+        if not name.startswith(("demo.", "analysis.", "attacks."))  # tested whole, below, and with the attacks
         and name.rpartition(".")[2] not in CODE
         and not is_same_setting_elsewhere(name, value)
     }
@@ -163,6 +169,11 @@ def files(tiny_folder, tmp_path_factory):
     for name, part in (("forget", slice(0, 4)), ("bystander", slice(4, 8)), ("retain", slice(8, 24))):
         torch.save(torch.tensor(texts[part]), folder / f"{name}.pt")
         torch.save(torch.tensor(texts[part][:-1]), folder / f"other_{name}.pt")
+    words = AutoTokenizer.from_pretrained(tiny_folder)
+    for name, row in (("letter", texts[0]), ("other_letter", texts[1])):
+        (folder / f"{name}.txt").write_text(words.decode(row), "utf-8")
+    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("letter", "answer"), (words.decode(texts[2]), words.decode(texts[3]))])
     np.save(folder / "counts.npy", np.arange(512))
     shutil.copytree(tiny_folder, folder / "model")
     shutil.copytree(tiny_folder, folder / "other_model")
@@ -200,19 +211,26 @@ def keys(files, tmp_path, monkeypatch):
 
     found = set()
     monkeypatch.setattr(base_measurements, "cached", remember)
+    monkeypatch.setattr(recited_texts, "cached", remember)
     monkeypatch.setattr(localize, "read_kept", kept)
     for name in ("write_findings", "print_findings", "start_tracking", "_log"):
         monkeypatch.setattr(localize, name, lambda *arguments, **options: [])
     monkeypatch.setattr("memunlearn.commands.train.start_tracking", lambda *arguments: [])
 
     def keys(command, name, value, *overrides):
-        inputs = ["model=local", "model.name_or_path={}/model", "paragraphs=files", "paragraphs.path={}/rows.jsonl"]
-        inputs += [
-            "paragraphs.column=ids",
-            f"paragraphs.prefix_length={tiny_demo.P}",
-            f"paragraphs.continuation_length={tiny_demo.C}",
-        ]
+        of_texts = command in ("find", "takedown")
+        group = "" if of_texts else "paragraphs."
+        inputs = ["model=local", "model.name_or_path={}/model"]
+        inputs += [f"{group}prefix_length={tiny_demo.P}", f"{group}continuation_length={tiny_demo.C}"]
+        inputs += (
+            ["texts={}/letter.txt"]
+            if of_texts
+            else ["paragraphs=files", "paragraphs.path={}/rows.jsonl", "paragraphs.column=ids"]
+        )
         inputs += ["trainer.accelerator=cpu" if command == "train" else "accelerator=cpu"]
+        if command == "takedown":
+            changed = [] if name is None else [written(name, value)]
+            return as_typed([one.replace("{}", str(files)) for one in (*inputs, *overrides, *changed)])
         cfg = composed(command, *(one.replace("{}", str(files)) for one in (*inputs, *overrides)))
         with open_dict(cfg):
             cfg.hydra.runtime.output_dir = str(tmp_path / str(next(numbers)))
@@ -227,12 +245,21 @@ def keys(files, tmp_path, monkeypatch):
                 cfg.protocol._target_ = "test_every_setting.MaskOnly"
         asked.clear()
         found.clear()
-        run = {"train": train, "evaluate": evaluate, "localize": localize.localize}[command]
+        run = {"train": train, "evaluate": evaluate, "localize": localize.localize, "find": find}[command]
         with contextlib.suppress(Done), contextlib.redirect_stdout(io.StringIO()):
             run(cfg, *call)
         return frozenset(found if command == "localize" else asked)
 
     return keys
+
+
+def as_typed(overrides):
+    """What each stage of a takedown is asked for: its overrides."""
+    cfg = composed("takedown", *overrides)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    stages = stages_of(cfg, Call(command="takedown", overrides=tuple(overrides)), Path("out"))
+    return frozenset((stage.folder, *stage.overrides) for stage in stages)
 
 
 @pytest.mark.slow
