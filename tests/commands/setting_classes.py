@@ -294,7 +294,6 @@ TAKEDOWN = {
     "batch_size": Keyed(5),
     "cache": Keyed(False),
     "overwrite": Unkeyed(True, OF_THE_FOLDER),
-    "allow": Unkeyed(["a.module"], OF_THE_FOLDER),
     "accelerator": Keyed("gpu"),
     "model.name_or_path": Keyed("{}/other_model"),
     "model.revision": Keyed("main"),

@@ -26,7 +26,7 @@ from memunlearn.commands.resuming import CHECKPOINT, CONFIG
 from memunlearn.commands.run_checks import check_run
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.sweep_folder import EVALUATION, RESULT, content
-from memunlearn.commands.takedown.stages import Stage, Stages
+from memunlearn.commands.takedown.stages import Stage, Stages, written
 from memunlearn.commands.train import train
 from memunlearn.errors import UserError
 from memunlearn.files.reading import parse_json
@@ -92,9 +92,11 @@ def _train(cfg: DictConfig, folder: Path, call: Call) -> dict[str, Any]:
     """A run that was interrupted goes on from its checkpoint, if it was one of these settings."""
     started = folder / CONFIG
     if not (folder / RESULT).is_file() and started.is_file() and (folder / CHECKPOINT).is_file():
-        if content(_plain(kept_config(started, call.folders, []))) == content(_plain(cfg)):
-            again = Call(command="train", overrides=("resume=true",), folders=call.folders, program=call.program)
-            return train(compose("train", "resume=true"), folder, again).result
+        allowed: list[str] = _plain(cfg)["allow"]
+        if content(_plain(kept_config(started, call.folders, allowed))) == content(_plain(cfg)):
+            overrides = ("resume=true", written("allow", allowed))
+            again = Call(command="train", overrides=overrides, folders=call.folders, program=call.program)
+            return train(compose("train", *overrides), folder, again).result
     return train(cfg, folder, call).result
 
 
