@@ -31,6 +31,8 @@ def mistake(error: BaseException) -> str | None:
             return OUT_OF_MEMORY
     if isinstance(error, HydraException) and _without_optuna(error):
         return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
+    if _without_submitit(error):
+        return "this launcher needs submitit and its Hydra plugin: pip install 'memunlearn[slurm]'"
     if (line := where_it_is(error)) is not None:
         return line
     if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
@@ -70,6 +72,12 @@ def _without_optuna(error: HydraException) -> bool:
     """Whether Hydra looked in vain for what the plugin would have brought; it imports all plugins that are installed."""
     wanted = ("hydra/sweeper/optuna", "hydra/sweeper/sampler")
     return "hydra_plugins.hydra_optuna_sweeper" not in sys.modules and any(name in str(error) for name in wanted)
+
+
+def _without_submitit(error: BaseException) -> bool:
+    """Hydra looks for a launcher's config, or for its class, in vain."""
+    wanted = ("hydra/launcher/submitit", "hydra_plugins.hydra_submitit_launcher")
+    return wanted[1] not in sys.modules and any(name in str(error) for name in wanted)
 
 
 def _while_composing(error: BaseException) -> bool:

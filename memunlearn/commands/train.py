@@ -40,6 +40,7 @@ from memunlearn.commands.resuming import (
     finished_by_itself,
     finished_in_sweep,
     finished_result,
+    interrupted_in_sweep,
     remember,
     remembered,
     same_inputs,
@@ -117,6 +118,10 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     inputs = input_digests(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     if cfg.resume:
         same_inputs(directory, inputs)
+    going_on = cfg.resume or interrupted_in_sweep(cfg, directory, inputs, call.sweep)
+    if going_on and not cfg.resume:
+        resume_from, curve_rows = checkpoint_of(directory)
+        print(f"going on: this job was interrupted, in {directory}", flush=True)
     loaded, paragraphs = load_inputs(cfg)
     check_decodes(loaded.tokenizer, vocabulary_size(loaded.model))
     weights = weights_of_run(cfg, loaded, device)
@@ -128,7 +133,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 
-    command = remember(cfg, directory, inputs, call)
+    command = remember(cfg, directory, inputs, call, resumed=going_on)
     config = shown(cfg)
     loggers = [CurveFile(directory, curve_rows), *start_tracking(cfg, config, directory, call.sweep)]
     ReferenceStates.remove_files(directory / CHECKPOINTS)
