@@ -22,8 +22,9 @@ from submitit.core.core import Job as Sent
 from submitit.core.utils import FailedSubmissionError, JobPaths, pickle_load
 
 from memunlearn.commands.mistakes import mistake
+from memunlearn.commands.preemption import requeue_when_preempted
 from memunlearn.commands.slurm_queue import POLL as ASK_SLURM
-from memunlearn.commands.slurm_queue import queued
+from memunlearn.commands.slurm_queue import described, queued
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.sweep_launcher import Job, compose_job
 from memunlearn.commands.sweep_watch import record_failure
@@ -40,6 +41,7 @@ class InSlurm(SlurmLauncher):  # type: ignore[misc]
     """`hydra/launcher=slurm`: all jobs are sent at once, as one array; when the sweep's own process ends, they go on."""
 
     def __call__(self, *arguments: Any, **named: Any) -> JobReturn:
+        requeue_when_preempted()
         return _as_it_travels(super().__call__(*arguments, **named))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -51,14 +53,16 @@ class InSlurm(SlurmLauncher):  # type: ignore[misc]
             cancel = f"scancel {' '.join(names)}"
             where = f"hydra.sweep.dir={self.config.hydra.sweep.dir}"
             go_on_by(lambda: f"the jobs in Slurm go on (`{cancel}` ends them): when they are over, {AGAIN} with `{where}`")
-        asked, gone = float("-inf"), dict[int, float]()
+        asked, gone, said = float("-inf"), dict[int, float](), ""
         while sent:
             end_if_told()
             if (now := time.monotonic()) - asked > ASK_SLURM:
-                left = queued(names)
-                asked = now
+                left, asked = queued(names), now
                 if left is not None:
                     gone = {number: gone.get(number, now) for number, one in sent.items() if str(one.job_id) not in left}
+                if left and described(left) != said:
+                    said = described(left)
+                    print(f"Slurm: {said}", flush=True)
             for number, one in list(sent.items()):
                 lost = number in gone and now - gone[number] > LATE
                 if lost or one.paths.result_pickle.exists():

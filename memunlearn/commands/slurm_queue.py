@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-POLL = 10.0  # seconds between two questions, which a controller of a busy cluster can bear
+POLL = 10.0  # seconds between two questions, which the controller of a busy cluster can bear
 NONE_OF_THEM = "Invalid job id"
+FORMAT = "%i %T %r"
 
 
-def queued(jobs: Sequence[str]) -> set[str] | None:
-    """The names of those of these jobs, of an array those of its tasks (`17_3`), that wait, run, or end; None where Slurm does
-    not answer."""
+def queued(jobs: Sequence[str]) -> dict[str, str] | None:
+    """What Slurm does with those of these jobs that it has not ended, by name (of an array by task, `17_3`): `running`, or
+    `pending (PartitionTimeLimit)`, with Slurm's reason. None where it does not answer."""
     try:
         asked = subprocess.run(
-            ["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(jobs)}"],
+            ["squeue", "--noheader", "--array", f"--format={FORMAT}", f"--jobs={','.join(jobs)}"],
             capture_output=True,
             text=True,
             timeout=60,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if asked.returncode == 0:
-        return set(asked.stdout.split())
-    return set() if NONE_OF_THEM in asked.stderr else None
+    if asked.returncode:
+        return {} if NONE_OF_THEM in asked.stderr else None
+    lines = [line.split(maxsplit=2) for line in asked.stdout.splitlines() if line.strip()]
+    return {name: _in_words(state, *reason) for name, state, *reason in lines}
+
+
+def described(states: Mapping[str, str]) -> str:
+    """`2 running, 1 pending (Priority)`."""
+    return ", ".join(f"{number} {state}" for state, number in sorted(Counter(states.values()).items(), reverse=True))
+
+
+def _in_words(state: str, reason: str = "None") -> str:
+    said = state.lower().replace("_", " ")
+    return said if reason == "None" else f"{said} ({reason.strip('()')})"

@@ -37,7 +37,10 @@ SchedulerParameters=sched_interval=2,sched_min_interval=0,defer
 KillWait=2
 ReturnToService=2
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=all Nodes={host} Default=YES MaxTime=60 State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=all Nodes={host} Default=YES State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes={host} State=UP PriorityTier=10
 """
 
 
