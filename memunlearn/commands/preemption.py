@@ -12,7 +12,7 @@ from memunlearn.commands.slurm_queue import queued
 
 
 def requeue_when_preempted() -> None:
-    """In a job of submitit's: SIGTERM is answered like the warning that submitit itself knows, where Slurm has not ended the job.
+    """In a job of submitit's: SIGTERM is answered like the warning that submitit knows, where Slurm has not ended the job.
 
     Slurm sends it at the beginning of a preemption's GraceTime, and a job that ends by itself in that time, as Lightning's
     training does at the end of its step, has failed and is not run again. After `scancel`, or where Slurm itself has requeued

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 OVERRIDE = "+callbacks.pause._target_=pauses.Pause"
 AFTER = 5  # steps: one after a checkpoint where stop.every=2
-LONGEST = 120  # seconds
+LONGEST = 300  # seconds
 
 
 class Pause(Checkpoint):
