@@ -27,9 +27,9 @@ def begin(*overrides, directory, **variables):
 
 
 def figures(folder):
-    """Everything in result.json but the times."""
+    """Everything in result.json but the times and the versions."""
     result = command_runs.read_result(folder)
-    del result["seconds"]
+    del result["seconds"], result["environment"]
     return result
 
 
@@ -104,9 +104,12 @@ def test_jobs_of_a_real_slurm_are_those_of_the_basic_launcher_preempted_or_not(t
     pauses.ask(held, "0")
     command = start("seed=0,1", "hydra/launcher=slurm", directory=sweep, PAUSES=str(held), **cluster)
     first = pauses.process_at(held, "0", command)
-    live_commands.wait_for(sweep / "1" / "result.json", command, 120)
     pauses.ask(held, "0")
-    task = next(name for name in slurm_cluster.slurm("squeue", "-hro", "%i", **cluster).split() if name.endswith("_0"))
+    live_commands.wait_for(sweep / "1" / "result.json", command, 240)
+    while len(tasks := slurm_cluster.slurm("squeue", "-hro", "%i", **cluster).split()) > 1:
+        time.sleep(0.5)
+    (task,) = tasks
+    assert task.endswith("_0")
     slurm_cluster.slurm("sbatch", "--partition=urgent", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true", **cluster)
     requeued(cluster, task)
     assert pauses.process_at(held, "0", command) != first
