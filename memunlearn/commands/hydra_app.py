@@ -59,7 +59,7 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     finally:
         let_all_go()
     failures = sweep_watch.end_sweep()
-    line = None if raised is None else mistake(raised)
+    line = None if raised is None else mistake(raised, config_name)
     if raised is not None and line is None and not failures:
         raise raised
     if raised is not None and wants_traceback:
