@@ -6,6 +6,7 @@ and goes on from its checkpoint by itself (see `interrupted_in_sweep`).
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmitit
 from submitit.core.core import Job as Sent
 from submitit.core.utils import FailedSubmissionError, JobPaths, pickle_load
 
+from memunlearn.commands.arguments import override
 from memunlearn.commands.mistakes import mistake
 from memunlearn.commands.preemption import requeue_when_preempted
 from memunlearn.commands.slurm_queue import POLL as ASK_SLURM
@@ -51,7 +53,7 @@ class InSlurm(SlurmLauncher):  # type: ignore[misc]
         if sent:
             print(f"sent {counted(len(sent), 'job')} to Slurm, as {', '.join(names)}", flush=True)
             cancel = f"scancel {' '.join(names)}"
-            where = f"hydra.sweep.dir={self.config.hydra.sweep.dir}"
+            where = shlex.quote(override("hydra.sweep.dir", str(Path(str(self.config.hydra.sweep.dir)).resolve())))
             go_on_by(lambda: f"the jobs in Slurm go on (`{cancel}` ends them): when they are over, {AGAIN} with `{where}`")
         asked, gone, said = float("-inf"), dict[int, float](), ""
         while sent:
