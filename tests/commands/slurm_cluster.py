@@ -73,6 +73,7 @@ def running() -> Iterator[dict[str, str]]:
         _start(stack, folder, "slurmctld", "-D", "-i", **environment)
         _start(stack, folder, "slurmd", "-D", **environment)
         _wait_for(lambda: "idle" in slurm("sinfo", "-h", "-o", "%T", check=False, **environment), folder, "an idle node")
+        stack.callback(_cancel_all, environment)  # jobs outlive the daemons
         yield environment
 
 
@@ -113,6 +114,13 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _cancel_all(environment: dict[str, str], seconds: float = 30) -> None:
+    last = time.monotonic() + seconds
+    while (left := slurm("squeue", "-hro", "%i", check=False, **environment).split()) and time.monotonic() < last:
+        slurm("scancel", *left, check=False, **environment)
+        time.sleep(1)
 
 
 def _wait_for(there, folder: Path, what: str, seconds: float = 60) -> None:
