@@ -19,9 +19,9 @@ def page(measured: Measured) -> str:
     machine, settings = measured["machine"], measured["settings"]
     threads = "" if machine["device"] == "cuda" else f", {machine['threads']} thread{'s' * (machine['threads'] > 1)}"
     lines = [
-        f"`{measured['command']}`, on {machine['name']}{threads}, PyTorch {machine['torch']}: GPT-Neo of the "
-        f"{settings['size']} size with random weights, {settings['precision']}, rows of {settings['prefix']} + {settings['continuation']} tokens. "
-        f"Median of {settings['rounds']} rounds (least to most); a ratio is over ours in the same round.",
+        f"`{measured['command']}`, on {machine['name']}{threads}, PyTorch {machine['torch']}. GPT-Neo of the "
+        f"{settings['size']} size with random weights, {settings['precision']}, rows of {settings['prefix']} + "
+        f"{settings['continuation']} tokens. Median of the rounds (least to most); a ratio is over ours in the same round.",
         "",
     ]
     for workload in measured["workloads"]:

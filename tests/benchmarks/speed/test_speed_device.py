@@ -1,0 +1,34 @@
+"""The machine's name and memory."""
+
+import torch
+
+from benchmarks.speed import device
+
+
+def test_the_machine_is_named():
+    machine = device.Machine.of("cpu")
+    assert machine.name and machine.threads == torch.get_num_threads() and machine.torch == torch.__version__
+
+
+def test_a_processor_without_a_name_in_proc_is_named_by_python(monkeypatch):
+    monkeypatch.setattr(device, "Path", lambda _: (_ for _ in ()).throw(OSError("there is no such file")))
+    monkeypatch.setattr(device.platform, "processor", lambda: "")
+    monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
+    assert device.processor() == "arm64"
+
+
+def test_memory_is_what_is_taken_beyond_the_start_and_given_back():
+    held = torch.ones(2**21)  # 8 MiB that were there before
+    with device.peak_memory("cpu") as little:
+        torch.ones(2**18).sum()
+    with device.peak_memory("cpu") as much:
+        torch.ones(2**25).sum()  # 128 MiB, gone again
+    assert held.sum() == 2**21
+    assert little.mib < 60 < 120 < much.mib < 180
+
+
+def test_where_the_system_does_not_tell_memory_is_unknown(monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "CLEAR", tmp_path / "no folder" / "clear_refs")
+    with device.peak_memory("cpu") as peak:
+        torch.ones(2**10).sum()
+    assert peak.mib is None
