@@ -97,6 +97,13 @@ def of_name(name: str) -> Callable[[Any], list[Any]]:
     return dict(zip(WORKLOADS, functions, strict=True))[name]
 
 
+def count(word: str) -> int:
+    """A whole number from 1 on."""
+    if not word.isdecimal() or not int(word):
+        raise argparse.ArgumentTypeError(f"{word} must be 1 or more, and a whole number")
+    return int(word)
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m benchmarks.speed", description="Measure what work costs beside what a user would do instead."
@@ -105,12 +112,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     made.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
     made.add_argument(
-        "--rows", type=int, default=4, help="of a batch; of a step: forget rows, and as many to keep (default: 4)"
+        "--rows", type=count, default=4, help="of a batch; of a step: forget rows, and as many to keep (default: 4)"
     )
-    made.add_argument("--rounds", type=int, default=3, help="that count; one more comes first (default: 3)")
-    made.add_argument("--prefix", type=int, default=50, help="tokens (default: 50)")
-    made.add_argument("--continuation", type=int, default=50, help="tokens (default: 50)")
-    made.add_argument("--threads", type=int, help="of PyTorch on the CPU (default: its own)")
+    made.add_argument("--rounds", type=count, default=3, help="that count; one more comes first (default: 3)")
+    made.add_argument("--prefix", type=count, default=50, help="tokens (default: 50)")
+    made.add_argument("--continuation", type=count, default=50, help="tokens (default: 50)")
+    made.add_argument("--threads", type=count, help="of PyTorch on the CPU (default: its own)")
     made.add_argument("--only", nargs="+", choices=WORKLOADS, help="these alone (default: all)")
     made.add_argument("--out", type=Path, default=Path("outputs/speed.json"), help="(default: outputs/speed.json)")
     made.add_argument("--read", nargs="+", metavar="FILE", help="measure nothing: show what is in these files")

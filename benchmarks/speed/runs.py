@@ -87,6 +87,7 @@ def run_and_sweep(given: Given, settings: Sequence[str] = SMALL) -> list[Workloa
             rows=0,
             tokens=0,
             seconds={part: [took] for part, took in parts.items()},
+            parts=True,
             said="Once, with `cache=false`: a demo of 2 layers x 48 with 8 memorized rows, all weights, K-FAC.",
         ),
         Workload(

@@ -21,7 +21,7 @@ def page(measured: Measured) -> str:
     lines = [
         f"`{measured['command']}`, on {machine['name']}{threads}, PyTorch {machine['torch']}. GPT-Neo of the "
         f"{settings['size']} size with random weights, {settings['precision']}, rows of {settings['prefix']} + "
-        f"{settings['continuation']} tokens. Median of the rounds (least to most); a ratio is over ours in the same round.",
+        f"{settings['continuation']} tokens. Median of the rounds (least to most); a ratio is to the first line's seconds in the same round.",
         "",
     ]
     for workload in measured["workloads"]:
@@ -35,8 +35,8 @@ def table(workload: Mapping[str, Any]) -> list[str]:
     ours = next(iter(seconds.values()))
     tokens, flops, peaks = workload["tokens"], workload["flops"], workload["peak_mib"]
     heads = ["", "seconds", *["tokens/s"] * bool(tokens), *["GFLOP/s"] * bool(flops), *["MiB"] * bool(peaks)]
-    compared = len(seconds) > 1 and all(len(values) == len(ours) for values in seconds.values())
-    heads += ["times ours"] * compared
+    whole = sum(Spread.of(values).middle for values in seconds.values())
+    heads.append("of all" if workload["parts"] else "times the first")
     told = " ".join(filter(None, [f"{workload['rows']} rows." if workload["rows"] > 1 else "", workload["said"]]))
     lines = [f"**{workload['title']}.** {told}".strip(), "", _row(heads), _row(["---"] * len(heads))]
     for name, values in seconds.items():
@@ -45,7 +45,7 @@ def table(workload: Mapping[str, Any]) -> list[str]:
         cells += [f"{tokens / spread.middle:,.0f}" if name != PRODUCTS else ""] * bool(tokens)
         cells += [f"{flops[name] / spread.middle / 1e9:,.0f}" if name in flops else ""] * bool(flops)
         cells += ["" if peaks.get(name) is None else f"{peaks[name]:,.0f}"] * bool(peaks)
-        cells += [shown(Spread.of(ratios(values, ours)), digits=2)] * compared
+        cells.append(f"{spread.middle / whole:.0%}" if workload["parts"] else shown(Spread.of(ratios(values, ours)), digits=2))
         lines.append(_row(cells))
     return [*lines, ""]
 
