@@ -13,7 +13,7 @@ from typing import Any
 from memunlearn.errors import UserError
 from memunlearn.process import own_process
 
-WORKLOADS = ("scoring", "sweep", "step", "gradients", "growth", "processes", "runs")
+WORKLOADS = ("scoring", "step", "sweep", "gradients", "growth", "processes", "runs", "kfac")
 SIZES = ("tiny", "demo", "30m", "125m", "1.3b")
 
 
@@ -25,8 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = [json.loads(Path(path).read_text("utf-8")) for path in asked.read]
         else:
             results = [measure(asked)]
-            asked.out.parent.mkdir(parents=True, exist_ok=True)
-            asked.out.write_text(json.dumps(results[0], indent=1) + "\n", "utf-8")
         from benchmarks.speed.tables import between_markers, page
 
         text = "\n".join(page(measured) for measured in results)
@@ -40,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(asked: argparse.Namespace) -> dict[str, Any]:
-    """Everything that was asked for, as the file has it. Raises UserError where there is no such device."""
+    """Everything that was asked for, as the file has it, which is written anew after each workload.
+
+    Raises UserError where there is no such device.
+    """
     import torch
 
     from benchmarks.speed import sizes
@@ -61,17 +62,19 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         device=asked.device,
         precision=asked.precision,
     )
-    workloads = []
-    for name in asked.only or WORKLOADS:
-        print(f"measuring: {name}", file=sys.stderr, flush=True)
-        workloads += [asdict(workload) for workload in of_name(name)(given)]
     settings = {name: getattr(asked, name) for name in ("size", "rows", "rounds", "prefix", "continuation", "precision")}
-    return {
+    measured: dict[str, Any] = {
         "command": command_of(asked),
         "machine": asdict(Machine.of(asked.device)),
         "settings": settings,
-        "workloads": workloads,
+        "workloads": [],
     }
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    for name in asked.only or WORKLOADS:
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        measured["workloads"] += [asdict(workload) for workload in of_name(name)(given)]
+        asked.out.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")  # whatever becomes of the next one
+    return measured
 
 
 def command_of(asked: argparse.Namespace) -> str:
@@ -91,9 +94,9 @@ def of_name(name: str) -> Callable[[Any], list[Any]]:
     from benchmarks.speed.prefix_sweep import prefix_sweep
     from benchmarks.speed.runs import processes, run_and_sweep
     from benchmarks.speed.scoring import scoring
-    from benchmarks.speed.training_step import training_steps
+    from benchmarks.speed.training_step import kfac_steps, training_steps
 
-    functions = (scoring, prefix_sweep, training_steps, gradients, growth, processes, run_and_sweep)
+    functions = (scoring, training_steps, prefix_sweep, gradients, growth, processes, run_and_sweep, kfac_steps)
     return dict(zip(WORKLOADS, functions, strict=True))[name]
 
 

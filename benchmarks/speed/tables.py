@@ -21,7 +21,8 @@ def page(measured: Measured) -> str:
     lines = [
         f"`{measured['command']}`, on {machine['name']}{threads}, PyTorch {machine['torch']}. GPT-Neo of the "
         f"{settings['size']} size with random weights, {settings['precision']}, rows of {settings['prefix']} + "
-        f"{settings['continuation']} tokens. Median of the rounds (least to most); a ratio is to the first line's seconds in the same round.",
+        f"{settings['continuation']} tokens. Median of the rounds (least to most); a ratio is to the first line's seconds in "
+        "the same round.",
         "",
     ]
     for workload in measured["workloads"]:

@@ -46,8 +46,9 @@ class Given:
 class Workload:
     """What was measured. rows, tokens: that each way goes through in a turn, 0 where that means nothing.
 
-    seconds: by way, one a round; the first way is ours. parts: they are parts of one whole instead. peak_mib: memory beyond what was held before the turn, None: unknown.
-    flops: by way, of the matrix products that it cannot do without. said: what to know of it.
+    seconds: by way, one a round; the first way is ours. parts: they are parts of one whole instead. peak_mib: memory beyond
+    what was held before the turn, None: unknown. flops: by way, of the matrix products that it cannot do without. said: what to
+    know of it.
     """
 
     name: str

@@ -78,14 +78,13 @@ def test_a_perturbed_prefix_differs_at_its_own_place():
 
 def test_a_step_beside_the_loop_with_two_models():
     check_times(found := training_step.training_steps(GIVEN))
-    assert [one.name for one in found] == [
-        "step_all",
-        "step_5percent",
-        "step_0.1percent",
-        "step_kfac_all",
-        "step_kfac_0.1percent",
-    ]
+    assert [one.name for one in found] == ["step_all", "step_5percent", "step_0.1percent"]
     assert PRODUCTS in found[0].seconds and found[0].rows == 6 and found[0].tokens == 6 * 15
+
+
+def test_a_step_of_kfac_beside_the_loop():
+    check_times(found := training_step.kfac_steps(GIVEN))
+    assert [one.name for one in found] == ["step_kfac_all", "step_kfac_0.1percent"]
 
 
 def test_a_loop_that_ends_elsewhere_is_no_answer(monkeypatch):
