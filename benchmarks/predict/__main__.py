@@ -83,6 +83,15 @@ def work_table(rate: Rate, lengths: Lengths, asked: argparse.Namespace) -> list[
     return lines
 
 
+def start_of(measured: Mapping[str, Any]) -> float:
+    """Seconds of a run that no model takes part in: imports, and what none of its other parts is. Raises UserError where the
+    workload `run` was not measured."""
+    for workload in measured["workloads"]:
+        if workload["name"] == "run":
+            return sum(median(workload["seconds"][part]) for part in ("imports", "everything else"))
+    raise UserError("the file of --commands has no run: measure with --only runs")
+
+
 def told(measured: Mapping[str, Any] | None, rate: Rate, asked: argparse.Namespace) -> str:
     lengths = Lengths(asked.prefix, asked.continuation)
     source = f"measured on {measured['machine']['name']}" if measured else "assumed, not measured"
@@ -97,6 +106,9 @@ def told(measured: Mapping[str, Any] | None, rate: Rate, asked: argparse.Namespa
         "",
         *work_table(rate, lengths, asked),
     ]
+    if asked.commands is not None:
+        start = start_of(json.loads(asked.commands.read_text("utf-8")))
+        lines += ["", f"Starting a process takes {start:.3g} s: {asked.jobs:,} of them {start * asked.jobs / 3600:.3g} hours."]
     return "\n".join(lines)
 
 

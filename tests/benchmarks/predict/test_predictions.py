@@ -50,6 +50,17 @@ def test_an_assumed_machine_is_called_assumed_and_twice_the_rate_is_half_the_day
     assert float(days[0].replace(",", "")) == pytest.approx(2 * float(days[1].replace(",", "")), rel=0.01)
 
 
+def test_the_starts_of_all_jobs_are_said_where_a_run_was_measured(tmp_path, capsys):
+    file = tmp_path / "commands.json"
+    run = {"name": "run", "seconds": {"imports": [4.0], "training": [100.0], "everything else": [5.0]}}
+    file.write_text(json.dumps({"workloads": [run]}))
+    assert predict.main(["--tflops", "100", "--commands", str(file), "--jobs", "400"]) == 0
+    assert "Starting a process takes 9 s: 400 of them 1 hours." in capsys.readouterr().out
+    file.write_text(json.dumps(MEASURED))
+    assert predict.main(["--tflops", "100", "--commands", str(file)]) == 2
+    assert "has no run" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there_is_one_line(tmp_path, capsys):
     assert predict.main(["--read", str(tmp_path / "none.json")]) == 2
     assert "none.json" in capsys.readouterr().err
