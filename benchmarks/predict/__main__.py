@@ -88,7 +88,8 @@ def start_of(measured: Mapping[str, Any]) -> float:
     workload `run` was not measured."""
     for workload in measured["workloads"]:
         if workload["name"] == "run":
-            return sum(median(workload["seconds"][part]) for part in ("imports", "everything else"))
+            seconds: Mapping[str, Sequence[float]] = workload["seconds"]
+            return sum(median(seconds[part]) for part in ("imports", "everything else"))
     raise UserError("the file of --commands has no run: measure with --only runs")
 
 
@@ -141,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
         "--scoring-share", type=float, default=0.8, help="with --tflops: of it, what scoring reaches (default: .8)"
     )
     made.add_argument("--step-share", type=float, default=0.4, help="with --tflops: of it, what a step reaches (default: .4)")
+    made.add_argument("--commands", type=Path, metavar="FILE", help="where benchmarks.speed has measured runs")
     made.add_argument("--prefix", type=int, default=50)
     made.add_argument("--continuation", type=int, default=50)
     made.add_argument("--tokens", type=float, default=3e11, help="of the corpus (default: 300 billion, about the Pile's)")
