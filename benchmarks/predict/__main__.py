@@ -121,7 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.tflops is not None:
             rate = Rate(asked.tflops * 1e12, asked.scoring_share, asked.step_share)
         else:
-            measured = json.loads(asked.read.read_text("utf-8"))
+            files = [json.loads(path.read_text("utf-8")) for path in asked.read]
+            measured = {**files[0], "workloads": [workload for file in files for workload in file["workloads"]]}
             rate = rate_of(measured)
         text = told(measured, rate, asked)
         print(text)
@@ -136,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks.predict", description="What large work would cost.")
     source = made.add_mutually_exclusive_group(required=True)
-    source.add_argument("--read", type=Path, metavar="FILE", help="what benchmarks.speed has measured")
+    source.add_argument("--read", type=Path, nargs="+", metavar="FILE", help="what benchmarks.speed has measured")
     source.add_argument("--tflops", type=float, help="assume a machine: what its matrix products reach")
     made.add_argument(
         "--scoring-share", type=float, default=0.8, help="with --tflops: of it, what scoring reaches (default: .8)"

@@ -17,7 +17,8 @@ Measured = Mapping[str, Any]
 def page(measured: Measured) -> str:
     """A table for each workload."""
     machine, settings = measured["machine"], measured["settings"]
-    threads = "" if machine["device"] == "cuda" else f", {machine['threads']} thread{'s' * (machine['threads'] > 1)}"
+    threads = f", {machine['threads']} threads" if machine["threads"] > 1 else ", one thread (its processor time)"
+    threads = "" if machine["device"] == "cuda" else threads
     lines = [
         f"`{measured['command']}`, on {machine['name']}{threads}, PyTorch {machine['torch']}. GPT-Neo of the "
         f"{settings['size']} size with random weights, {settings['precision']}, rows of {settings['prefix']} + "

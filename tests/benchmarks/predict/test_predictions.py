@@ -32,10 +32,11 @@ def test_without_a_step_there_is_nothing_to_predict_from():
 
 
 def test_predictions_of_a_file_go_into_a_page(tmp_path, capsys):
-    file, page = tmp_path / "speed.json", tmp_path / "page.md"
-    file.write_text(json.dumps(MEASURED))
+    scoring, step, page = (tmp_path / name for name in ("scoring.json", "step.json", "page.md"))
+    scoring.write_text(json.dumps({**MEASURED, "workloads": MEASURED["workloads"][:1]}))
+    step.write_text(json.dumps({**MEASURED, "workloads": MEASURED["workloads"][1:]}))
     page.write_text("<!-- predicted -->\n<!-- end of predicted -->\n")
-    assert predict.main(["--read", str(file), "--write", str(page)]) == 0
+    assert predict.main(["--read", str(scoring), str(step), "--write", str(page)]) == 0
     assert "measured on an EPYC" in capsys.readouterr().out
     assert "| 20B |" in page.read_text() and "0.003 TFLOP/s, of which scoring reaches 50%" in page.read_text()
 

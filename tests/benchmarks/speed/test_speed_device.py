@@ -1,5 +1,7 @@
 """The machine's name and memory."""
 
+import time
+
 import torch
 
 from benchmarks.speed import device
@@ -15,6 +17,16 @@ def test_a_processor_without_a_name_in_proc_is_named_by_python(monkeypatch):
     monkeypatch.setattr(device.platform, "processor", lambda: "")
     monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
     assert device.processor() == "arm64"
+
+
+def test_the_clock_of_one_thread_does_not_run_while_the_process_waits(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = device.clock("cpu")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    wall = device.clock("cpu")
+    started = alone(), wall()
+    time.sleep(0.2)
+    assert alone() - started[0] < 0.1 < 0.2 <= wall() - started[1]
 
 
 def test_memory_is_what_is_taken_beyond_the_start_and_given_back():

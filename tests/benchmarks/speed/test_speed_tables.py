@@ -44,7 +44,7 @@ def test_numbers_have_three_digits_or_two_behind_the_point():
     assert shown(Spread(2.0, 2.0, 2.0), digits=2) == "2.00"
 
 
-@pytest.mark.parametrize(("device", "said"), [("cpu", "an EPYC, 2 threads"), ("cuda", "an EPYC, PyTorch")])
+@pytest.mark.parametrize(("device", "said"), [("cpu", "an EPYC, 2 threads, PyTorch"), ("cuda", "an EPYC, PyTorch")])
 def test_a_page_names_the_machine_and_the_command(device, said):
     measured = {
         "command": "python -m benchmarks.speed --size 125m",
