@@ -39,7 +39,7 @@ def tell(of: Sequence[Chapter], folder: Path, clock: Callable[[], float] = time.
     kept = folder / STORY
     seconds: dict[str, float] = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
     for chapter in of:
-        if chapter.leaves.is_file():
+        if chapter.left(folder) >= chapter.count:
             print(f"{chapter.name}: complete already", flush=True)
             continue
         command = shlex.join(["python", *chapter.arguments])
@@ -47,8 +47,8 @@ def tell(of: Sequence[Chapter], folder: Path, clock: Callable[[], float] = time.
         started = clock()
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         ended = subprocess.run([sys.executable, *chapter.arguments], cwd=ROOT, env=environment, check=False)
-        # A sweep of which a job has failed is told to its end, and the page says what is missing.
-        if not chapter.leaves.is_file():
+        # A sweep of which a job has failed is told to its end, and its page says what is missing.
+        if not chapter.left(folder):
             raise UserError(
                 f"{chapter.name}: exit code {ended.returncode}: mend it, and give the same command again: {command}"
             )
@@ -56,7 +56,7 @@ def tell(of: Sequence[Chapter], folder: Path, clock: Callable[[], float] = time.
         write_json(kept, seconds)
     for name, took in seconds.items():
         print(f"{took:8.1f} s  {name}")
-    print(f"Open {of[-1].leaves}")
+    print(f"Open {folder / of[-1].leaves}")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,16 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEVERAL = "objective=demote,edit_distilled", "mask=all,gradient,random", "optimizer=kfac,adam"
-"""Unlearning and editing, with each mask and each kind of optimizer: twelve jobs."""
+JOBS = 12
+"""Unlearning and editing, with each mask and each kind of optimizer."""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """arguments: of Python. leaves: the file that is there once it is complete; the chapter is then left out."""
+    """arguments: of Python. leaves: a pattern of the files that are there once it is complete, below the story's folder; count:
+    how many. The chapter is then left out."""
 
     name: str
     arguments: Sequence[str]
-    leaves: Path
+    leaves: str
+    count: int = 1
+
+    def left(self, folder: Path) -> int:
+        """How many of its files are there."""
+        return sum(1 for _ in folder.glob(self.leaves))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +63,17 @@ def chapters(size: str, folder: Path) -> list[Chapter]:
         Chapter(
             "train until it recites",
             ("-m", "benchmarks.stage", "--size", size, "--out", str(stage)),
-            stage / "stage.json",
+            "stage/stage.json",
         ),
         Chapter(
             "find what it recites",
             ("evaluate.py", *corpus, writes("found")),
-            folder / "found" / "evaluation.json",
+            "found/evaluation.json",
         ),
         Chapter(
             "localize",
             ("localize.py", *corpus, f"analysis={plan.analyses}", writes("localization")),
-            folder / "localization" / "localization.json",
+            "localization/localization.json",
         ),
         Chapter(
             "unlearn, edit, attack",
@@ -80,11 +87,12 @@ def chapters(size: str, folder: Path) -> list[Chapter]:
                 *plan.settings,
                 f"hydra.sweep.dir={folder / 'unlearning'}",
             ),
-            folder / "unlearning" / "sweep.parquet",
+            "unlearning/*/result.json",
+            JOBS,
         ),
         Chapter(
             "write the page",
             ("-m", "memunlearn.reporting", "--paper", str(folder)),
-            folder / "paper.html",
+            "paper.html",
         ),
     ]

@@ -35,7 +35,7 @@ def test_every_command_composes(size, tmp_path):
 
 def test_chapters_are_told_once_each_and_timed(tmp_path, capfd):
     first, second = tmp_path / "1", tmp_path / "2"
-    of = [Chapter("one", writes(first), first), Chapter("two", writes(second), second)]
+    of = [Chapter("one", writes(first), "1"), Chapter("two", writes(second), "2")]
     first.write_text("there before")
     story.tell(of, tmp_path, iter([10.0, 14.0]).__next__)
     assert first.read_text() == "there before" and second.read_text() == "x"
@@ -44,15 +44,23 @@ def test_chapters_are_told_once_each_and_timed(tmp_path, capfd):
     assert "one: complete already" in said and f"Open {second}" in said
 
 
+def test_a_sweep_of_which_jobs_are_missing_is_gone_on_with_and_told_to_its_end(tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    flag, program = writes(tmp_path / "b.json")
+    sweep = Chapter("sweep", [flag, f"{program}; raise SystemExit(1)"], "[ab].json", 4)
+    story.tell([sweep, Chapter("page", writes(tmp_path / "page"), "page")], tmp_path)
+    assert (tmp_path / "b.json").exists() and (tmp_path / "page").exists()
+
+
 def test_a_chapter_that_leaves_nothing_ends_the_story(tmp_path):
-    of = [Chapter("one", ["-c", "raise SystemExit(3)"], tmp_path / "1"), Chapter("two", writes(tmp_path / "2"), tmp_path / "2")]
+    of = [Chapter("one", ["-c", "raise SystemExit(3)"], "1"), Chapter("two", writes(tmp_path / "2"), "2")]
     with pytest.raises(story.UserError, match=r"one: exit code 3: .*python -c 'raise SystemExit\(3\)'"):
         story.tell(of, tmp_path)
     assert not (tmp_path / "2").exists() and not (tmp_path / story.STORY).exists()
 
 
 def test_a_failure_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(story, "chapters", lambda size, folder: [Chapter("one", ["-c", "raise SystemExit(1)"], folder / "1")])
+    monkeypatch.setattr(story, "chapters", lambda size, folder: [Chapter("one", ["-c", "raise SystemExit(1)"], "1")])
     assert story.main(["--size", "tiny", "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: one: exit code 1")
 
