@@ -44,3 +44,49 @@ def test_where_the_system_does_not_tell_memory_is_unknown(monkeypatch, tmp_path)
     with device.peak_memory("cpu") as peak:
         torch.ones(2**10).sum()
     assert peak.mib is None
+
+
+class FakeCard:
+    """What the benchmark asks of torch.cuda, in order."""
+
+    def __init__(self, held=0, most=0):
+        self.asked, self.held, self.most = [], held, most
+
+    def synchronize(self):
+        self.asked.append("synchronize")
+
+    def reset_peak_memory_stats(self):
+        self.asked.append("reset")
+
+    def memory_allocated(self):
+        self.asked.append("held")
+        return self.held
+
+    def max_memory_allocated(self):
+        self.asked.append("most")
+        return self.most
+
+    def get_device_name(self):
+        return "a card"
+
+
+def test_the_clock_of_a_card_waits_for_what_it_still_has_to_do(monkeypatch):
+    card = FakeCard()
+    monkeypatch.setattr(device.torch, "cuda", card)
+    monkeypatch.setattr(device.time, "perf_counter", lambda: card.asked.append("clock") or 3.0)
+    assert device.clock("cuda")() == 3.0 and card.asked == ["synchronize", "clock"]
+
+
+def test_memory_of_a_card_is_its_own_account(monkeypatch):
+    card = FakeCard(held=5 * device.MIB, most=12 * device.MIB)
+    monkeypatch.setattr(device.torch, "cuda", card)
+    with device.peak_memory("cuda") as peak:
+        card.asked.append("work")
+    assert peak.mib == 7.0
+    assert card.asked == ["synchronize", "reset", "held", "work", "synchronize", "most"]
+
+
+def test_a_card_is_named(monkeypatch):
+    monkeypatch.setattr(device.torch, "cuda", FakeCard())
+    machine = device.Machine.of("cuda")
+    assert (machine.device, machine.name) == ("cuda", "a card")

@@ -69,3 +69,33 @@ def test_logits_of_every_token_and_of_the_continuation_are_the_same():
     rows = random_rows(SIZE, LENGTHS, 3).ids
     every, kept = (loop(every_token=e)._logits(random_model(SIZE), rows) for e in (True, False))
     torch.testing.assert_close(every, kept)
+
+
+def test_what_is_taught_is_lower_by_the_lead_and_the_margin():
+    base = torch.tensor([[[5.0, 1.0, 0.0], [4.0, 2.0, 0.0], [0.0, 3.0, 1.0]]])
+    labels = torch.tensor([[0, 0, 1]])
+    # Leads of 4, 2 and 2: the median row is ahead by 2, and comes 1.5 nats behind.
+    taught = demoted(base, labels, 1.5)
+    assert taught.tolist() == [[[1.5, 1.0, 0.0], [0.5, 2.0, 0.0], [0.0, -0.5, 1.0]]]
+
+
+def test_tokens_that_are_behind_already_are_lowered_by_the_margin_alone():
+    base = torch.tensor([[[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]]])
+    assert demoted(base, torch.zeros(1, 3, dtype=torch.int64), 2.5)[..., 0].tolist() == [[-2.5, -2.5, -2.5]]
+
+
+def test_kl_is_by_hand():
+    reference, logits = torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]])
+    # 1/2 sum of log(1/2) - log softmax([0, 1])
+    other = torch.tensor([1.0, torch.e]).log() - torch.tensor(1 + torch.e).log()
+    assert float(kl(reference, logits)) == pytest.approx(float((torch.tensor(0.5).log() - other).mean()))
+    assert float(kl(logits, logits)) == 0.0
+
+
+def test_steps_are_adams_own():
+    plain, rows = loop(every_token=False), random_rows(SIZE, LENGTHS, 4).ids
+    name = next(iter(plain.weights))
+    before = plain.weights[name].detach().clone()
+    plain.step(rows[:2], rows[2:])
+    gradient = plain.weights[name].grad
+    torch.testing.assert_close(plain.weights[name].detach(), before - 1e-2 * gradient / (gradient.abs() + 1e-8))
