@@ -41,7 +41,8 @@ BENCH_FOLDER ?= outputs/bench
 BENCH ?=
 
 bench: $(INSTALLED) ## What work costs beside what a user would do instead: ten minutes or more on two idle cores
-	$(VENV)/bin/python -m benchmarks.speed --only scoring step sweep --out $(BENCH_FOLDER)/125m.json $(BENCH)
+	$(VENV)/bin/python -m benchmarks.speed --only scoring --out $(BENCH_FOLDER)/125m_scoring.json $(BENCH)
+	$(VENV)/bin/python -m benchmarks.speed --rows 2 --rounds 2 --only step sweep --out $(BENCH_FOLDER)/125m_step.json $(BENCH)
 	$(VENV)/bin/python -m benchmarks.speed --size 30m --only gradients growth --out $(BENCH_FOLDER)/30m.json $(BENCH)
 	$(VENV)/bin/python -m benchmarks.speed --size demo --rows 16 --only kfac --out $(BENCH_FOLDER)/demo.json $(BENCH)
 	$(VENV)/bin/python -m benchmarks.speed --only processes runs --out $(BENCH_FOLDER)/commands.json $(BENCH)
