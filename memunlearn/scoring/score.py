@@ -13,9 +13,11 @@ from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
 from memunlearn.models.text_config import vocabulary_size
+from memunlearn.objectives.by_rows import rows_at_once
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.forward import ReferenceStates, continuation_logits, head_inputs
+from memunlearn.scoring.inputs import onto
 from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, Metric
 from memunlearn.scoring.metrics import METRICS, metrics_from
 from memunlearn.scoring.one_pass import OnePass
@@ -119,9 +121,12 @@ def score(
                 if not int(rows[0]):
                     check_head(model, received[0], logits)
                 record.hidden[rows] = received[0].float().cpu()
-            labels = paragraphs.continuations[rows].to(logits.device)
-            base_logits = None if reference is None else reference.logits(rows)
-            parts.append(_scores_of(OnePass(logits, labels, base_logits, sampling), details))
+            labels = onto(paragraphs.continuations[rows], logits.device)
+            # Some rows at a time: what is computed of logits in fp32 takes several times as much as they do.
+            size = rows_at_once(logits[0].numel())
+            for few, some, own in zip(logits.split(size), labels.split(size), rows.split(size), strict=True):
+                base_logits = None if reference is None else reference.logits(own)
+                parts.append(_scores_of(OnePass(few, some, base_logits, sampling), details))
     scores = ParagraphScores.concatenate(parts)
     return ParagraphScores({key: values.cpu() for key, values in scores.values.items()}, scores.token_nll.cpu())
 

@@ -115,9 +115,9 @@ def test_nothing_is_kept_or_read_that_is_not_asked_for(reciting, sets, moved):
     assert preparation.hidden == {} and preparation.states == {} and preparation.block is None
     model, _ = moved()
     step = StepRows.of(preparation, Needs()).material(model, BATCH, {})
-    assert step.forget.read_base_logits is step.forget.read_base_hidden is step.forget.hidden_states is None
-    assert step.retain.read_base_hidden is None and step.retain.read_base_logits is not None
-    assert "base_logits" not in vars(step.retain)  # a head product that is not made unless it is used
+    assert step.forget.read_base_states is step.forget.read_base_hidden is step.forget.hidden_states is None
+    assert step.retain.read_base_hidden is None and step.retain.read_base_states is not None
+    assert not {"base_states", "base_logits", "logits"} & set(vars(step.retain))  # no head product is made unless it is used
     asked = prepare(reciting, sets, needs=RMU().needs, batch_size=4)
     assert asked.hidden.keys() == {"retain"} and asked.states == {}
 
