@@ -22,6 +22,7 @@ from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import protected_rows_a_batch
 from memunlearn.paragraphs.retain_text import NO_RETAIN
 from memunlearn.paragraphs.sources import FileSource
+from memunlearn.unlearning.compiled_blocks import check_compiler
 from memunlearn.unlearning.edits.lora import LoRA
 from memunlearn.unlearning.joint import Joint
 from memunlearn.unlearning.optimizers import check_optimizer
@@ -94,6 +95,8 @@ def check_run(cfg: DictConfig, call: Call) -> None:
                     raise cause from None
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
     _check_protocol(cfg)
+    if cfg.compile:
+        _check_compile(cfg)
     check_demo_oracle(cfg)
     check_unseen(cfg)
 
@@ -102,6 +105,12 @@ def _check_retain(cfg: DictConfig) -> None:
     source = instantiate(cfg.paragraphs.source)
     if isinstance(source, FileSource) and source.forget is not None and source.retain is None:
         raise UserError(NO_RETAIN)
+
+
+def _check_compile(cfg: DictConfig) -> None:
+    if isinstance(instantiate(cfg.protocol), PerParagraph):
+        raise UserError("compile=true with protocol=per_paragraph would compile every trial's deltas anew: leave compile out")
+    check_compiler(str(cfg.trainer.accelerator))
 
 
 def _check_rehearsal(cfg: DictConfig) -> None:

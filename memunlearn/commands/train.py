@@ -63,6 +63,8 @@ from memunlearn.one_process import alone
 from memunlearn.paragraphs.splits import ParagraphSets, describe
 from memunlearn.scoring.forward import ReferenceStates
 from memunlearn.unlearning.checkpoints import WholeCheckpoints
+from memunlearn.unlearning.compiled_blocks import CompiledBlocks
+from memunlearn.unlearning.gradient_checkpointing import GradientCheckpointing
 from memunlearn.unlearning.ingredients import Ingredients, KeepTrial
 
 SELF_GENERATED = (
@@ -271,10 +273,12 @@ def _make_trainer(
         for callback in cfg.callbacks.values()
         if callback
     ]
+    asked: list[lightning.Callback] = [CompiledBlocks()] if cfg.compile else []
+    asked += [GradientCheckpointing()] if cfg.gradient_checkpointing else []  # last: what it computes again is compiled
     keeps_checkpoints = any(isinstance(callback, ModelCheckpoint) for callback in configured)
     make = alone(instantiate(cfg.trainer, _partial_=True), directory / CHECKPOINTS)
     trainer: lightning.Trainer = make(
-        callbacks=[*callbacks, KeepCurve(), *configured],
+        callbacks=[*callbacks, KeepCurve(), *asked, *configured],
         logger=list(loggers),
         enable_checkpointing=keeps_checkpoints,
         max_steps=max_steps or cfg.trainer.max_steps,
