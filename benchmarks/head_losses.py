@@ -1,7 +1,7 @@
 """What a step's NLL and KL take at the head, all rows together and some at a time: `python -m benchmarks.head_losses`.
 
-Random states [rows, C, D] on both sides; the loss is objective=demote, forward and backward down to the states. Interleaved rounds in
-one process: medians of seconds with their range, and the most memory that is alive at once beside what is given.
+Random states [rows, C, D] on both sides; the loss is objective=demote, forward and backward down to the states. Interleaved
+rounds in one process: medians of seconds with their range, and the most memory that is alive at once beside what is given.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -33,9 +35,9 @@ def side_of(head: nn.Linear, rows: int, length: int, device: str) -> Side:
     )
 
 
-def step(forget: Side, retain: Side, at_once: int) -> list[Tensor]:
-    """The gradients by both sides' states."""
-    forget, retain = (side.part(slice(None), side.states) for side in (forget, retain))  # with nothing kept of an earlier round
+def step(sides: Sequence[Side], at_once: int) -> list[Tensor]:
+    """The gradients by both sides' states: forget, retain. at_once: 0 for all rows together."""
+    forget, retain = (replace(side) for side in sides)  # with nothing kept of an earlier round
     if at_once:
         term = by_rows(Demote().forget_rows, forget, at_once)[0].mean() + by_rows(row_kl, retain, at_once)[0].mean()
     else:
@@ -57,7 +59,7 @@ def main() -> None:
     head = nn.Linear(asked.width, asked.vocabulary, bias=False, device=asked.device).requires_grad_(False)
     sides = [side_of(head, asked.rows, asked.length, asked.device) for _ in range(2)]
     ways = {"all rows together": 0} | {f"{at_once:,} logits at a time": at_once for at_once in asked.at_once}
-    runs = {name: partial(step, *sides, at_once) for name, at_once in ways.items()}
+    runs = {name: partial(step, sides, at_once) for name, at_once in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(asked.rounds):
         for name, run in runs.items():

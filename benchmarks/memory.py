@@ -18,7 +18,7 @@ class MemoryAlive(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.alive = self.peak = self.largest = 0
         self.known: set[int] = set()
 

@@ -32,7 +32,7 @@ def by_rows(losses: RowLosses, side: Side, at_once: int = LOGITS_AT_ONCE) -> tup
     Hsu et al. 2024, arXiv 2410.10989, section 3.2): no head product is made again.
     """
     if torch.is_grad_enabled() and side.states.requires_grad:
-        numbers: tuple[Tensor, ...] = _ByRows.apply(side.states, side, losses, at_once)
+        numbers: tuple[Tensor, ...] = _ByRows.apply(side.states, side, losses, at_once)  # type: ignore[no-untyped-call]
         return numbers
     with torch.no_grad():
         return _joined([losses(part) for part in _parts(side, at_once, trained=False)])
@@ -79,7 +79,8 @@ def _joined(parts: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
 class _ByRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, side: Side, losses: RowLosses, at_once: int) -> tuple[Tensor, ...]:
-        parts, gradients = [], []
+        parts: list[tuple[Tensor, ...]] = []
+        gradients: list[Tensor] = []
         for part in _parts(side, at_once, trained=True):
             with torch.enable_grad():
                 numbers = losses(part)
@@ -94,7 +95,7 @@ class _ByRows(torch.autograd.Function):
         return joined
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
         (gradients,) = ctx.saved_tensors
         return (gradients * above[0].to(gradients.dtype).view(-1, 1, 1)), None, None, None

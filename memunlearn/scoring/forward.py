@@ -100,7 +100,7 @@ class ReferenceStates:
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
         """The base model's logits [B, C, V] for these rows, on the head's device; constants, never differentiated."""
-        return self.head(onto(self.hidden[rows.cpu()], self.head.device))
+        return self.head(onto(self.hidden[onto(rows, self.hidden.device)], self.head.device))
 
     def select(self, rows: Tensor) -> ReferenceStates:
         return ReferenceStates(self.hidden[rows], self.head)

@@ -16,8 +16,8 @@ COMPILED_A_BLOCK = 8
 
 
 class CompiledBlocks(lightning.Callback):
-    """In training, checks included, each block runs compiled, its deltas with it; embeddings, the head and losses run as before, and
-    so does what PyTorch finds that it cannot compile, which is said. Results are the same to rounding.
+    """In training, checks included, each block runs compiled, its deltas with it; embeddings, the head and losses run as
+    before, and so does what PyTorch finds that it cannot compile, which is said. Results are the same to rounding.
 
     backend: torch.compile's.
     """

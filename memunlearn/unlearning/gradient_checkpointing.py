@@ -12,8 +12,8 @@ from memunlearn.unlearning.blocks import blocks_of
 
 
 class GradientCheckpointing(lightning.Callback):
-    """In training, what a block computes is thrown away after its forward pass, but for its output, and computed again where its
-    gradient is (Chen et al. 2016, arXiv 1604.06174). So are the effective weights of its deltas.
+    """In training, what a block computes is thrown away after its forward pass, but for its output, and computed again where
+    its gradient is (Chen et al. 2016, arXiv 1604.06174). So are the effective weights of its deltas.
 
     transformers' own switch does nothing in eval mode, in which models are trained here so that dropout stays off; with it off,
     no state of a random generator needs to be kept.

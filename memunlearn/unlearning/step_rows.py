@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,17 @@ class KnownRows:
             None if self.states is None else self.states.select(rows),
             None if self.hidden is None else self.hidden[rows],
         )
+
+    @property
+    def bytes(self) -> int:
+        """Of what is known of the base model."""
+        final = 0 if self.states is None else self.states.hidden.nbytes
+        return final + (0 if self.hidden is None else self.hidden.nbytes)
+
+    def to(self, device: torch.device) -> KnownRows:
+        """The same; what is known of the base model on the device."""
+        states = None if self.states is None else replace(self.states, hidden=self.states.hidden.to(device))
+        return replace(self, states=states, hidden=None if self.hidden is None else self.hidden.to(device))
 
 
 Part = tuple[KnownRows, Tensor]
@@ -82,6 +94,16 @@ class StepRows:
             block=self.block,
         )
 
+    def near(self, device: torch.device, budget: float) -> StepRows:
+        """What is known of the base model is moved to the device: of the sides in their order all that `budget` bytes hold."""
+        sides = {"forget": self.forget, "retain": self.retain, "original": self.original, "protected": self.protected}
+        moved: dict[str, Any] = {}
+        for name, known in sides.items():
+            if known is not None and known.bytes <= budget:
+                budget -= known.bytes
+                moved[name] = known.to(device)
+        return replace(self, **moved)
+
     def material(self, model: PreTrainedModel, batch: Mapping[str, Tensor], deltas: Mapping[str, Tensor]) -> StepMaterial:
         """All rows of the batch in one pass of the current model. batch: as in `paragraphs.batches`."""
         sides: dict[str, list[Part]] = {"forget": [(self.forget, batch["forget"])]}
@@ -126,4 +148,4 @@ def _side(parts: Sequence[Part], head: OutputHead, current: Tensor, hidden: Tens
 
 def _read(parts: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> Tensor:
     """Of each tensor [N, C, D] some rows: [B, C, D] on the device."""
-    return onto(torch.cat([kept[rows] for kept, rows in parts]), device)
+    return onto(torch.cat([kept[onto(rows, kept.device)] for kept, rows in parts]), device)

@@ -1,4 +1,4 @@
-"""Losses of some rows at a time against the same of all rows together, value and gradient; what is never in memory; what is run."""
+"""Losses of some rows at a time against those of all rows together, value and gradient; what is never in memory."""
 
 import copy
 import dataclasses

@@ -94,11 +94,13 @@ def test_what_is_not_compiled_is_said(reciting, sets, capsys):
     assert "compile=true: a part of a block was not compiled and ran as before: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_deeper_models_than_pytorch_compiles_by_itself(capsys):
-    """Twelve blocks, each with a number of its own in its forward pass: PyTorch gives up after eight versions of one code."""
+    """Twelve blocks, each with a word of its own in its forward pass: PyTorch gives up after eight versions of one code."""
     model = tiny.tiny_model("llama").model
     layers = model.layers
     layers.extend(copy.deepcopy(layers[0]) for _ in range(10))
+    model.config.num_hidden_layers = len(layers)
 
     class Holding(lightning.LightningModule):
         def __init__(self):
@@ -113,9 +115,9 @@ def test_deeper_models_than_pytorch_compiles_by_itself(capsys):
 
     forward = type(layers[0]).forward
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(type(layers[0]), "forward", lambda self, x, **given: forward(self, x, **given) * self.scale)
+        patched.setattr(type(layers[0]), "forward", lambda self, x, **given: forward(self, x, **given) / len(self.mark))
         for number, layer in enumerate(layers):
-            layer.scale = 1.0 + number / 100
+            layer.mark = "x" * (number + 1)
         callback, module = CompiledBlocks(counting), Holding()
         callback.on_train_start(None, module)
         model(input_ids=tiny.some_ids(1, 2, 5), use_cache=False)
