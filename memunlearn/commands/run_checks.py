@@ -13,6 +13,7 @@ from memunlearn.commands.never_seen import check_unseen
 from memunlearn.commands.oracle import check_demo_oracle
 from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.search import check_search
+from memunlearn.commands.step_settings import check_step_settings
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
 from memunlearn.masks.strategies import AllWeights, MaskStrategy
@@ -22,7 +23,6 @@ from memunlearn.one_process import alone
 from memunlearn.paragraphs.batches import protected_rows_a_batch
 from memunlearn.paragraphs.retain_text import NO_RETAIN
 from memunlearn.paragraphs.sources import FileSource
-from memunlearn.unlearning.compiled_blocks import check_compiler
 from memunlearn.unlearning.edits.lora import LoRA
 from memunlearn.unlearning.joint import Joint
 from memunlearn.unlearning.optimizers import check_optimizer
@@ -95,8 +95,7 @@ def check_run(cfg: DictConfig, call: Call) -> None:
                     raise cause from None
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
     _check_protocol(cfg)
-    if cfg.compile:
-        _check_compile(cfg)
+    check_step_settings(cfg)
     check_demo_oracle(cfg)
     check_unseen(cfg)
 
@@ -105,12 +104,6 @@ def _check_retain(cfg: DictConfig) -> None:
     source = instantiate(cfg.paragraphs.source)
     if isinstance(source, FileSource) and source.forget is not None and source.retain is None:
         raise UserError(NO_RETAIN)
-
-
-def _check_compile(cfg: DictConfig) -> None:
-    if isinstance(instantiate(cfg.protocol), PerParagraph):
-        raise UserError("compile=true with protocol=per_paragraph would compile every trial's deltas anew: leave compile out")
-    check_compiler(str(cfg.trainer.accelerator))
 
 
 def _check_rehearsal(cfg: DictConfig) -> None:
