@@ -1,7 +1,7 @@
 """What a training step takes beside the model's weights: `python -m benchmarks.step_memory`.
 
-A random GPT-Neo of the 125M size, steps of Adam with objective=unlearn, fp32: the most memory that is alive at once in the second
-step (in which the optimizer's state is there), by mask, without and with gradient_checkpointing.
+A random GPT-Neo of the 125M size, steps of Adam with objective=unlearn, fp32: the most memory that is alive at once in the
+second step (in which the optimizer's state is there), by mask, without and with gradient_checkpointing.
 """
 
 from __future__ import annotations
