@@ -19,7 +19,9 @@ class MemoryAlive(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.alive = self.peak = self.largest = 0
+        self.alive: int = 0
+        self.peak: int = 0
+        self.largest: int = 0
         self.known: set[int] = set()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -56,7 +56,7 @@ def peak_of_a_step(model: PreTrainedModel, mask: Mask, rows: int, checkpointed: 
             Unlearn()(known.material(model, batch, deltas)).total.backward()
             optimizer.step()
         callback.on_train_end(None, holder)  # type: ignore[arg-type]
-        peak = memory.peak
+        peak: int = memory.peak
     detach(model)
     return peak
 
