@@ -13,6 +13,7 @@ from memunlearn.commands.never_seen import check_unseen
 from memunlearn.commands.oracle import check_demo_oracle
 from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.search import check_search
+from memunlearn.commands.step_settings import check_step_settings
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
 from memunlearn.masks.strategies import AllWeights, MaskStrategy
@@ -94,6 +95,7 @@ def check_run(cfg: DictConfig, call: Call) -> None:
                     raise cause from None
             raise UserError(f"{name}: {error}: mend {name}=... or its settings") from error
     _check_protocol(cfg)
+    check_step_settings(cfg)
     check_demo_oracle(cfg)
     check_unseen(cfg)
 

@@ -50,6 +50,7 @@ from memunlearn.commands.run_folder import result_of, write_run
 from memunlearn.commands.run_weights import weights_of_run
 from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.settings import check_settings, in_place_of_null
+from memunlearn.commands.step_settings import step_callbacks
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.text_sizes import outcome_with_text_sizes
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
@@ -279,7 +280,7 @@ def _make_trainer(
     keeps_checkpoints = any(isinstance(callback, ModelCheckpoint) for callback in configured)
     make = alone(instantiate(cfg.trainer, _partial_=True), directory / CHECKPOINTS)
     trainer: lightning.Trainer = make(
-        callbacks=[*callbacks, KeepCurve(), *configured],
+        callbacks=[*callbacks, KeepCurve(), *step_callbacks(cfg), *configured],
         logger=list(loggers),
         enable_checkpointing=keeps_checkpoints,
         max_steps=max_steps or cfg.trainer.max_steps,

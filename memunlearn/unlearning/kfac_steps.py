@@ -12,9 +12,11 @@ from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from memunlearn.curvature.solving import Solver
-from memunlearn.objectives.losses import kl
+from memunlearn.objectives.by_rows import mean_kl
+from memunlearn.objectives.material import Side
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.scoring.forward import continuation_logits
+from memunlearn.scoring.forward import continuation_states
+from memunlearn.scoring.output_head import OutputHead
 from memunlearn.unlearning.optimizers import Deltas
 
 LONGER_AT_MOST = 2.0
@@ -28,9 +30,23 @@ class Probe:
     model: PreTrainedModel
     rows: ParagraphSet
 
-    def logits(self) -> Tensor:
-        """[N, C, V], in the precision of the weights."""
-        return continuation_logits(self.model, self.rows.ids, self.rows.continuation_length)
+    def states(self) -> Tensor:
+        """The final hidden states [N, C, D], in the precision of the weights."""
+        return continuation_states(self.model, self.rows.ids, self.rows.continuation_length)
+
+    def kl(self, before: Tensor, now: Tensor) -> Tensor:
+        """KL of what was said with these states from what is said with those: a scalar, nats per token."""
+        head = OutputHead.of(self.model)
+        side = Side(
+            rows=torch.arange(len(self.rows)),
+            labels=self.rows.continuations,
+            states=now,
+            head=head,
+            vocabulary=head.vocabulary,
+            protected=torch.zeros(len(self.rows), dtype=torch.bool),
+            read_base_states=lambda: before,
+        )
+        return mean_kl(side)
 
 
 class KfacSteps(Optimizer):
@@ -78,13 +94,13 @@ class KfacSteps(Optimizer):
         return loss
 
     def _move(self, changes: Sequence[tuple[Tensor, Tensor]], scale: Tensor, longest: Tensor) -> None:
-        before = None if self.probe is None else self.probe.logits()
+        before = None if self.probe is None else self.probe.states()
         for delta, change in changes:
             delta.sub_(scale * change)
         if self.probe is None or before is None or self.max_kl is None:
             return
         # The KL grows with the square of a step, about; one that was far too short is lengthened step by step.
-        measured = kl(before, self.probe.logits())
+        measured = self.probe.kl(before, self.probe.states())
         factor = (self.max_kl / measured.clamp_min(torch.finfo(measured.dtype).tiny)).sqrt().clamp_max(LONGER_AT_MOST)
         further = (factor * scale).minimum(longest) - scale
         for delta, change in changes:
