@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
+from memunlearn import several_processes
 from memunlearn.models.text_config import vocabulary_size
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
@@ -59,6 +60,10 @@ class ParagraphScores:
                 return self.values[name]
             raise AttributeError(f"there is no metric {name!r} among these scores")
 
+    def cpu(self) -> ParagraphScores:
+        """The same on the CPU."""
+        return ParagraphScores({key: values.cpu() for key, values in self.values.items()}, self.token_nll.cpu())
+
     def select(self, rows: Tensor) -> ParagraphScores:
         return ParagraphScores({key: values[rows] for key, values in self.values.items()}, self.token_nll[rows])
 
@@ -79,9 +84,10 @@ class ParagraphScores:
         return ParagraphScores({m.key: tensors[m.key] for m in METRICS if m.key in tensors}, tensors["token_nll"])
 
 
-def _batches(paragraphs: ParagraphSet, batch_size: int, description: str | None) -> Iterator[Tensor]:
-    """Row numbers, batch_size at a time; with a progress bar if a description is given."""
-    rows = torch.arange(len(paragraphs)).split(batch_size)
+def _batches(paragraphs: ParagraphSet, batch_size: int, description: str | None, shared: bool) -> Iterator[Tensor]:
+    """Row numbers, batch_size at a time; with a progress bar if a description is given. shared: this process's batches only."""
+    rows: Sequence[Tensor] = torch.arange(len(paragraphs)).split(batch_size)
+    rows = several_processes.own(rows) if shared else rows
     yield from track(rows, description) if description else rows
 
 
@@ -102,6 +108,7 @@ def score(
 
     details: also those that only reported sets are measured by (`Metric.detail`); then, with sampling, p_z too.
     record: filled with this model's own final hidden states, for later use as a reference.
+    Several processes share the rows out among them, unless they record; each is given the scores of all.
     Raises UserError if an id is beyond the model's vocabulary.
     """
     paragraphs.check_vocabulary(vocabulary_size(model))
@@ -110,9 +117,9 @@ def score(
         logits = torch.empty(0, length, vocabulary_size(model))
         nothing = OnePass(logits, paragraphs.continuations, None if reference is None else logits, sampling)
         return _scores_of(nothing, details)
-    parts = []
+    parts, shared = [], record is None  # of what is recorded, every process needs all
     with parametrize.cached():
-        for rows in _batches(paragraphs, batch_size, description):
+        for rows in _batches(paragraphs, batch_size, description, shared):
             with head_inputs(model) as received:
                 logits = continuation_logits(model, paragraphs.ids[rows], length)
             if record is not None:
@@ -122,8 +129,9 @@ def score(
             labels = paragraphs.continuations[rows].to(logits.device)
             base_logits = None if reference is None else reference.logits(rows)
             parts.append(_scores_of(OnePass(logits, labels, base_logits, sampling), details))
-    scores = ParagraphScores.concatenate(parts)
-    return ParagraphScores({key: values.cpu() for key, values in scores.values.items()}, scores.token_nll.cpu())
+    if shared and several_processes.count() > 1:
+        parts = several_processes.gathered([part.cpu() for part in parts])
+    return ParagraphScores.concatenate(parts).cpu()
 
 
 def metrics_of_pass(details: bool, compared: bool, sampled: bool) -> list[Metric]:

@@ -1,0 +1,37 @@
+"""Lightning's trainer in one of several processes that are there already."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from torch import distributed
+
+from memunlearn.one_process import alone
+
+
+class Joined(LightningEnvironment):
+    """The environment of a process that is one of several on this machine, all of them started already."""
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    def local_rank(self) -> int:
+        return distributed.get_rank()
+
+    def node_rank(self) -> int:
+        return 0
+
+
+def together(make: Any, directory: str | Path = os.devnull, *, unused: bool = False) -> partial[Any]:
+    """As `alone`, for a trainer of this process among the others, by Lightning's DDPStrategy: each of them averages the
+    gradients of all. unused: some of what is trained may have no gradient."""
+    made = alone(make, directory)
+    plugins = [plugin for plugin in made.keywords["plugins"] if not isinstance(plugin, LightningEnvironment)]
+    strategy = DDPStrategy(cluster_environment=Joined(), broadcast_buffers=False, find_unused_parameters=unused)
+    return partial(made, plugins=plugins, strategy=strategy, use_distributed_sampler=False)
