@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
 from memunlearn.one_process import alone
 
@@ -33,5 +35,8 @@ def together(make: Any, directory: str | Path = os.devnull, *, unused: bool = Fa
     gradients of all. unused: some of what is trained may have no gradient."""
     made = alone(make, directory)
     plugins = [plugin for plugin in made.keywords["plugins"] if not isinstance(plugin, LightningEnvironment)]
-    strategy = DDPStrategy(cluster_environment=Joined(), broadcast_buffers=False, find_unused_parameters=unused)
-    return partial(made, plugins=plugins, strategy=strategy, use_distributed_sampler=False)
+    # Whose name is another one before PyTorch 2.13. Nothing changes buffers.
+    known = inspect.signature(DistributedDataParallel).parameters
+    buffers = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+    strategy = DDPStrategy(find_unused_parameters=unused, **buffers)
+    return partial(made, plugins=[*plugins, Joined()], strategy=strategy, use_distributed_sampler=False)
