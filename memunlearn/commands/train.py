@@ -46,7 +46,7 @@ from memunlearn.commands.run_weights import weights_of_run
 from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.settings import check_settings
 from memunlearn.commands.several.devices import check_shared, training_devices
-from memunlearn.commands.several.start import several_processes
+from memunlearn.commands.several.start import working_together
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.text_sizes import outcome_with_text_sizes
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
@@ -158,7 +158,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
         )
         keep_rows(directory, sets, preparation, paragraphs)
         prepared = time.perf_counter()
-        with several_processes(cfg, directory, devices, preparation, resume_from):
+        with working_together(cfg, directory, devices, preparation, resume_from):
             outcome = instantiate(cfg.protocol).run(given)
         outcome = outcome_with_text_sizes(outcome, loaded.tokenizer)
         print_reused(measurements.store)

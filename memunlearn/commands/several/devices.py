@@ -12,13 +12,14 @@ from memunlearn.commands.inputs import choose_device
 from memunlearn.errors import UserError
 from memunlearn.objectives.material import Objective, Stateful
 from memunlearn.one_process import one_process
+from memunlearn.unlearning.edits.lora import LoRA
 from memunlearn.unlearning.joint import Joint
 
 ONE = "trainer=default (one device), or several jobs of a sweep side by side"
 FSDP = (
-    "trainer.strategy=fsdp parts every weight among the processes, and a delta knows its places in the whole of one: use "
-    "trainer=ddp, where every device holds the model (trainer.precision=bf16-mixed, and a smaller batch_size with accumulate, "
-    "take less memory)"
+    "trainer.strategy=fsdp leaves each process a part of every delta, where steps, checks, checkpoints and patches read and "
+    "write whole ones: use trainer=ddp, where every device holds the model (trainer.precision=bf16-mixed, and a smaller "
+    "batch_size with accumulate, take less memory)"
 )
 
 
@@ -55,7 +56,11 @@ def check_devices(trainer: DictConfig) -> None:
 def check_shared(protocol: object, objective: Objective, rehearsal: object | None) -> None:
     """Raises UserError for what a run in several processes would do otherwise than in one."""
     for wrong, name, why in (
-        (not isinstance(protocol, Joint), f"protocol {type(protocol).__name__}", "only protocol=joint shares its rows out"),
+        (
+            not isinstance(protocol, Joint | LoRA),
+            f"protocol {type(protocol).__name__}",
+            "only joint and lora share their rows out",
+        ),
         (isinstance(objective, Stateful), f"objective {type(objective).__name__}", "it remembers what one process has seen"),
         (rehearsal is not None, "rehearsal=relearning", "what comes back of a batch is learned from all of its rows"),
     ):

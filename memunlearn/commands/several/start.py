@@ -92,11 +92,10 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.errors.close()
 
 
 @contextlib.contextmanager
-def several_processes(
+def working_together(
     cfg: DictConfig, directory: Path, devices: Sequence[torch.device], preparation: Preparation, resume_from: Path | None
 ) -> Iterator[None]:
     """What is done in here, the protocol of this run, is done by one process a device, of which this is the first.
@@ -108,40 +107,47 @@ def several_processes(
         return
     with contextlib.ExitStack() as held:
         folder = held.enter_context(temporary_folder(directory / CHECKPOINTS / "processes"))
-        meeting = (
-            Path(held.enter_context(tempfile.TemporaryDirectory(prefix="memunlearn-"))) / "meeting"
-        )  # on a disk with locks
+        # Not in the run's folder, which may lie on a disk without locks.
+        meeting = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="memunlearn-"))) / "meeting"
         handed_over = folder / "preparation.pt"
         hand_over(preparation, handed_over)
         workers: list[Worker] = []
-        try:
-            for number in range(1, len(devices)):
-                own_folder = folder / str(number)
-                own_folder.mkdir()
-                job = Job(
-                    number=number,
-                    count=len(devices),
-                    config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-                    directory=directory,
-                    resume_from=resume_from,
-                    device=str(devices[number]),
-                    preparation=handed_over,
-                    folder=own_folder,
-                    meeting=meeting,
-                )
-                workers.append(Worker.start(job))
-            for worker in workers:
-                worker.wait_until_ready()
-            with _watched(workers, stuck=devices[0].type == "cuda"), joined(0, len(devices), meeting, devices[0]):
-                yield
-        except Exception as error:
-            cause = _cause(error, workers)
-            if cause is error:
-                raise
-            raise cause from error
-        finally:
-            for worker in workers:
-                worker.end()
+        for number in range(1, len(devices)):
+            own_folder = folder / str(number)
+            own_folder.mkdir()
+            job = Job(
+                number=number,
+                count=len(devices),
+                config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+                directory=directory,
+                resume_from=resume_from,
+                device=str(devices[number]),
+                preparation=handed_over,
+                folder=own_folder,
+                meeting=meeting,
+            )
+            workers.append(Worker.start(job))
+            held.callback(workers[-1].end)
+        for worker in workers:
+            worker.wait_until_ready()
+        held.enter_context(_watched(workers, stuck=devices[0].type == "cuda"))
+        held.enter_context(joined(0, len(devices), meeting, devices[0]))
+        held.enter_context(_ending_together(workers))
+        yield
+
+
+@contextlib.contextmanager
+def _ending_together(workers: Sequence[Worker]) -> Iterator[None]:
+    """Where this process fails or is told to end, the others end before it leaves their group, which may wait for them."""
+    try:
+        yield
+    except BaseException as error:
+        cause = _cause(error, workers) if isinstance(error, Exception) else error
+        for worker in workers:
+            worker.end()
+        if cause is error:
+            raise
+        raise cause from error
 
 
 def _cause(error: Exception, workers: Sequence[Worker]) -> Exception:

@@ -37,6 +37,6 @@ def together(make: Any, directory: str | Path = os.devnull, *, unused: bool = Fa
     plugins = [plugin for plugin in made.keywords["plugins"] if not isinstance(plugin, LightningEnvironment)]
     # Whose name is another one before PyTorch 2.13. Nothing changes buffers.
     known = inspect.signature(DistributedDataParallel).parameters
-    buffers = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+    buffers: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
     strategy = DDPStrategy(find_unused_parameters=unused, **buffers)
     return partial(made, plugins=[*plugins, Joined()], strategy=strategy, use_distributed_sampler=False)

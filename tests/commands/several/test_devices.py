@@ -9,6 +9,7 @@ from memunlearn.commands.several.devices import check_devices, check_shared, tra
 from memunlearn.errors import UserError
 from memunlearn.objectives.demote import Demote
 from memunlearn.objectives.pdu import PDU
+from memunlearn.unlearning.edits.lora import LoRA
 from memunlearn.unlearning.joint import Joint
 from memunlearn.unlearning.per_paragraph import PerParagraph
 
@@ -38,7 +39,10 @@ def test_devices_that_are_not_there_are_refused(devices):
         ({"strategy": "deepspeed"}, "trainer.strategy=deepspeed is not tested: use trainer=ddp"),
         ({"strategy": "ddp_spawn", "devices": 2}, "trainer.strategy=ddp_spawn is not tested: use trainer=ddp"),
         ({"strategy": "ddp", "num_nodes": 2}, "trainer.num_nodes=2 is not tested: use the devices of one node"),
-        ({"strategy": "fsdp", "devices": 2}, "trainer.strategy=fsdp parts every weight .* use trainer=ddp"),
+        (
+            {"strategy": "fsdp", "devices": 2},
+            "trainer.strategy=fsdp leaves each process a part of every delta, .* use trainer=ddp",
+        ),
     ],
 )
 def test_other_strategies_are_refused_with_the_way_out(settings, said):
@@ -52,7 +56,8 @@ def test_these_are_tested(settings):
 
 
 def test_what_needs_all_rows_in_one_process_is_refused():
-    check_shared(Joint(), Demote(), None)
+    for protocol in (Joint(), LoRA()):
+        check_shared(protocol, Demote(), None)
     with pytest.raises(UserError, match=r"protocol PerParagraph goes with one process, .* use trainer=default"):
         check_shared(PerParagraph(), Demote(), None)
     with pytest.raises(UserError, match="objective PDU goes with one process"):
@@ -64,8 +69,8 @@ def test_what_needs_all_rows_in_one_process_is_refused():
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("trainer=fsdp",), "trainer.strategy=fsdp parts every weight"),
-        (("trainer=ddp", "trainer.devices=2", "protocol=per_paragraph"), "only protocol=joint shares its rows out"),
+        (("trainer=fsdp",), "trainer.strategy=fsdp leaves each process a part of every delta"),
+        (("trainer=ddp", "trainer.devices=2", "protocol=per_paragraph"), "only joint and lora share their rows out"),
         (("trainer=ddp", "trainer.devices=2", "objective=pdu"), "it remembers what one process has seen"),
         (("trainer=ddp", "trainer.devices=two", "trainer.accelerator=cpu"), "trainer.devices=two of trainer.accelerator=cpu"),
     ],
