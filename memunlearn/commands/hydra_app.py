@@ -14,9 +14,11 @@ from omegaconf import DictConfig
 
 from memunlearn.commands import resolvers, sweep_launcher, sweep_watch
 from memunlearn.commands.arguments import as_typed
+from memunlearn.commands.call import program
 from memunlearn.commands.claim_folders import Refused
 from memunlearn.commands.claims import let_all_go
 from memunlearn.commands.frontier import sweeper
+from memunlearn.commands.help import asked_for, help_text
 from memunlearn.commands.mistakes import mistake
 from memunlearn.passwords import without_passwords
 from memunlearn.process import go_on_by
@@ -45,6 +47,9 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     # Hydra would print a traceback and exit with 1; with this set it hands the exception on.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [sys.argv[0], *as_typed([INSTEAD.get(argument, argument) for argument in sys.argv[1:]])]
+    if asked_for(sys.argv[1:]):
+        print(help_text(config_name, program().format(config_name), sys.argv[1:]), end="")
+        return
     resolvers.register()
     sweep_launcher.register()
     sweeper.register()
@@ -61,7 +66,7 @@ def run_app(task: Callable[[DictConfig], Any], config_name: str, config_path: Pa
     finally:
         let_all_go()
     failures = sweep_watch.end_sweep()
-    line = None if raised is None else mistake(raised)
+    line = None if raised is None else mistake(raised, config_name)
     if raised is not None and line is None and not failures:
         raise raised
     if raised is not None and wants_traceback:

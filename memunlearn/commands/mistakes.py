@@ -12,6 +12,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from memunlearn.commands.arguments import quoted
+from memunlearn.commands.did_you_mean import did_you_mean
 from memunlearn.commands.unknown_settings import where_it_is
 from memunlearn.errors import UserError, is_out_of_memory
 
@@ -21,8 +22,8 @@ OUT_OF_MEMORY = (
 )
 
 
-def mistake(error: BaseException) -> str | None:
-    """The line to show if the user can mend this error, else None."""
+def mistake(error: BaseException, command: str | None = None) -> str | None:
+    """The line to show if the user can mend this error, else None. command: the one that it comes of, where that is known."""
     causes = causes_of(error)
     for cause in causes:
         if isinstance(cause, UserError):
@@ -31,8 +32,9 @@ def mistake(error: BaseException) -> str | None:
             return OUT_OF_MEMORY
     if isinstance(error, HydraException) and _without_optuna(error):
         return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
-    if (line := where_it_is(error)) is not None:
-        return line
+    for line in (where_it_is(error), did_you_mean(error, command)):
+        if line is not None:
+            return line
     if isinstance(error, HydraException | OmegaConfBaseException) or _while_composing(error):
         return " ".join(str(error).split()) + _how_to_quote(error)
     if isinstance(error, BrokenPipeError):

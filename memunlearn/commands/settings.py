@@ -40,7 +40,13 @@ def check_settings(cfg: DictConfig, call: Call, kept: bool = False) -> None:
             raise UserError(
                 f"{name}={value} must be paths of files and folders: write [A.txt,FOLDER], each in quotes if need be"
             )
-    for name, default in _kept_defaults(cfg, call) if kept or call.choices is None else _defaults(cfg, call, call.choices):
+    files = list(_kept_files(cfg, call) if kept or call.choices is None else _files(cfg, call, call.choices))
+    for section, names in (one for file in files for one in _sections(*file)):
+        value = OmegaConf.select(cfg, section)
+        if section not in NAMES | FILES and value is not None and not isinstance(value, DictConfig):
+            known = ", ".join(f"{section}.{name}" for name in names)
+            raise UserError(f"{section}={value}: {section} is not a setting itself; it has these: {known}")
+    for name, default in (one for file in files for one in _scalars(*file)):
         value = OmegaConf.select(cfg, name)
         if name.startswith(NOT_OURS) or (value is None and _is_limit(name)):
             continue
@@ -88,20 +94,20 @@ def allowed_names(cfg: DictConfig) -> list[str]:
     return allowed
 
 
-def _kept_defaults(cfg: DictConfig, call: Call) -> Iterator[tuple[str, bool | int | float]]:
+def _kept_files(cfg: DictConfig, call: Call) -> Iterator[tuple[Any, str]]:
     """The same for a config whose choices are not known: of every option that makes the class that it names."""
     for folder in call.folders:
-        yield from _file_scalars(folder / f"{call.command}.yaml", "")
+        yield from _file(folder / f"{call.command}.yaml", "")
         for file in sorted(folder.glob("*/*.yaml")):
             group = file.parent.name
             if group not in NOT_GROUPS and OmegaConf.is_dict(cfg.get(group)):
                 targets = targets_in(OmegaConf.to_container(OmegaConf.load(file)))
                 if targets and all(OmegaConf.select(cfg[group], place) == target for place, target in targets.items()):
-                    yield from _file_scalars(file, f"{group}.")
+                    yield from _file(file, f"{group}.")
 
 
-def _defaults(cfg: DictConfig, call: Call, choices: Mapping[str, str | None]) -> Iterator[tuple[str, bool | int | float]]:
-    """(dotted name, value) of every number and switch in the files that this job's config was composed of."""
+def _files(cfg: DictConfig, call: Call, choices: Mapping[str, str | None]) -> Iterator[tuple[Any, str]]:
+    """(content, dotted name of where it stands) of the files that this job's config was composed of."""
     files = {"": f"{call.command}.yaml"}
     files |= {f"{group}.": f"{group}/{option}.yaml" for group, option in choices.items() if option and group not in SEVERAL}
     chosen = {group: cfg[group] for group in SEVERAL if OmegaConf.is_dict(cfg.get(group))}
@@ -109,19 +115,28 @@ def _defaults(cfg: DictConfig, call: Call, choices: Mapping[str, str | None]) ->
     for prefix, name in files.items():
         file = next((folder / name for folder in call.folders if (folder / name).is_file()), None)
         if file is not None:
-            yield from _file_scalars(file, prefix)
+            yield from _file(file, prefix)
 
 
-def _file_scalars(file: Path, prefix: str) -> Iterator[tuple[str, bool | int | float]]:
+def _file(file: Path, prefix: str) -> Iterator[tuple[Any, str]]:
     if file.is_file():
         in_its_place = "@package _global_" not in file.read_text("utf-8")
-        yield from _scalars(OmegaConf.to_container(OmegaConf.load(file)), prefix if in_its_place else "")
+        yield OmegaConf.to_container(OmegaConf.load(file)), prefix if in_its_place else ""
 
 
 def _scalars(content: Any, prefix: str) -> Iterator[tuple[str, bool | int | float]]:
+    """(dotted name, value) of every number and switch."""
     if isinstance(content, Mapping):
         for key, value in content.items():
             if isinstance(value, bool | int | float):
                 yield f"{prefix}{key}", value
             else:
                 yield from _scalars(value, f"{prefix}{key}.")
+
+
+def _sections(content: Any, prefix: str) -> Iterator[tuple[str, list[str]]]:
+    """(dotted name, names of its settings) of everything that has settings."""
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield f"{prefix}{key}", [str(name) for name in value]
+            yield from _sections(value, f"{prefix}{key}.")

@@ -103,6 +103,7 @@ OF_ANOTHER = {
     "rehearsal.steps=3": ("rehearsal.steps: nothing is relearned in this run", "add rehearsal=relearning"),
     "attacks=pruning attacks.pruning.nothing=1": ("attacks.pruning.nothing", "nothing"),
     "attacks.pruning.shares=[0.1]": ("attacks=pruning is not chosen", "add attacks=pruning"),
+    "seeds=4": ("seeds=4: seeds is not a setting itself", "seeds.split, seeds.mask, seeds.training"),
     "experiment=robust stop=none": ("of an experiment", "leave stop=none or the protocol out"),
     "optimizer.sparse=project": ("optimizer.sparse=project has no effect on mask=all", "add mask=gradient or mask=random"),
     "mask.fraction=0.05": ("mask.fraction=0.05 has no effect on mask=all, the default", "leave it out, or add mask=gradient"),
@@ -151,6 +152,8 @@ def test_what_trials_cannot_do_ends_with_one_line(tmp_path, mistake):
         (["reference=/no/where"], "/no/where"),
         (["patch=a", "reference=b"], "one of them"),
         (["mask=all"], "mask"),
+        (["certificate=maybe"], "certificate=maybe: certificate is not a setting itself; it has these: certificate.write"),
+        (["p_z=40"], "p_z=40: p_z is not a setting itself; it has these: p_z.top_k, p_z.temperature"),
     ],
 )
 def test_evaluate_refuses_in_one_line_too(tmp_path, overrides, said):

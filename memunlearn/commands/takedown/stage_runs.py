@@ -48,7 +48,7 @@ def check_stages(stages: Stages, call: Call) -> None:
             if stage.command == "evaluate":
                 chosen_attacks(cfg)
         except Exception as error:
-            line = mistake(error)
+            line = mistake(error, stage.command)
             if line is None:
                 raise
             raise UserError(f"{stage.folder} ({stage.command}): {line}") from error
