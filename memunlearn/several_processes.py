@@ -39,7 +39,7 @@ def joined(number: int, count: int, meeting: Path, device: torch.device) -> Iter
         timeout=PATIENCE,
     )
     if not on_gpus:
-        torch.set_num_threads(max(1, threads // count))
+        torch.set_num_threads(max(1, min(threads, (os.cpu_count() or 1) // count)))
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from memunlearn.commands.curve_file import KeepCurve
 from memunlearn.commands.resuming import CHECKPOINTS
 from memunlearn.commands.run_checks import mask_strategy
 from memunlearn.commands.settings import in_place_of_null
-from memunlearn.commands.several.trainer import together
+from memunlearn.commands.several.trainer import leave_signals, together
 from memunlearn.curvature.measure import MeasureCurvature, measure_curvature
 from memunlearn.localization.weight_attribution import Attribution
 from memunlearn.models.components import WeightTensor
@@ -99,4 +99,6 @@ def _make_trainer(
         max_steps=max_steps or cfg.trainer.max_steps,
     )
     trainer.strategy.checkpoint_io = WholeCheckpoints()
+    if count() > 1:
+        leave_signals(trainer)
     return trainer

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lightning
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed
@@ -40,3 +41,15 @@ def together(make: Any, directory: str | Path = os.devnull, *, unused: bool = Fa
     buffers: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
     strategy = DDPStrategy(find_unused_parameters=unused, **buffers)
     return partial(made, plugins=[*plugins, Joined()], strategy=strategy, use_distributed_sampler=False)
+
+
+def leave_signals(trainer: lightning.Trainer) -> None:
+    """Lightning's answer to SIGTERM, and a look in every step whether there was one, ask the other processes, which may be
+    waiting for this one: the command's own answer is left to stand."""
+    parts: Any = trainer
+    for place, name in (
+        (parts._signal_connector, "register_signal_handlers"),
+        (parts.fit_loop.epoch_loop, "_broadcast_sigterm_tensor"),
+    ):
+        assert callable(getattr(place, name))
+        setattr(place, name, lambda: None)
