@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from memunlearn.commands.call import Call, call_of_hydra, program
 from memunlearn.commands.configs import CONF
 from memunlearn.commands.hydra_app import run_app
+from memunlearn.commands.job_log import also_in
 
 App = Callable[[DictConfig, Path, Call], Any]
 
@@ -58,12 +59,18 @@ APPS: dict[str, App] = {
 }
 
 
-def task_of(command: str) -> Callable[[DictConfig], Any]:
-    """What Hydra calls with the config of each job; how the command was started is asked now, not in a launcher's worker."""
-    app, started = APPS[command], program()
+def task_of(command: str, started: str | None = None) -> Callable[[DictConfig], Any]:
+    """What Hydra calls with the config of each job.
+
+    started: how commands are started here, {} for the name of one; None: as this process was, which is asked now, not in a
+    launcher's worker.
+    """
+    app, how = APPS[command], program() if started is None else started
 
     def task(cfg: DictConfig) -> Any:
-        return app(cfg, *call_of_hydra(started))
+        directory, call = call_of_hydra(how)
+        with also_in(directory / f"{command}.log"):
+            return app(cfg, directory, call)
 
     return task
 

@@ -15,8 +15,8 @@ import pyarrow.parquet
 import tiny_demo
 from hydra.core.global_hydra import GlobalHydra
 
-from memunlearn.commands.apps import APPS
-from memunlearn.commands.call import SCRIPTS, call_of_hydra
+from memunlearn.commands.apps import task_of
+from memunlearn.commands.call import SCRIPTS
 from memunlearn.commands.hydra_app import run_app
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +143,7 @@ def process_environment(**variables):
 
 
 def _task(script):
-    return lambda cfg: APPS[script](cfg, *call_of_hydra(SCRIPTS))
+    return task_of(script, SCRIPTS)
 
 
 @contextlib.contextmanager
