@@ -26,6 +26,8 @@ CONFIG = Path(CHECKPOINTS) / "config.yaml"
 CHECKPOINT = Path(CHECKPOINTS) / "last.ckpt"
 COMMAND = Path(CHECKPOINTS) / "command.txt"
 INPUTS = Path(CHECKPOINTS) / "inputs.json"
+PROCESSES = ("trainer.devices", "trainer.strategy")
+"""What may be said anew: on other devices a run goes on as it would have done."""
 
 
 def remember(cfg: DictConfig, directory: Path, inputs: Mapping[str, str], call: Call, *, resumed: bool) -> str | None:
@@ -50,7 +52,7 @@ def remembered(directory: Path, given: DictConfig, call: Call) -> DictConfig:
     """The config of the run in this folder, with resume on, and with what `given`, the command's own config, allows.
 
     Raises UserError if no run was started there, if its config is damaged or names what is neither offered nor allowed, or if
-    other overrides came with resume=true than for passwords, which are not kept.
+    other overrides came with resume=true than PROCESSES and those for passwords, which are not kept.
     """
     path = directory / CONFIG
     if not path.is_file():
@@ -58,7 +60,7 @@ def remembered(directory: Path, given: DictConfig, call: Call) -> DictConfig:
     cfg = kept_config(path, call.folders, allowed_names(given))
     hidden = hidden_settings(OmegaConf.to_container(cfg))
     said = {override.partition("=")[0].lstrip("+"): override for override in call.given}
-    others = [override for name, override in said.items() if name not in ("resume", "allow", *hidden)]
+    others = [override for name, override in said.items() if name not in ("resume", "allow", *PROCESSES, *hidden)]
     if others:
         raise UserError(f"a run is resumed with the config that it was started with: leave out {' '.join(others)}")
     if missing := [name for name in hidden if name not in said]:
@@ -66,7 +68,7 @@ def remembered(directory: Path, given: DictConfig, call: Call) -> DictConfig:
             f"passwords are not kept in {directory}: give again what the run was started with: {'=... '.join(missing)}=..."
         )
     with damage_named(path):
-        for name in hidden:
+        for name in (*hidden, *(name for name in PROCESSES if name in said)):
             OmegaConf.update(cfg, name, OmegaConf.select(given, name))
         cfg.resume, cfg.overwrite, cfg.allow = True, given.overwrite, given.allow
         try:

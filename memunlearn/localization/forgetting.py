@@ -81,14 +81,14 @@ def forget(
         labels = paragraphs.continuations.to(logits.device)
         em = leading_run(token_hits(logits[:number].detach(), labels)).cpu()
         material = StepMaterial(
-            forget=Side(
+            forget=Side.of_logits(
                 rows=rows,
                 labels=labels,
                 logits=logits[:number],
                 protected=torch.zeros(number, dtype=torch.bool),
                 read_base_logits=lambda: before.logits(rows),
             ),
-            retain=Side(
+            retain=Side.of_logits(
                 rows=kept,
                 labels=keep.continuations[kept].to(logits.device),
                 logits=logits[number:],

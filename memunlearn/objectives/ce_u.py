@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memunlearn.objectives.losses import cross_entropy, kl, nll, without_labels
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
+from torch import Tensor
+
+from memunlearn.objectives.by_rows import by_rows, mean_kl
+from memunlearn.objectives.losses import token_cross_entropy, token_nll, without_labels
+from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_weights
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,11 @@ class CEU:
         check_weights(self.forget_weight, self.retain_weight)
 
     def __call__(self, step: StepMaterial) -> Losses:
-        logits, labels = step.forget.logits, step.forget.labels
-        term = cross_entropy(logits, without_labels(logits.detach(), labels))
-        retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, nll(logits.detach(), labels), retain_kl)
+        terms, nlls = by_rows(self._forget, step.forget)
+        retain_kl = mean_kl(step.retain)
+        return Losses(self.forget_weight * terms.mean(), self.retain_weight * retain_kl, nlls.mean(), retain_kl)
+
+    def _forget(self, side: Side) -> tuple[Tensor, ...]:
+        known = side.logits.detach()
+        wanted = without_labels(known, side.labels)
+        return token_cross_entropy(side.logits, wanted).mean(1), token_nll(known, side.labels).mean(1)

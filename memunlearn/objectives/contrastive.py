@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from memunlearn.errors import UserError
-from memunlearn.objectives.losses import bounded, kl, nll, token_nll
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_replacements, check_weights
+from memunlearn.objectives.by_rows import by_rows, mean_kl, mean_nll
+from memunlearn.objectives.losses import bounded, token_nll
+from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_replacements, check_weights
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,14 @@ class Unlearn:
             )
 
     def __call__(self, step: StepMaterial) -> Losses:
-        tokens, retain_kl = token_nll(step.forget.logits, step.forget.labels), kl(step.retain.base_logits, step.retain.logits)
+        counted, nlls = by_rows(self._forget, step.forget)
+        retain_kl = mean_kl(step.retain)
+        return Losses(-self.forget_weight * counted.mean(), self.retain_weight * retain_kl, nlls.mean(), retain_kl)
+
+    def _forget(self, side: Side) -> tuple[Tensor, ...]:
+        tokens = token_nll(side.logits, side.labels)
         counted = tokens if self.max_token_nll is None else bounded(tokens, self.max_token_nll)
-        return Losses(-self.forget_weight * counted.mean(), self.retain_weight * retain_kl, tokens.mean(), retain_kl)
+        return counted.mean(1), tokens.mean(1)
 
 
 @dataclass(frozen=True)
@@ -54,5 +62,5 @@ class Edit:
         check_replacements(self.replacements)
 
     def __call__(self, step: StepMaterial) -> Losses:
-        forget_nll, retain_kl = nll(step.forget.logits, step.forget.labels), kl(step.retain.base_logits, step.retain.logits)
+        forget_nll, retain_kl = mean_nll(step.forget), mean_kl(step.retain)
         return Losses(self.forget_weight * forget_nll, self.retain_weight * retain_kl, forget_nll, retain_kl)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from memunlearn.errors import UserError
-from memunlearn.objectives.losses import kl, nll, precise
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
+from memunlearn.objectives.by_rows import by_rows, mean_kl
+from memunlearn.objectives.losses import precise, token_kl, token_nll
+from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_weights
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,15 @@ class Demote:
             raise UserError(f"objective.margin={self.margin} must be above 0 nats")
 
     def __call__(self, step: StepMaterial) -> Losses:
-        labels = step.forget.labels.unsqueeze(-1)
-        base = precise(step.forget.base_logits)
+        terms, nlls = by_rows(self.forget_rows, step.forget)
+        retain_kl = mean_kl(step.retain)
+        return Losses(self.forget_weight * terms.mean(), self.retain_weight * retain_kl, nlls.mean(), retain_kl)
+
+    def forget_rows(self, side: Side) -> tuple[Tensor, ...]:
+        labels = side.labels.unsqueeze(-1)
+        base = precise(side.base_logits)
         true = base.gather(-1, labels)
         lead = true - base.scatter(-1, labels, -torch.inf).amax(-1, keepdim=True)
         strength = lead.median(1, keepdim=True).values.clamp_min(0.0) + self.margin
         wanted = base.scatter(-1, labels, true - strength)
-        term, retain_kl = kl(wanted, step.forget.logits), kl(step.retain.base_logits, step.retain.logits)
-        forget_nll = nll(step.forget.logits.detach(), step.forget.labels)
-        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, forget_nll, retain_kl)
+        return token_kl(wanted, side.logits).mean(1), token_nll(side.logits.detach(), side.labels).mean(1)

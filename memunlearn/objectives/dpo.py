@@ -9,7 +9,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from memunlearn.objectives.losses import kl, nll, token_nll
+from memunlearn.objectives.by_rows import by_rows, mean_kl
+from memunlearn.objectives.losses import token_nll
 from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_positive, check_replacements, check_weights
 
 
@@ -36,13 +37,14 @@ class DPO:
 
     def __call__(self, step: StepMaterial) -> Losses:
         assert step.original is not None
-        preferred = _log_ratio(step.forget) - _log_ratio(step.original)
-        term = -2 / self.beta * functional.logsigmoid(self.beta * preferred).mean()
-        retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        forget_nll = nll(step.forget.logits.detach(), step.forget.labels)
-        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, forget_nll, retain_kl)
+        alternative, nlls = by_rows(_log_ratio, step.forget)
+        original, _ = by_rows(_log_ratio, step.original)
+        term = -2 / self.beta * functional.logsigmoid(self.beta * (alternative - original)).mean()
+        retain_kl = mean_kl(step.retain)
+        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, nlls.mean(), retain_kl)
 
 
-def _log_ratio(side: Side) -> Tensor:
-    """[B]: log p(row) - log p_base(row), in nats."""
-    return (token_nll(side.base_logits, side.labels) - token_nll(side.logits, side.labels)).sum(1)
+def _log_ratio(side: Side) -> tuple[Tensor, ...]:
+    """log p(row) - log p_base(row), in nats, and the row's NLL: [B] each."""
+    base, now = (token_nll(logits, side.labels) for logits in (side.base_logits, side.logits))
+    return (base - now).sum(1), now.mean(1)

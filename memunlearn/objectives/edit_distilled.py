@@ -4,11 +4,16 @@ et al. 2024, arXiv 2402.10052), which lowers the true ones."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from memunlearn.objectives.losses import cross_entropy, kl, nll, shifted
+from torch import Tensor
+
+from memunlearn.objectives.by_rows import by_rows, mean_kl
+from memunlearn.objectives.losses import shifted, token_cross_entropy, token_nll
 from memunlearn.objectives.material import (
     Losses,
     Needs,
+    Side,
     StepMaterial,
     check_not_negative,
     check_positive,
@@ -49,11 +54,16 @@ class DistilledEdit:
         return Needs(alternatives=True, originals=True, base_logits=("forget", "original"))
 
     def __call__(self, step: StepMaterial) -> Losses:
-        edited, original = step.forget, step.original
-        term = cross_entropy(edited.logits, shifted(edited.base_logits, edited.labels, self.strength))
-        if original is not None:
-            lowered = shifted(original.base_logits, original.labels, -self.strength)
-            term = term + self.original_weight * cross_entropy(original.logits, lowered)
-        retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        forget_nll = nll(edited.logits.detach(), edited.labels)
-        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, forget_nll, retain_kl)
+        terms, nlls = by_rows(partial(_towards, strength=self.strength), step.forget)
+        term = terms.mean()
+        if step.original is not None:
+            lowered, _ = by_rows(partial(_towards, strength=-self.strength), step.original)
+            term = term + self.original_weight * lowered.mean()
+        retain_kl = mean_kl(step.retain)
+        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, nlls.mean(), retain_kl)
+
+
+def _towards(side: Side, strength: float) -> tuple[Tensor, ...]:
+    """CE(current, softmax(z_base + strength * onehot(token))) and NLL of each row, means over its tokens: [B] each."""
+    wanted = shifted(side.base_logits, side.labels, strength)
+    return token_cross_entropy(side.logits, wanted).mean(1), token_nll(side.logits.detach(), side.labels).mean(1)

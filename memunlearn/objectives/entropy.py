@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memunlearn.objectives.losses import entropy, kl, nll
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
+from torch import Tensor
+
+from memunlearn.objectives.by_rows import by_rows, mean_kl
+from memunlearn.objectives.losses import token_entropy, token_nll
+from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_weights
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,9 @@ class Entropy:
         check_weights(self.forget_weight, self.retain_weight)
 
     def __call__(self, step: StepMaterial) -> Losses:
-        logits, labels = step.forget.logits, step.forget.labels
-        retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        forget_nll = nll(logits.detach(), labels)
-        return Losses(-self.forget_weight * entropy(logits), self.retain_weight * retain_kl, forget_nll, retain_kl)
+        entropies, nlls = by_rows(self._forget, step.forget)
+        retain_kl = mean_kl(step.retain)
+        return Losses(-self.forget_weight * entropies.mean(), self.retain_weight * retain_kl, nlls.mean(), retain_kl)
+
+    def _forget(self, side: Side) -> tuple[Tensor, ...]:
+        return token_entropy(side.logits).mean(1), token_nll(side.logits.detach(), side.labels).mean(1)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
-from memunlearn.objectives.losses import kl, nll
+from memunlearn.objectives.by_rows import by_rows, mean_nll, row_nll_and_kl
 from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
 
 
@@ -27,7 +25,6 @@ class GradDiff:
         check_weights(self.forget_weight, self.retain_weight)
 
     def __call__(self, step: StepMaterial) -> Losses:
-        forget_nll, retain_nll = (nll(side.logits, side.labels) for side in (step.forget, step.retain))
-        with torch.no_grad():
-            retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        return Losses(-self.forget_weight * forget_nll, self.retain_weight * retain_nll, forget_nll, retain_kl)
+        forget_nll = mean_nll(step.forget)
+        nlls, kls = by_rows(row_nll_and_kl, step.retain)
+        return Losses(-self.forget_weight * forget_nll, self.retain_weight * nlls.mean(), forget_nll, kls.mean())

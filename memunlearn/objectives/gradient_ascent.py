@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from memunlearn.errors import UserError
-from memunlearn.objectives.losses import kl, token_nll
+from memunlearn.objectives.by_rows import mean_kl, mean_nll
 from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
 
 
@@ -33,7 +33,7 @@ class GradientAscent:
             )
 
     def __call__(self, step: StepMaterial) -> Losses:
-        forget_nll = token_nll(step.forget.logits, step.forget.labels).mean()
+        forget_nll = mean_nll(step.forget)
         with torch.no_grad():
-            retain_kl = kl(step.retain.base_logits, step.retain.logits)
+            retain_kl = mean_kl(step.retain)
         return Losses(-self.forget_weight * forget_nll, torch.zeros_like(retain_kl), forget_nll, retain_kl)

@@ -57,10 +57,10 @@ def kl(reference_logits: Tensor, logits: Tensor) -> Tensor:
     return token_kl(reference_logits, logits).mean()
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """H = mean over rows and positions of -sum_v p(v) log p(v): [B, C, V] -> a scalar, nats per token, at least fp32."""
-    log_p = functional.log_softmax(precise(logits), dim=-1)
-    return -(log_p.exp() * log_p).sum(-1).mean()
+def token_entropy(logits: Tensor) -> Tensor:
+    """H = -sum_v p(v) log p(v) at every position: [B, C, V] -> [B, C], in nats, at least fp32."""
+    log_p = log_probabilities(logits)
+    return -(log_p.exp() * log_p).sum(-1)
 
 
 def shifted(logits: Tensor, labels: Tensor, nats: float) -> Tensor:
@@ -73,10 +73,11 @@ def without_labels(logits: Tensor, labels: Tensor) -> Tensor:
     return precise(logits).scatter(-1, labels.unsqueeze(-1), -torch.inf)
 
 
-def cross_entropy(logits: Tensor, wanted_logits: Tensor) -> Tensor:
-    """CE = mean over rows and positions of -sum_v q(v) log p(v), q = softmax(wanted_logits), a constant target where these are.
+def token_cross_entropy(logits: Tensor, wanted_logits: Tensor) -> Tensor:
+    """CE = -sum_v q(v) log p(v) at every position, q = softmax(wanted_logits), a constant target where these are.
 
-    Both [B, C, V] -> a scalar, nats per token. Bounded from below by the entropy of q.
+    Both [B, C, V] -> [B, C], in nats, at least fp32. Bounded from below by the entropy of q.
     """
     wanted = precise(wanted_logits).softmax(-1)
-    return functional.cross_entropy(precise(logits).flatten(0, 1), wanted.flatten(0, 1))
+    ce = functional.cross_entropy(precise(logits).flatten(0, 1), wanted.flatten(0, 1), reduction="none")
+    return ce.view(logits.shape[:2])

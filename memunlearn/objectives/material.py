@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from memunlearn.errors import UserError
@@ -51,19 +52,46 @@ class Needs:
 class Side:
     """The rows of one side of a step.
 
-    rows: [B] int64 row numbers in their set, on the CPU. labels: [B, C] int64, the true tokens. logits: [B, C, V], the current
-    model's. protected: [B] bool, on the CPU: memorized text to keep (of the retain side, numbered in a set of their own).
-    hidden_states: [B, C, D] of the current model after `Needs.layer`, None where none were asked for. read_base_logits,
-    read_base_hidden: what the base model's are read with, None likewise.
+    rows: [B] int64 row numbers in their set, on the CPU. labels: [B, C] int64, the true tokens. states: [B, C, D], the current
+    model's final hidden states; head: from states [..., D] to logits [..., V], V the vocabulary. protected: [B] bool, on the
+    CPU: memorized text to keep (of the retain side, numbered in a set of their own). hidden_states: [B, C, D] of the current
+    model after `Needs.layer`, None where none were asked for. read_base_states, read_base_hidden: what the base model's are
+    read with, None likewise.
     """
 
     rows: Tensor
     labels: Tensor
-    logits: Tensor
+    states: Tensor
+    head: Callable[[Tensor], Tensor]
+    vocabulary: int
     protected: Tensor
     hidden_states: Tensor | None = None
-    read_base_logits: Callable[[], Tensor] | None = None
+    read_base_states: Callable[[], Tensor] | None = None
     read_base_hidden: Callable[[], Tensor] | None = None
+
+    @staticmethod
+    def of_logits(
+        *,
+        rows: Tensor,
+        labels: Tensor,
+        logits: Tensor,
+        protected: Tensor,
+        hidden_states: Tensor | None = None,
+        read_base_logits: Callable[[], Tensor] | None = None,
+        read_base_hidden: Callable[[], Tensor] | None = None,
+    ) -> Side:
+        """Of rows whose logits [B, C, V] are there already, and the base model's with them."""
+        return Side(
+            rows=rows,
+            labels=labels,
+            states=logits,
+            head=_as_given,
+            vocabulary=logits.shape[-1],
+            protected=protected,
+            hidden_states=hidden_states,
+            read_base_states=read_base_logits,
+            read_base_hidden=read_base_hidden,
+        )
 
     @property
     def hidden(self) -> Tensor:
@@ -71,14 +99,42 @@ class Side:
         return _asked_for(self.hidden_states, "layer")
 
     @cached_property
+    def logits(self) -> Tensor:
+        """[B, C, V], the current model's, of all rows together: large (`by_rows`)."""
+        return self.head(self.states)
+
+    @cached_property
     def base_logits(self) -> Tensor:
         """[B, C, V]: the base model's, one head product from its cached final hidden states; constants."""
-        return _asked_for(self.read_base_logits, "base_logits")()
+        with torch.no_grad():
+            return self.head(self.base_states)
+
+    @cached_property
+    def base_states(self) -> Tensor:
+        """[B, C, D]: the base model's final hidden states; constants."""
+        return _asked_for(self.read_base_states, "base_logits")()
 
     @cached_property
     def base_hidden(self) -> Tensor:
         """[B, C, D]: the base model's hidden states after `Needs.layer`; constants."""
         return _asked_for(self.read_base_hidden, "base_hidden")()
+
+    def part(self, rows: slice, states: Tensor) -> Side:
+        """Some of the rows, with these states of theirs; their hidden states after a layer stay behind."""
+        read = None if self.read_base_states is None else lambda: self.base_states[rows]
+        return Side(
+            rows=self.rows[rows],
+            labels=self.labels[rows],
+            states=states,
+            head=self.head,
+            vocabulary=self.vocabulary,
+            protected=self.protected[rows],
+            read_base_states=read,
+        )
+
+
+def _as_given(logits: Tensor) -> Tensor:
+    return logits
 
 
 def _asked_for(value: Value | None, need: str) -> Value:

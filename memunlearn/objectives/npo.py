@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
 from torch.nn import functional
 
 from memunlearn.errors import UserError
-from memunlearn.objectives.losses import kl, token_nll
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
+from memunlearn.objectives.by_rows import by_rows, mean_kl
+from memunlearn.objectives.losses import token_nll
+from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_weights
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,10 @@ class NPO:
             raise UserError(f"objective.beta={self.beta} must be above 0")
 
     def __call__(self, step: StepMaterial) -> Losses:
-        now, base = (token_nll(logits, step.forget.labels) for logits in (step.forget.logits, step.forget.base_logits))
-        log_ratio = (base - now).sum(1)
-        term = 2 / self.beta * functional.softplus(self.beta * log_ratio).mean()
-        retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, now.mean(), retain_kl)
+        terms, nlls = by_rows(self._forget, step.forget)
+        retain_kl = mean_kl(step.retain)
+        return Losses(self.forget_weight * terms.mean(), self.retain_weight * retain_kl, nlls.mean(), retain_kl)
+
+    def _forget(self, side: Side) -> tuple[Tensor, ...]:
+        now, base = (token_nll(logits, side.labels) for logits in (side.logits, side.base_logits))
+        return 2 / self.beta * functional.softplus(self.beta * (base - now).sum(1)), now.mean(1)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from memunlearn.objectives.losses import kl, nll, precise
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_not_negative, check_positive, check_weights
+from memunlearn.objectives.by_rows import by_rows
+from memunlearn.objectives.losses import precise, token_kl, token_nll
+from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_not_negative, check_positive, check_weights
 
 
 @dataclass
@@ -37,15 +38,22 @@ class PDU:
         self.multiplier = torch.tensor(float(self.retain_weight))
 
     def __call__(self, step: StepMaterial) -> Losses:
-        logits, retain = precise(step.forget.logits), step.retain
-        margins = logits.amax(-1) - logits.mean(-1)
-        excess = nll(retain.logits, retain.labels) - (1 + self.tolerance) * nll(retain.base_logits, retain.labels)
+        margins, nlls = by_rows(self._forget, step.forget)
+        now, base, kls = by_rows(self._retain, step.retain)
+        excess = now.mean() - (1 + self.tolerance) * base.mean()
         self.multiplier = self.multiplier.to(excess.device)
-        terms = self.forget_weight * margins.square().mean(), self.multiplier * excess
+        terms = self.forget_weight * margins.mean(), self.multiplier * excess
         self.multiplier = (self.multiplier + self.dual_step * excess.detach()).clamp_min(0.0)
-        with torch.no_grad():
-            shown = nll(step.forget.logits, step.forget.labels), kl(retain.base_logits, retain.logits)
-        return Losses(*terms, *shown)
+        return Losses(*terms, nlls.mean(), kls.mean())
+
+    def _forget(self, side: Side) -> tuple[Tensor, ...]:
+        logits = precise(side.logits)
+        margins = logits.amax(-1) - logits.mean(-1)
+        return margins.square().mean(1), token_nll(logits.detach(), side.labels).mean(1)
+
+    def _retain(self, side: Side) -> tuple[Tensor, ...]:
+        now, base = (token_nll(logits, side.labels).mean(1) for logits in (side.logits, side.base_logits))
+        return now, base, token_kl(side.base_logits, side.logits.detach()).mean(1)
 
     def state_dict(self) -> dict[str, Any]:
         return {"multiplier": self.multiplier.cpu()}

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from memunlearn.errors import UserError
-from memunlearn.objectives.losses import kl, nll, precise
+from memunlearn.objectives.by_rows import mean_kl, mean_nll
+from memunlearn.objectives.losses import precise
 from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
 
 
@@ -46,7 +47,7 @@ class RMU:
         target = self.steering * _direction(hidden.shape[-1], self.seed, hidden.device).to(hidden.dtype)
         forget, retain = (hidden - target).square().mean(), (kept - precise(step.retain.base_hidden)).square().mean()
         with torch.no_grad():
-            shown = nll(step.forget.logits, step.forget.labels), kl(step.retain.base_logits, step.retain.logits)
+            shown = mean_nll(step.forget), mean_kl(step.retain)
         return Losses(self.forget_weight * forget, self.retain_weight * retain, *shown)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memunlearn.objectives.losses import kl, token_nll
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_positive, check_weights
+from torch import Tensor
+
+from memunlearn.objectives.by_rows import by_rows, mean_kl
+from memunlearn.objectives.losses import token_nll
+from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_positive, check_weights
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,12 @@ class SatImp:
         check_positive(beta1=self.beta1, beta2=self.beta2)
 
     def __call__(self, step: StepMaterial) -> Losses:
-        tokens = token_nll(step.forget.logits, step.forget.labels)
+        terms, nlls = by_rows(self._forget, step.forget)
+        retain_kl = mean_kl(step.retain)
+        return Losses(-self.forget_weight * terms.mean(), self.retain_weight * retain_kl, nlls.mean(), retain_kl)
+
+    def _forget(self, side: Side) -> tuple[Tensor, ...]:
+        tokens = token_nll(side.logits, side.labels)
         known = tokens.detach()
         weights = (-self.beta1 * known).exp() * (-(-known).expm1()) ** self.beta2
-        retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        return Losses(-self.forget_weight * (weights * tokens).mean(), self.retain_weight * retain_kl, tokens.mean(), retain_kl)
+        return (weights * tokens).mean(1), tokens.mean(1)

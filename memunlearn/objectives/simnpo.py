@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch.nn import functional
 
-from memunlearn.objectives.losses import kl, token_nll
+from memunlearn.objectives.by_rows import by_rows, mean_kl, row_nll
 from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_not_negative, check_positive, check_weights
 
 
@@ -32,7 +32,7 @@ class SimNPO:
         check_not_negative(margin=self.margin)
 
     def __call__(self, step: StepMaterial) -> Losses:
-        rows = token_nll(step.forget.logits, step.forget.labels).mean(1)
-        term = 2 / self.beta * functional.softplus(self.beta * (self.margin - rows)).mean()
-        retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, rows.mean(), retain_kl)
+        (nlls,) = by_rows(row_nll, step.forget)
+        term = 2 / self.beta * functional.softplus(self.beta * (self.margin - nlls)).mean()
+        retain_kl = mean_kl(step.retain)
+        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, nlls.mean(), retain_kl)

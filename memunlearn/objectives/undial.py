@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from memunlearn.errors import UserError
-from memunlearn.objectives.losses import cross_entropy, kl, nll, shifted
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
+from memunlearn.objectives.by_rows import by_rows, mean_kl
+from memunlearn.objectives.losses import shifted, token_cross_entropy, token_nll
+from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_weights
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,10 @@ class Undial:
             raise UserError(f"objective.strength={self.strength} must be above 0 nats")
 
     def __call__(self, step: StepMaterial) -> Losses:
-        logits, labels = step.forget.logits, step.forget.labels
-        term = cross_entropy(logits, shifted(step.forget.base_logits, labels, -self.strength))
-        retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, nll(logits.detach(), labels), retain_kl)
+        terms, nlls = by_rows(self._forget, step.forget)
+        retain_kl = mean_kl(step.retain)
+        return Losses(self.forget_weight * terms.mean(), self.retain_weight * retain_kl, nlls.mean(), retain_kl)
+
+    def _forget(self, side: Side) -> tuple[Tensor, ...]:
+        wanted = shifted(side.base_logits, side.labels, -self.strength)
+        return token_cross_entropy(side.logits, wanted).mean(1), token_nll(side.logits.detach(), side.labels).mean(1)

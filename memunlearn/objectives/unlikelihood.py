@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memunlearn.objectives.losses import kl, nll, precise, without_labels
-from memunlearn.objectives.material import Losses, Needs, StepMaterial, check_weights
+from torch import Tensor
+
+from memunlearn.objectives.by_rows import by_rows, mean_kl
+from memunlearn.objectives.losses import precise, token_nll, without_labels
+from memunlearn.objectives.material import Losses, Needs, Side, StepMaterial, check_weights
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,12 @@ class Unlikelihood:
         check_weights(self.forget_weight, self.retain_weight)
 
     def __call__(self, step: StepMaterial) -> Losses:
-        logits, labels = precise(step.forget.logits), step.forget.labels
+        terms, nlls = by_rows(self._forget, step.forget)
+        retain_kl = mean_kl(step.retain)
+        return Losses(self.forget_weight * terms.mean(), self.retain_weight * retain_kl, nlls.mean(), retain_kl)
+
+    def _forget(self, side: Side) -> tuple[Tensor, ...]:
+        logits, labels = precise(side.logits), side.labels
         # log(1 - p) as the share of the other tokens, finite where p rounds to 1.
-        term = (logits.logsumexp(-1) - without_labels(logits, labels).logsumexp(-1)).mean()
-        retain_kl = kl(step.retain.base_logits, step.retain.logits)
-        return Losses(self.forget_weight * term, self.retain_weight * retain_kl, nll(logits.detach(), labels), retain_kl)
+        terms = logits.logsumexp(-1) - without_labels(logits, labels).logsumexp(-1)
+        return terms.mean(1), token_nll(logits.detach(), labels).mean(1)

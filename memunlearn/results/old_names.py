@@ -30,7 +30,12 @@ ADDED: dict[str, dict[str, Any]] = {
 }
 
 # The same at the top of a run's config.
-ADDED_AT_THE_TOP: dict[str, Any] = {"p_z": {"top_k": None, "temperature": 1.0}, "dtype": None}
+ADDED_AT_THE_TOP: dict[str, Any] = {
+    "p_z": {"top_k": None, "temperature": 1.0},
+    "dtype": None,
+    "gradient_checkpointing": False,
+    "compile": False,
+}
 
 # The same for the group `paragraphs`, by the class of its source.
 _ANY = {"protect": 0.0, "protected_share": 0.5, "unseen": None}

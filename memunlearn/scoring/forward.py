@@ -30,6 +30,26 @@ def continuation_logits(model: PreTrainedModel, ids: Tensor, continuation_length
     return logits
 
 
+def continuation_states(model: PreTrainedModel, ids: Tensor, continuation_length: int) -> Tensor:
+    """Final hidden states [B, C, D] of ids [B, I] at the same positions: what the output head makes these logits of.
+
+    The head is not run, so logits [B, C, V] are never there.
+    """
+    head = model.get_output_embeddings()
+    with head_inputs(model) as received:
+        # Whatever the model does to what its head gives is done to the states, and thrown away.
+        head.forward = _unchanged
+        try:
+            continuation_logits(model, ids, continuation_length)
+        finally:
+            del head.forward  # the class's own shows again
+    return received[0]
+
+
+def _unchanged(hidden: Tensor) -> Tensor:
+    return hidden
+
+
 @contextlib.contextmanager
 def head_inputs(model: PreTrainedModel) -> Iterator[list[Tensor]]:
     """A list that receives what the output head is given at each pass: the final hidden states [B, C, D]."""
@@ -80,7 +100,7 @@ class ReferenceStates:
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
         """The base model's logits [B, C, V] for these rows, on the head's device; constants, never differentiated."""
-        return self.head(onto(self.hidden[rows.cpu()], self.head.device))
+        return self.head(onto(self.hidden[onto(rows, self.hidden.device)], self.head.device))
 
     def select(self, rows: Tensor) -> ReferenceStates:
         return ReferenceStates(self.hidden[rows], self.head)

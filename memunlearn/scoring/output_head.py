@@ -43,6 +43,12 @@ class OutputHead:
         return int(weight.shape[1])
 
     @property
+    def vocabulary(self) -> int:
+        """V, of what it gives."""
+        weight: Any = self.product.weight
+        return int(weight.shape[0])
+
+    @property
     def device(self) -> torch.device:
         return next(self.product.parameters()).device
 

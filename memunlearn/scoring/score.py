@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,14 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
+from memunlearn import several_processes
 from memunlearn.models.text_config import vocabulary_size
+from memunlearn.objectives.by_rows import rows_at_once
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
+from memunlearn.scoring.fitting_batches import FittingBatches
 from memunlearn.scoring.forward import ReferenceStates, continuation_logits, head_inputs
+from memunlearn.scoring.inputs import onto
 from memunlearn.scoring.metric import FromPass, FromPassAndBase, FromPassAndSampling, Metric
 from memunlearn.scoring.metrics import METRICS, metrics_from
 from memunlearn.scoring.one_pass import OnePass
@@ -59,6 +64,10 @@ class ParagraphScores:
                 return self.values[name]
             raise AttributeError(f"there is no metric {name!r} among these scores")
 
+    def cpu(self) -> ParagraphScores:
+        """The same on the CPU."""
+        return ParagraphScores({key: values.cpu() for key, values in self.values.items()}, self.token_nll.cpu())
+
     def select(self, rows: Tensor) -> ParagraphScores:
         return ParagraphScores({key: values[rows] for key, values in self.values.items()}, self.token_nll[rows])
 
@@ -79,9 +88,10 @@ class ParagraphScores:
         return ParagraphScores({m.key: tensors[m.key] for m in METRICS if m.key in tensors}, tensors["token_nll"])
 
 
-def _batches(paragraphs: ParagraphSet, batch_size: int, description: str | None) -> Iterator[Tensor]:
-    """Row numbers, batch_size at a time; with a progress bar if a description is given."""
-    rows = torch.arange(len(paragraphs)).split(batch_size)
+def _batches(paragraphs: ParagraphSet, batch_size: int, description: str | None, shared: bool) -> Iterator[Tensor]:
+    """Row numbers, batch_size at a time; with a progress bar if a description is given. shared: this process's batches only."""
+    rows: Sequence[Tensor] = torch.arange(len(paragraphs)).split(batch_size)
+    rows = several_processes.own(rows) if shared else rows
     yield from track(rows, description) if description else rows
 
 
@@ -102,6 +112,8 @@ def score(
 
     details: also those that only reported sets are measured by (`Metric.detail`); then, with sampling, p_z too.
     record: filled with this model's own final hidden states, for later use as a reference.
+    batch_size: rows a pass; where memory does not suffice half as many from there on, which is said.
+    Several processes share the rows out among them, unless they record; each is given the scores of all.
     Raises UserError if an id is beyond the model's vocabulary.
     """
     paragraphs.check_vocabulary(vocabulary_size(model))
@@ -110,20 +122,42 @@ def score(
         logits = torch.empty(0, length, vocabulary_size(model))
         nothing = OnePass(logits, paragraphs.continuations, None if reference is None else logits, sampling)
         return _scores_of(nothing, details)
-    parts = []
+    compared = partial(_scores_of_rows, reference=reference, sampling=sampling, details=details)
+
+    def read(rows: Tensor) -> ParagraphScores:
+        with head_inputs(model) as received:
+            logits = continuation_logits(model, paragraphs.ids[rows], length)
+        if record is not None:
+            if not int(rows[0]):
+                check_head(model, received[0], logits)
+            record.hidden[rows] = received[0].float().cpu()
+        return compared(logits, onto(paragraphs.continuations[rows], logits.device), rows)
+
+    parts, fitting = [], FittingBatches(batch_size)
+    shared = record is None  # of what is recorded, every process needs all
     with parametrize.cached():
-        for rows in _batches(paragraphs, batch_size, description):
-            with head_inputs(model) as received:
-                logits = continuation_logits(model, paragraphs.ids[rows], length)
-            if record is not None:
-                if not int(rows[0]):
-                    check_head(model, received[0], logits)
-                record.hidden[rows] = received[0].float().cpu()
-            labels = paragraphs.continuations[rows].to(logits.device)
-            base_logits = None if reference is None else reference.logits(rows)
-            parts.append(_scores_of(OnePass(logits, labels, base_logits, sampling), details))
-    scores = ParagraphScores.concatenate(parts)
-    return ParagraphScores({key: values.cpu() for key, values in scores.values.items()}, scores.token_nll.cpu())
+        for rows in _batches(paragraphs, batch_size, description, shared):
+            parts.append(ParagraphScores.concatenate(fitting.read(rows, read)))
+    if shared and several_processes.count() > 1:
+        parts = several_processes.gathered([part.cpu() for part in parts])
+    return ParagraphScores.concatenate(parts).cpu()
+
+
+def _scores_of_rows(
+    logits: Tensor,
+    labels: Tensor,
+    rows: Tensor,
+    *,
+    reference: ReferenceStates | None,
+    sampling: Sampling | None,
+    details: bool,
+) -> ParagraphScores:
+    """Of some rows at a time: what is computed of logits, in fp32, takes several times as much as they do."""
+    size, parts = rows_at_once(logits[0].numel()), []
+    for few, true, own in zip(logits.split(size), labels.split(size), rows.split(size), strict=True):
+        base_logits = None if reference is None else reference.logits(own)
+        parts.append(_scores_of(OnePass(few, true, base_logits, sampling), details))
+    return ParagraphScores.concatenate(parts)
 
 
 def metrics_of_pass(details: bool, compared: bool, sampled: bool) -> list[Metric]:

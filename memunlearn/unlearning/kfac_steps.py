@@ -11,10 +11,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from memunlearn import several_processes
 from memunlearn.curvature.solving import Solver
-from memunlearn.objectives.losses import kl
+from memunlearn.objectives.by_rows import mean_kl
+from memunlearn.objectives.material import Side
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.scoring.forward import continuation_logits
+from memunlearn.scoring.forward import continuation_states
+from memunlearn.scoring.output_head import OutputHead
 from memunlearn.unlearning.optimizers import Deltas
 
 LONGER_AT_MOST = 2.0
@@ -28,9 +31,23 @@ class Probe:
     model: PreTrainedModel
     rows: ParagraphSet
 
-    def logits(self) -> Tensor:
-        """[N, C, V], in the precision of the weights."""
-        return continuation_logits(self.model, self.rows.ids, self.rows.continuation_length)
+    def states(self) -> Tensor:
+        """The final hidden states [N, C, D], in the precision of the weights."""
+        return continuation_states(self.model, self.rows.ids, self.rows.continuation_length)
+
+    def kl(self, before: Tensor, now: Tensor) -> Tensor:
+        """KL of what was said with these states from what is said with those: a scalar, nats per token."""
+        head = OutputHead.of(self.model)
+        side = Side(
+            rows=torch.arange(len(self.rows)),
+            labels=self.rows.continuations,
+            states=now,
+            head=head,
+            vocabulary=head.vocabulary,
+            protected=torch.zeros(len(self.rows), dtype=torch.bool),
+            read_base_states=lambda: before,
+        )
+        return mean_kl(side)
 
 
 class KfacSteps(Optimizer):
@@ -62,6 +79,14 @@ class KfacSteps(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        # The others' gradients are the same, and so would their steps be but for rounding, with which they would drift apart.
+        if several_processes.number() == 0:
+            with several_processes.by_itself():
+                self._descend()
+        several_processes.as_in_the_first(delta for group in self.param_groups for delta in group["params"])
+        return loss
+
+    def _descend(self) -> None:
         changes: list[tuple[Tensor, Tensor]] = []
         costs: list[Tensor] = []
         for group in self.param_groups:
@@ -75,16 +100,15 @@ class KfacSteps(Optimizer):
                 costs.append(cost)
         if changes:
             self._move(changes, *self._scales([change for _, change in changes], costs))
-        return loss
 
     def _move(self, changes: Sequence[tuple[Tensor, Tensor]], scale: Tensor, longest: Tensor) -> None:
-        before = None if self.probe is None else self.probe.logits()
+        before = None if self.probe is None else self.probe.states()
         for delta, change in changes:
             delta.sub_(scale * change)
         if self.probe is None or before is None or self.max_kl is None:
             return
         # The KL grows with the square of a step, about; one that was far too short is lengthened step by step.
-        measured = kl(before, self.probe.logits())
+        measured = self.probe.kl(before, self.probe.states())
         factor = (self.max_kl / measured.clamp_min(torch.finfo(measured.dtype).tiny)).sqrt().clamp_max(LONGER_AT_MOST)
         further = (factor * scale).minimum(longest) - scale
         for delta, change in changes:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import lightning
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -18,6 +19,10 @@ from memunlearn.unlearning.optimizers import Deltas, MakeOptimizer, RunContext, 
 from memunlearn.unlearning.rehearsal import ComesBack, Rehearsal
 from memunlearn.unlearning.step_rows import StepRows
 from memunlearn.unlearning.unread import UnreadLosses, is_look
+
+SHARE_FOR_STATES = 0.1
+"""Of a GPU's free memory at the start: the base model's states lie there if they fit, and else are read from the CPU's memory
+while the GPU is at work."""
 
 
 class Unlearning(lightning.LightningModule):
@@ -55,6 +60,9 @@ class Unlearning(lightning.LightningModule):
             self.context.objective.load_state_dict(copy.deepcopy(self.first_state))
 
     def on_train_start(self) -> None:
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            self.rows = self.rows.near(self.device, SHARE_FOR_STATES * free)
         # Resumed from a checkpoint that was written after losses had diverged: there is nothing left to train.
         if self.diverged_at is not None:
             self.trainer.should_stop = True
@@ -68,12 +76,13 @@ class Unlearning(lightning.LightningModule):
                 f"objective {type(self.context.objective).__name__} does not depend on any weight of the mask: choose weights "
                 "in or before the layer that it looks at (mask.layers=[...]), or a later objective.layer"
             )
-        # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer.
-        forget_share, retain_share = self.trainer.accumulate_grad_batches * batch["weights"]
+        # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer, and by the
+        # number of processes.
+        forget_share, retain_share = self.trainer.accumulate_grad_batches * self.trainer.world_size * batch["weights"]
         if self.rehearsal is not None:
             losses = replace(losses, forget_term=self.rehearsal.mixed(losses.forget_term, there, self.deltas))
         loss: Tensor = forget_share * losses.forget_term + retain_share * losses.retain_term
-        self.losses.add(self.global_step, self.current_epoch, loss, losses)
+        self.losses.add(self.global_step, self.current_epoch, loss, losses, batch["weights"])
         if is_look(self.global_step - self.started_at):
             self.look()
             if self.diverged_at is not None:

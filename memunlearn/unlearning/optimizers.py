@@ -42,6 +42,9 @@ class RunContext:
     forget: ParagraphSet | None = None
 
 
+FUSED_ON = ("cuda",)
+"""Devices on which PyTorch's optimizers do a step in one kernel; on the CPU they could too, with other rounding than before."""
+
 Deltas = Mapping[str, torch.nn.Parameter]
 """By the weight's name: [K_tensor], or of the weight's shape where all of it is trained."""
 
@@ -62,7 +65,16 @@ def make_optimizer(make: MakeOptimizer, deltas: Deltas, context: RunContext) -> 
     if takes_context(make):
         with _as_base(context.model, deltas):
             return cast(OptimizerOfRun, make)(deltas=deltas, context=context)
-    return cast(TorchOptimizer, make)(deltas.values())
+    settings = {"fused": True} if _fused(make, deltas) else {}
+    return cast(Callable[..., Optimizer], make)(deltas.values(), **settings)
+
+
+def _fused(make: MakeOptimizer, deltas: Deltas) -> bool:
+    """Whether a step is to be one kernel for all deltas: where PyTorch has it, and nothing else is asked for."""
+    made, given = (make.func, make.keywords) if isinstance(make, partial) else (make, {})
+    if {"fused", "foreach", "differentiable"} & given.keys() or "fused" not in inspect.signature(made).parameters:
+        return False
+    return all(delta.device.type in FUSED_ON for delta in deltas.values())
 
 
 @contextlib.contextmanager

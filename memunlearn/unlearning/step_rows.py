@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +15,10 @@ from transformers import PreTrainedModel
 from memunlearn.errors import UserError
 from memunlearn.objectives.material import Needs, Side, StepMaterial
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
-from memunlearn.scoring.forward import ReferenceStates, continuation_logits
+from memunlearn.scoring.forward import ReferenceStates, continuation_states
 from memunlearn.scoring.hidden_states import outputs_of
 from memunlearn.scoring.inputs import onto
+from memunlearn.scoring.output_head import OutputHead
 from memunlearn.unlearning.preparation import Preparation
 
 
@@ -33,6 +36,17 @@ class KnownRows:
             None if self.states is None else self.states.select(rows),
             None if self.hidden is None else self.hidden[rows],
         )
+
+    @property
+    def bytes(self) -> int:
+        """Of what is known of the base model."""
+        final = 0 if self.states is None else self.states.hidden.nbytes
+        return final + (0 if self.hidden is None else self.hidden.nbytes)
+
+    def to(self, device: torch.device) -> KnownRows:
+        """The same; what is known of the base model on the device."""
+        states = None if self.states is None else replace(self.states, hidden=self.states.hidden.to(device))
+        return replace(self, states=states, hidden=None if self.hidden is None else self.hidden.to(device))
 
 
 Part = tuple[KnownRows, Tensor]
@@ -80,6 +94,16 @@ class StepRows:
             block=self.block,
         )
 
+    def near(self, device: torch.device, budget: float) -> StepRows:
+        """What is known of the base model is moved to the device: of the sides in their order all that `budget` bytes hold."""
+        sides = {"forget": self.forget, "retain": self.retain, "original": self.original, "protected": self.protected}
+        moved: dict[str, Any] = {}
+        for name, known in sides.items():
+            if known is not None and known.bytes <= budget:
+                budget -= known.bytes
+                moved[name] = known.to(device)
+        return replace(self, **moved)
+
     def material(self, model: PreTrainedModel, batch: Mapping[str, Tensor], deltas: Mapping[str, Tensor]) -> StepMaterial:
         """All rows of the batch in one pass of the current model. batch: as in `paragraphs.batches`."""
         sides: dict[str, list[Part]] = {"forget": [(self.forget, batch["forget"])]}
@@ -94,35 +118,34 @@ class StepRows:
             received = []
             if self.block is not None:
                 received = hooked.enter_context(outputs_of(model.get_submodule(self.block), length))
-            logits = continuation_logits(model, ids, length)
+            states = continuation_states(model, ids, length)
         counts = [sum(len(rows) for _, rows in parts) for parts in sides.values()]
-        of_side = dict(zip(sides, logits.split(counts), strict=True))
+        of_side = dict(zip(sides, states.split(counts), strict=True))
         hidden = dict(zip(sides, received[0].split(counts), strict=True)) if received else {}
-        made = {name: _side(parts, of_side[name], hidden.get(name)) for name, parts in sides.items()}
+        head = OutputHead.of(model)
+        made = {name: _side(parts, head, of_side[name], hidden.get(name)) for name, parts in sides.items()}
         return StepMaterial(forget=made["forget"], retain=made["retain"], original=made.get("original"), deltas=deltas)
 
 
-def _side(parts: Sequence[Part], logits: Tensor, hidden: Tensor | None) -> Side:
-    device = logits.device
-    states = [(known.states, rows) for known, rows in parts if known.states is not None]
+def _side(parts: Sequence[Part], head: OutputHead, current: Tensor, hidden: Tensor | None) -> Side:
+    device = current.device
+    states = [(known.states.hidden, rows) for known, rows in parts if known.states is not None]
     layers = [(known.hidden, rows) for known, rows in parts if known.hidden is not None]
-
-    @torch.no_grad()
-    def base_logits() -> Tensor:
-        final = torch.cat([kept.hidden[rows] for kept, rows in states])
-        return states[0][0].head(onto(final, device))
-
-    def base_hidden() -> Tensor:
-        return onto(torch.cat([kept[rows] for kept, rows in layers]), device)
-
     labels = torch.cat([known.paragraphs.continuations[rows] for known, rows in parts])
     protected = torch.cat([torch.full((len(rows),), number > 0) for number, (_, rows) in enumerate(parts)])
     return Side(
         rows=torch.cat([rows for _, rows in parts]),
         labels=onto(labels, device),
-        logits=logits,
+        states=current,
+        head=head,
+        vocabulary=head.vocabulary,
         protected=protected,
         hidden_states=hidden,
-        read_base_logits=base_logits if states else None,
-        read_base_hidden=base_hidden if layers else None,
+        read_base_states=partial(_read, states, device) if states else None,
+        read_base_hidden=partial(_read, layers, device) if layers else None,
     )
+
+
+def _read(parts: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> Tensor:
+    """Of each tensor [N, C, D] some rows: [B, C, D] on the device."""
+    return onto(torch.cat([kept[onto(rows, kept.device)] for kept, rows in parts]), device)

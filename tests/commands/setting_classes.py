@@ -241,6 +241,8 @@ TRAIN = {
     "protocol.alpha": Unkeyed(3.0, TRAINING, ("protocol=lora",)),
     "batch_size": Unkeyed(5, PLACE),
     "accumulate": Unkeyed(2, TRAINING),
+    "gradient_checkpointing": Unkeyed(True, TRAINING),
+    "compile": Unkeyed(True, TRAINING),
     "save_model": Unkeyed(True, TOLD),
     "dtype": Unkeyed("bfloat16", TOLD, ("save_model=true",)),
     "resume": ByContent("goes on with the config that the run began with"),

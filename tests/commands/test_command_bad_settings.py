@@ -34,6 +34,8 @@ MISTAKES = {
     "batch_size is a word": (["batch_size=big"], "batch_size=big"),
     "accumulate is zero": (["accumulate=0"], "accumulate=0"),
     "accumulate is a word": (["accumulate=two"], "accumulate=two"),
+    "compiled by half": (["compile=0.5"], "compile=0.5 must be true or false"),
+    "computed again three times": (["gradient_checkpointing=3"], "gradient_checkpointing=3 must be true or false"),
     "two devices": (["trainer.devices=2"], "trainer.devices=2"),
     "half precision": (["trainer.precision=bf16-true"], "bf16-mixed"),
     "an untested strategy": (["trainer.strategy=fsdp"], "trainer.strategy=fsdp"),

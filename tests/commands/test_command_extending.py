@@ -57,8 +57,8 @@ def test_an_objective_s_value_and_gradient(here):
     logits, retain, reference = (torch.randn(3, 4, 7, generator=generator, requires_grad=True) for _ in range(3))
     labels = torch.randint(7, (3, 4), generator=generator)
     of_rows = {"rows": torch.arange(3), "labels": labels, "protected": torch.zeros(3, dtype=torch.bool)}
-    kept = Side(**of_rows, logits=retain, read_base_logits=reference.detach)
-    losses = Flatten(0.5, 2.0)(StepMaterial(forget=Side(**of_rows, logits=logits), retain=kept, deltas={}))
+    kept = Side.of_logits(**of_rows, logits=retain, read_base_logits=reference.detach)
+    losses = Flatten(0.5, 2.0)(StepMaterial(forget=Side.of_logits(**of_rows, logits=logits), retain=kept, deltas={}))
     naive = sum(-float(logits[i, j].softmax(-1)[v].log()) for i in range(3) for j in range(4) for v in range(7)) / (3 * 4 * 7)
     assert float(losses.forget_term) == pytest.approx(0.5 * naive, rel=1e-5)
     losses.forget_term.backward()

@@ -11,7 +11,7 @@ WITHIN = {torch.float64: 1e-9, torch.float32: 2e-5, torch.bfloat16: 2e-2}
 def side_of(logits, labels, base_logits=None, hidden=None, base_hidden=None, protected=0):
     """The last `protected` rows are protected ones. What is None was not asked for."""
     rows = torch.arange(len(logits))
-    return Side(
+    return Side.of_logits(
         rows=rows,
         labels=labels,
         logits=logits,

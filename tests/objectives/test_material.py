@@ -26,7 +26,7 @@ def test_the_base_models_part_is_read_once_and_only_when_used(name):
         return LOGITS
 
     rows = torch.arange(3)
-    side = Side(rows=rows, labels=LABELS, logits=LOGITS, protected=rows > 1, **{f"read_{name}": read})
+    side = Side.of_logits(rows=rows, labels=LABELS, logits=LOGITS, protected=rows > 1, **{f"read_{name}": read})
     assert not reads
     assert getattr(side, name) is LOGITS and getattr(side, name) is LOGITS and len(reads) == 1
 

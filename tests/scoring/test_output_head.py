@@ -10,6 +10,7 @@ import torch
 
 from memunlearn.errors import UserError
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
+from memunlearn.scoring.forward import continuation_logits, continuation_states, head_inputs
 from memunlearn.scoring.output_head import OutputHead, check_head
 from memunlearn.scoring.score import reference_states, score
 
@@ -38,6 +39,23 @@ def test_kl_from_hidden_states_is_that_of_two_whole_passes(family):
     assert float(expected.min()) > 1e-4
     torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-6)
     assert float(score(base, rows, reference=states).kl.abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("family", tiny.EVERY)
+def test_final_states_without_logits_are_what_the_head_is_given(family):
+    model, ids = tiny.tiny_model(family), paragraphs().ids
+    head = model.get_output_embeddings()
+    with head_inputs(model) as received:
+        logits = continuation_logits(model, ids, C)
+    products = []
+    hook = head.register_forward_hook(lambda module, inputs, output: products.append(output is inputs[0]))
+    states = continuation_states(model, ids, C)
+    assert products == [True] and "forward" not in vars(head)  # it gave back what it was given, and is itself again
+    assert states.requires_grad and torch.equal(states, received[0])
+    hook.remove()
+    known = OutputHead.of(model)
+    assert known.vocabulary == logits.shape[-1]
+    torch.testing.assert_close(known(states), logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", tiny.EVERY)

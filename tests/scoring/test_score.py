@@ -7,12 +7,14 @@ import pytest
 import tiny_architectures as tiny
 import torch
 
+from benchmarks.memory import MemoryAlive
 from memunlearn.errors import UserError
 from memunlearn.models import attach, bake, delta_parameters, write_deltas
 from memunlearn.paragraphs.paragraph_set import ParagraphSet, concatenate
 from memunlearn.scoring import forward
 from memunlearn.scoring.forward import ReferenceStates, continuation_logits
 from memunlearn.scoring.greedy import greedy_continuations
+from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import ParagraphScores, reference_states, score
 
 TIE = 1e-4  # top-2 logit gap below which decoding and teacher forcing may disagree
@@ -240,3 +242,24 @@ def test_an_id_beyond_the_vocabulary_is_refused():
 def test_room_for_states_is_as_wide_as_the_head():
     states = ReferenceStates.empty(3, 5, tiny.tiny_model("gpt_neox"))
     assert states.hidden.shape == (3, 5, tiny.D)
+
+
+def test_what_is_computed_of_logits_is_computed_of_some_rows_at_a_time(monkeypatch):
+    """The same numbers, and less is alive at once."""
+    vocabulary, rows = 1009, ParagraphSet(tiny.some_ids(3, 24, 11), 5, tuple("abcdefghijklmnopqrstuvwx"))
+    base = tiny.tiny_model("llama")
+    base.resize_token_embeddings(vocabulary)
+    model = copy.deepcopy(base)
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight.mul_(1.5)
+    sampling, reference = Sampling(top_k=3), reference_states(base, rows)[1]
+    scored = []
+    for at_once in (10**9, 3 * 6 * vocabulary):
+        monkeypatch.setattr("memunlearn.scoring.score.rows_at_once.__defaults__", (at_once,))
+        with MemoryAlive() as memory:
+            scored.append((score(model, rows, 24, reference=reference, details=True, sampling=sampling), memory.peak))
+    (together, peak), (apart, less) = scored
+    assert apart.values.keys() == together.values.keys() and {"kl", "log_p_z", "min_k_pp"} <= apart.values.keys()
+    for name, values in together.tensors().items():
+        torch.testing.assert_close(apart.tensors()[name], values, rtol=1e-5, atol=1e-6)
+    assert less < peak / 2

@@ -150,3 +150,41 @@ def test_the_optimizer_of_the_docs_trains(reciting, preparation):
     run(again, preparation, partial(torch.optim.SGD, lr=0.3), steps=1, extra=[plain])
     for name, delta in plain.deltas[1].items():
         torch.testing.assert_close(recorder.deltas[1][name], delta / before[name], rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("made", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
+def test_a_step_is_one_kernel_where_pytorch_has_it(reciting, preparation, made, monkeypatch):
+    """On the CPU as on a GPU, here; by default the CPU's steps are those of before."""
+    make, runs = partial(made, lr=1e-2), []
+    for devices in (("cuda",), ("cpu",)):
+        monkeypatch.setattr("memunlearn.unlearning.optimizers.FUSED_ON", devices)
+        model, recorder = copy.deepcopy(reciting), Recorder()
+        run(model, preparation, make, steps=3, extra=[recorder])
+        optimizer = make_optimizer(make, delta_parameters(model), None)
+        assert bool(optimizer.defaults["fused"]) == (devices == ("cpu",))
+        runs.append(recorder.deltas[3])
+    for name, delta in runs[0].items():
+        assert float(delta.abs().max()) > 0
+        torch.testing.assert_close(runs[1][name], delta, rtol=1e-4, atol=1e-4 * float(delta.abs().max()))
+
+
+@pytest.mark.parametrize("given", [{"foreach": True}, {"fused": False}, {"foreach": False}])
+def test_what_is_asked_for_is_what_is_made(given, monkeypatch):
+    monkeypatch.setattr("memunlearn.unlearning.optimizers.FUSED_ON", ("cpu",))
+    deltas = {"weight": torch.nn.Parameter(torch.zeros(3))}
+    optimizer = make_optimizer(partial(torch.optim.Adam, **given), deltas, None)
+    assert not optimizer.defaults["fused"] and optimizer.defaults["foreach"] == given.get("foreach")
+    assert isinstance(make_optimizer(torch.optim.Adadelta, deltas, None), torch.optim.Adadelta)  # has no such kernel
+    assert make_optimizer(torch.optim.Adam, deltas, None).defaults["fused"]
+
+
+def test_its_state_is_twice_what_is_trained(reciting, preparation):
+    mask, kept = some_mask(reciting), []
+
+    def make(deltas):
+        kept.append(torch.optim.Adam(list(deltas), lr=1e-3))
+        return kept[0]
+
+    run(reciting, preparation, make, steps=2, mask=mask)
+    states = [value for state in kept[0].state.values() for value in state.values() if value.dim()]
+    assert sum(value.numel() for value in states) == 2 * mask.k < mask.eligible

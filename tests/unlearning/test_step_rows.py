@@ -115,9 +115,9 @@ def test_nothing_is_kept_or_read_that_is_not_asked_for(reciting, sets, moved):
     assert preparation.hidden == {} and preparation.states == {} and preparation.block is None
     model, _ = moved()
     step = StepRows.of(preparation, Needs()).material(model, BATCH, {})
-    assert step.forget.read_base_logits is step.forget.read_base_hidden is step.forget.hidden_states is None
-    assert step.retain.read_base_hidden is None and step.retain.read_base_logits is not None
-    assert "base_logits" not in vars(step.retain)  # a head product that is not made unless it is used
+    assert step.forget.read_base_states is step.forget.read_base_hidden is step.forget.hidden_states is None
+    assert step.retain.read_base_hidden is None and step.retain.read_base_states is not None
+    assert not {"base_states", "base_logits", "logits"} & set(vars(step.retain))  # no head product is made unless it is used
     asked = prepare(reciting, sets, needs=RMU().needs, batch_size=4)
     assert asked.hidden.keys() == {"retain"} and asked.states == {}
 
@@ -215,3 +215,48 @@ def test_protected_rows_are_kept_better_than_without(reciting, sets):
         logits, _ = plain(model, sets.bystander.ids)
         kept[protects] = float(nll(logits, sets.bystander.continuations))
     assert kept[True] < 0.8 * kept[False]
+
+
+@pytest.mark.parametrize(("budget", "moved"), [(0, ""), (1.0, "forget"), (1.99, "forget"), (1e9, "forget retain")])
+def test_what_fits_lies_on_the_device(reciting, sets, budget, moved):
+    """budget: in sizes of what is known of the forget rows. `meta` stands for a device."""
+    rows = StepRows.of(prepare(reciting, sets, needs=EVERYTHING, batch_size=4), EVERYTHING)
+    of_a_row = 2 * 4 * C * reciting.config.hidden_size  # final states and those of a layer, fp32
+    assert rows.forget.bytes == of_a_row * len(sets.forget) < rows.retain.bytes == of_a_row * len(sets.retain_train)
+    near = rows.near(torch.device("meta"), budget * rows.forget.bytes)
+    for name, known in (("forget", near.forget), ("retain", near.retain)):
+        where = {known.states.hidden.device.type, known.hidden.device.type}
+        assert where == {"meta" if name in moved.split() else "cpu"}
+    assert near.original is near.protected is None and near.block == rows.block
+    assert near.forget.paragraphs is rows.forget.paragraphs
+
+
+def test_smaller_sides_are_moved_where_a_larger_one_does_not_fit(reciting, sets):
+    needs = Needs(layer=LAYER, base_hidden=("retain",))
+    rows = StepRows.of(prepare(reciting, with_protected(sets), needs=needs, batch_size=4), needs)
+    assert rows.forget.bytes == 0 < rows.protected.bytes < rows.retain.bytes
+    near = rows.near(torch.device("meta"), rows.protected.bytes)
+    assert near.protected.hidden.is_meta and not near.retain.hidden.is_meta
+
+
+@pytest.mark.parametrize("lowest", [0, 1])
+def test_nothing_is_differentiated_below_the_lowest_selected_layer(reciting, sets, lowest):
+    preparation = prepare(reciting, sets, batch_size=4)
+    blocks, chosen = reciting.transformer.h, [w for w in eligible_weights(reciting) if w.layer >= lowest]
+    assert len(blocks) > 1
+    attach(reciting, {weight.name: None for weight in chosen})
+    forward, backward = [], []
+
+    def note(module, given, output, number):
+        states = output[0] if isinstance(output, tuple) else output
+        forward.append((number, states.requires_grad))
+        if states.requires_grad:
+            states.register_hook(lambda gradient: backward.append(number))
+
+    for number, block in enumerate(blocks):
+        for part in (block, block.attn, block.mlp):
+            part.register_forward_hook(partial(note, number=number))
+    step = StepRows.of(preparation, Demote.needs).material(reciting, BATCH, {})
+    Demote()(step).total.backward()
+    assert {number for number, trained in forward if trained} == set(range(lowest, len(blocks))) == set(backward)
+    assert {number for number, _ in forward} == set(range(len(blocks)))

@@ -17,7 +17,7 @@ from memunlearn.masks.strategies import MaskStrategy
 from memunlearn.models.components import WeightTensor
 from memunlearn.models.filters import Filter
 from memunlearn.models.subnet_delta import dropped_of, subnet
-from memunlearn.objectives.losses import kl, nll
+from memunlearn.objectives.by_rows import by_rows, mean_nll, row_nll_and_kl
 from memunlearn.objectives.material import Losses, Needs, Objective, StepMaterial
 from memunlearn.unlearning.all_rows import train_all_rows
 from memunlearn.unlearning.edits.refusals import refuse_alternatives, refuse_stop_rule, rounded_up, whole_matrices
@@ -39,9 +39,9 @@ class Balance:
     needs: Needs = Needs()
 
     def __call__(self, step: StepMaterial) -> Losses:
-        forget_nll, retain_nll = (nll(side.logits, side.labels) for side in (step.forget, step.retain))
-        retain_kl = kl(step.retain.base_logits, step.retain.logits).detach()
-        return Losses(-(1 - self.clean_weight) * forget_nll, self.clean_weight * retain_nll, forget_nll, retain_kl)
+        forget_nll = mean_nll(step.forget)
+        nlls, kls = by_rows(row_nll_and_kl, step.retain)
+        return Losses(-(1 - self.clean_weight) * forget_nll, self.clean_weight * nlls.mean(), forget_nll, kls.mean())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import lightning
 
 from memunlearn.errors import UserError
 from memunlearn.models.patches import Change, Patch
-from memunlearn.objectives.losses import kl, nll
+from memunlearn.objectives.by_rows import mean_kl, mean_nll
 from memunlearn.objectives.material import Losses, Needs, Objective, StepMaterial
 from memunlearn.unlearning.all_rows import train_all_rows
 from memunlearn.unlearning.chosen_mask import chosen_mask
@@ -29,7 +29,7 @@ class LearnForgetRows:
     needs: Needs = Needs()
 
     def __call__(self, step: StepMaterial) -> Losses:
-        forget_nll, retain_kl = nll(step.forget.logits, step.forget.labels), kl(step.retain.base_logits, step.retain.logits)
+        forget_nll, retain_kl = mean_nll(step.forget), mean_kl(step.retain)
         return Losses(forget_nll, 0.0 * retain_kl, forget_nll, retain_kl)
 
 
