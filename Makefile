@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 WANDB_MODE=offline $(VENV)/bin/pyt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo paper stage test test-slow test-all check format docs clean
+.PHONY: help demo paper stage bench test test-slow test-all check format docs clean
 
 help: ## List the targets (this is what plain `make` does)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,17 @@ STAGE_FOLDER ?= outputs/stage-$(STAGE_SIZE)
 
 stage: $(INSTALLED) ## A model that recites real text, for work beyond the demo: half an hour or more on two cores
 	PYTHONUNBUFFERED=1 $(VENV)/bin/python -m benchmarks.stage --size $(STAGE_SIZE) --out $(STAGE_FOLDER)
+
+BENCH_FOLDER ?= outputs/bench
+# On a GPU: make bench BENCH="--device cuda --rows 16 --rounds 9", and with --precision bf16-mixed
+BENCH ?=
+
+bench: $(INSTALLED) ## What work costs beside what a user would do instead: ten minutes or more on two idle cores
+	$(VENV)/bin/python -m benchmarks.speed --only scoring --out $(BENCH_FOLDER)/125m_scoring.json $(BENCH)
+	$(VENV)/bin/python -m benchmarks.speed --rows 2 --rounds 2 --only step sweep --out $(BENCH_FOLDER)/125m_step.json $(BENCH)
+	$(VENV)/bin/python -m benchmarks.speed --size 30m --only gradients growth --out $(BENCH_FOLDER)/30m.json $(BENCH)
+	$(VENV)/bin/python -m benchmarks.speed --size demo --rows 16 --only kfac --out $(BENCH_FOLDER)/demo.json $(BENCH)
+	$(VENV)/bin/python -m benchmarks.speed --only processes runs --out $(BENCH_FOLDER)/commands.json $(BENCH)
 
 test: $(INSTALLED) ## The quick tests
 	$(PYTEST) -m "not slow"

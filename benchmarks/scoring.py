@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from statistics import quantiles
 
 import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedModel
 
 import memunlearn as mu
+from benchmarks.rounds import Way, in_turns, ratios
 from memunlearn.objectives.losses import token_kl, token_nll
 from memunlearn.scoring.forward import ReferenceStates, continuation_logits, head_inputs
 from memunlearn.scoring.one_pass import token_hits
@@ -24,7 +25,6 @@ from memunlearn.scoring.sampling import Sampling
 from memunlearn.scoring.score import reference_states, score
 
 ALONE = "the four alone"
-Way = Callable[[], object]
 
 
 @torch.no_grad()
@@ -54,23 +54,11 @@ def ways(model: PreTrainedModel, rows: mu.ParagraphSet, batch_size: int) -> dict
     }
 
 
-def ratios(of_ways: Mapping[str, Way], rounds: int) -> dict[str, list[float]]:
-    """By way: in each round its time over that of the first way. The ways take turns; one round more comes first, uncounted."""
-    found: dict[str, list[float]] = {name: [] for name in of_ways}
-    for number in range(rounds + 1):
-        seconds = {name: _seconds(way) for name, way in of_ways.items()}
-        if number:
-            for name in of_ways:
-                found[name].append(seconds[name] / next(iter(seconds.values())))
-    return found
-
-
-def _seconds(way: Way) -> float:
-    started = time.perf_counter()
-    way()
+def clock() -> float:
+    """Seconds, once all that was asked of the device is done."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return time.perf_counter()
 
 
 def random_model(layers: int, hidden: int) -> PreTrainedModel:
@@ -107,7 +95,8 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for name, (model, rows) in subjects.items():
         of_ways = ways(model.to(device), rows, asked.batch_size)  # type: ignore[arg-type]
-        found = ratios(of_ways, asked.rounds)
+        seconds = in_turns(of_ways, asked.rounds, clock)
+        found = {way: ratios(values, seconds[ALONE]) for way, values in seconds.items()}
         print(f"{name}: {len(rows)} rows on {device}, {asked.rounds} rounds; time beside {ALONE}: median, quartiles")
         print("\n".join(line(way, values) for way, values in found.items()), flush=True)
 

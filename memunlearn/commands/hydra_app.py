@@ -29,6 +29,8 @@ INSTEAD = {
     "stop=null": "stop=none",
     # Hydra refuses a file of ours under the name of a plugin's: this one starts from the plugin's and sets the search up.
     "hydra/sweeper=optuna": "hydra/sweeper=search",
+    # No option, since it is refused: with what goes instead, and why.
+    "trainer=fsdp": "trainer.strategy=fsdp",
     # The whole group's name for the one setting that asks for it.
     "certificate=true": "certificate.write=true",
     "certificate=false": "certificate.write=false",

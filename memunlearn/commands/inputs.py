@@ -47,6 +47,7 @@ def quiet_libraries() -> None:
         ".*LeafSpec.*",
         ".*dirpath has changed.*",
         ".*`training_step` returned `None`.*",
+        ".*`srun` command is available.*",
     ):
         warnings.filterwarnings("ignore", message)
 

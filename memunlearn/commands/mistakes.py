@@ -32,6 +32,8 @@ def mistake(error: BaseException, command: str | None = None) -> str | None:
             return OUT_OF_MEMORY
     if isinstance(error, HydraException) and _without_optuna(error):
         return "hydra/sweeper=optuna needs Optuna and its Hydra plugin: pip install 'memunlearn[optuna]'"
+    if _without_submitit(error):
+        return "this launcher needs submitit and its Hydra plugin: pip install 'memunlearn[slurm]'"
     for line in (where_it_is(error), did_you_mean(error, command)):
         if line is not None:
             return line
@@ -72,6 +74,12 @@ def _without_optuna(error: HydraException) -> bool:
     """Whether Hydra looked in vain for what the plugin would have brought; it imports all plugins that are installed."""
     wanted = ("hydra/sweeper/optuna", "hydra/sweeper/sampler")
     return "hydra_plugins.hydra_optuna_sweeper" not in sys.modules and any(name in str(error) for name in wanted)
+
+
+def _without_submitit(error: BaseException) -> bool:
+    """Hydra looks for a launcher's config, or for its class, in vain."""
+    wanted = ("hydra/launcher/submitit", "hydra_plugins.hydra_submitit_launcher")
+    return wanted[1] not in sys.modules and any(name in str(error) for name in wanted)
 
 
 def _while_composing(error: BaseException) -> bool:

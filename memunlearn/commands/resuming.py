@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.call import Call
@@ -13,7 +14,7 @@ from memunlearn.commands.curve_file import curve_of
 from memunlearn.commands.earlier_results import is_complete
 from memunlearn.commands.kept_config import damage_named, hidden_settings, keep_config, kept_config
 from memunlearn.commands.settings import allowed_names, check_settings
-from memunlearn.commands.sweep_folder import RESULT, finished_job, holds_another_result
+from memunlearn.commands.sweep_folder import RESULT, content_hash, finished_job, holds_another_result
 from memunlearn.errors import UserError
 from memunlearn.files.reading import read_json, read_text
 from memunlearn.files.writing import write_json, write_text
@@ -25,19 +26,22 @@ CONFIG = Path(CHECKPOINTS) / "config.yaml"
 CHECKPOINT = Path(CHECKPOINTS) / "last.ckpt"
 COMMAND = Path(CHECKPOINTS) / "command.txt"
 INPUTS = Path(CHECKPOINTS) / "inputs.json"
+PROCESSES = ("trainer.devices", "trainer.strategy")
+"""What may be said anew: on other devices a run goes on as it would have done."""
 
 
-def remember(cfg: DictConfig, directory: Path, inputs: Mapping[str, str], call: Call) -> str | None:
+def remember(cfg: DictConfig, directory: Path, inputs: Mapping[str, str], call: Call, *, resumed: bool) -> str | None:
     """Keeps what resuming needs, the config last: where that is, the rest is. A fresh run's folder loses what an earlier run
-    kept. inputs: `input_digests` of the config. Returns the command that makes this run again.
+    kept. inputs: `input_digests` of the config. resumed: whether it goes on from what is kept. Returns the command that makes
+    this run again.
 
     Hydra overwrites .hydra/config.yaml before a job starts, so that one is of no use for resuming, and is set right here.
     """
-    if not cfg.resume:
+    if not resumed:
         for kept in (CONFIG, CHECKPOINT):
             (directory / kept).unlink(missing_ok=True)
         write_json(directory / INPUTS, dict(inputs))
-    command = starting_command(directory, cfg.resume, call)
+    command = starting_command(directory, resumed, call)
     keep_config(cfg, directory / CONFIG)
     if (directory / ".hydra").is_dir():
         keep_config(cfg, directory / ".hydra" / "config.yaml")
@@ -48,7 +52,7 @@ def remembered(directory: Path, given: DictConfig, call: Call) -> DictConfig:
     """The config of the run in this folder, with resume on, and with what `given`, the command's own config, allows.
 
     Raises UserError if no run was started there, if its config is damaged or names what is neither offered nor allowed, or if
-    other overrides came with resume=true than for passwords, which are not kept.
+    other overrides came with resume=true than PROCESSES and those for passwords, which are not kept.
     """
     path = directory / CONFIG
     if not path.is_file():
@@ -56,7 +60,7 @@ def remembered(directory: Path, given: DictConfig, call: Call) -> DictConfig:
     cfg = kept_config(path, call.folders, allowed_names(given))
     hidden = hidden_settings(OmegaConf.to_container(cfg))
     said = {override.partition("=")[0].lstrip("+"): override for override in call.given}
-    others = [override for name, override in said.items() if name not in ("resume", "allow", *hidden)]
+    others = [override for name, override in said.items() if name not in ("resume", "allow", *PROCESSES, *hidden)]
     if others:
         raise UserError(f"a run is resumed with the config that it was started with: leave out {' '.join(others)}")
     if missing := [name for name in hidden if name not in said]:
@@ -64,7 +68,7 @@ def remembered(directory: Path, given: DictConfig, call: Call) -> DictConfig:
             f"passwords are not kept in {directory}: give again what the run was started with: {'=... '.join(missing)}=..."
         )
     with damage_named(path):
-        for name in hidden:
+        for name in (*hidden, *(name for name in PROCESSES if name in said)):
             OmegaConf.update(cfg, name, OmegaConf.select(given, name))
         cfg.resume, cfg.overwrite, cfg.allow = True, given.overwrite, given.allow
         try:
@@ -138,6 +142,21 @@ def finished_in_sweep(cfg: DictConfig, directory: Path, sweep: Path | None) -> P
             f"{directory} holds the result of another job: leave hydra.sweep.subdir as it is, and each job has its own"
         )
     return None
+
+
+def interrupted_in_sweep(cfg: DictConfig, directory: Path, inputs: Mapping[str, str], sweep: Path | None) -> bool:
+    """Whether this job of a sweep was begun in its folder and cut short after a checkpoint, so that it goes on from there: with
+    the same settings and the same `input_digests`, and where it is not to be done anew (overwrite=true).
+
+    Never outside a sweep (None), where resume=true asks for it. A config or inputs that cannot be read are none of this job's.
+    """
+    if sweep is None or cfg.overwrite or not all((directory / name).is_file() for name in (CONFIG, CHECKPOINT, INPUTS)):
+        return False
+    try:
+        begun_with = content_hash(yaml.safe_load((directory / CONFIG).read_text("utf-8")), read_json(directory / INPUTS, ""))
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, UserError):
+        return False
+    return begun_with == content_hash(OmegaConf.to_container(cfg, resolve=True), inputs)  # type: ignore[arg-type]
 
 
 def finished_by_itself(cfg: DictConfig, directory: Path, sweep: Path | None) -> bool:

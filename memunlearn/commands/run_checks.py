@@ -13,6 +13,7 @@ from memunlearn.commands.never_seen import check_unseen
 from memunlearn.commands.oracle import check_demo_oracle
 from memunlearn.commands.sampling import sampling_of
 from memunlearn.commands.search import check_search
+from memunlearn.commands.several.devices import check_devices
 from memunlearn.commands.step_settings import check_step_settings
 from memunlearn.errors import UserError
 from memunlearn.localization.weight_attribution import check_attribution
@@ -37,14 +38,7 @@ def check_run(cfg: DictConfig, call: Call) -> None:
     _check_mask_is_chosen(cfg, call)
     sampling_of(cfg)
     trainer = cfg.trainer
-    nodes = trainer.get("num_nodes", 1)
-    if trainer.devices not in (1, "1") or trainer.strategy not in ("auto", "single_device") or nodes not in (1, "1"):
-        where = f" on trainer.num_nodes={nodes}" if nodes not in (1, "1") else ""
-        raise UserError(
-            f"trainer.devices={trainer.devices} with trainer.strategy={trainer.strategy}{where} is not tested: use one device "
-            "of one node: trainer.devices=1 "
-            "trainer.strategy=auto (run several jobs of a sweep side by side instead)"
-        )
+    check_devices(trainer)
     if str(trainer.precision) not in ("32", "32-true", "bf16-mixed"):
         raise UserError(
             f"trainer.precision={trainer.precision}: deltas are trained in fp32, since lower precision rounds small ones away: "

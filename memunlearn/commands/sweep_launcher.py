@@ -23,6 +23,7 @@ from memunlearn.files.reading import read_json
 from memunlearn.process import end_if_told
 
 log = logging.getLogger(__name__)
+SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher"
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,15 @@ def compose_job(context: HydraContext, sweep_config: DictConfig, number: int, ov
 
 
 def register() -> None:
-    """Puts this launcher in the place of Hydra's basic one, which is the default."""
-    Plugins.instance().class_name_to_class[f"{BasicLauncher.__module__}.{BasicLauncher.__name__}"] = TakeTurns
+    """Puts this launcher in the place of Hydra's basic one, which is the default, and those for a cluster in the place of the
+    plugin's, where that is installed."""
+    launchers = Plugins.instance().class_name_to_class
+    launchers[f"{BasicLauncher.__module__}.{BasicLauncher.__name__}"] = TakeTurns
+    if f"{SUBMITIT}.SlurmLauncher" in launchers:
+        from memunlearn.commands.cluster_launcher import InProcesses, InSlurm
+
+        launchers[f"{SUBMITIT}.SlurmLauncher"] = InSlurm
+        launchers[f"{SUBMITIT}.LocalLauncher"] = InProcesses
 
 
 def _ended_elsewhere(job: Job, before: Marks) -> JobReturn | None:

@@ -85,7 +85,7 @@ class WatchJobs(Callback):
         if not in_sweep:
             return
         if job_return.status == JobStatus.FAILED:
-            _record(folder, config, job_return._return_value)
+            record_failure(folder, config, job_return._return_value)
         self.refresh(Path(config.hydra.sweep.dir))
 
     def refresh(self, sweep: Path) -> None:
@@ -165,7 +165,8 @@ def _is_wandb(logger: DictConfig) -> bool:
     return is_wandb(logger)
 
 
-def _record(folder: Path, config: DictConfig, error: BaseException) -> None:
+def record_failure(folder: Path, config: DictConfig, error: BaseException) -> None:
+    """Says on stderr why the job of this config failed, and keeps it in the job's folder."""
     line = mistake(error)
     told = without_passwords(line or repr(error))
     print(f"job {config.hydra.job.num} failed: {told}", file=sys.stderr, flush=True)

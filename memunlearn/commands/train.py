@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from memunlearn.commands.afterwards import Afterwards
@@ -20,10 +16,10 @@ from memunlearn.commands.attacking import attacked_run, chosen_attacks
 from memunlearn.commands.attacks_folder import remove_attacks
 from memunlearn.commands.base_measurements import BaseMeasurements
 from memunlearn.commands.call import Call
-from memunlearn.commands.curve_file import CurveFile, KeepCurve
+from memunlearn.commands.curve_file import CurveFile
 from memunlearn.commands.environment import environment
 from memunlearn.commands.input_files import input_digests
-from memunlearn.commands.inputs import choose_device, forgets_own_text, is_demo, load_inputs, move, quiet_libraries, split
+from memunlearn.commands.inputs import forgets_own_text, is_demo, load_inputs, move, quiet_libraries, split
 from memunlearn.commands.kept_config import damage_named, shown
 from memunlearn.commands.kept_patches import KeptPatches
 from memunlearn.commands.kept_rows import keep_rows
@@ -40,31 +36,28 @@ from memunlearn.commands.resuming import (
     finished_by_itself,
     finished_in_sweep,
     finished_result,
+    interrupted_in_sweep,
     remember,
     remembered,
     same_inputs,
 )
-from memunlearn.commands.run_checks import check_run, mask_strategy
+from memunlearn.commands.run_checks import check_run
 from memunlearn.commands.run_folder import result_of, write_run
 from memunlearn.commands.run_weights import weights_of_run
 from memunlearn.commands.sampling import sampling_of
-from memunlearn.commands.settings import check_settings, in_place_of_null
-from memunlearn.commands.step_settings import step_callbacks
+from memunlearn.commands.settings import check_settings
+from memunlearn.commands.several.devices import check_shared, training_devices
+from memunlearn.commands.several.start import working_together
 from memunlearn.commands.sweep_folder import RESULT
 from memunlearn.commands.text_sizes import outcome_with_text_sizes
 from memunlearn.commands.tracking import finish_tracking, start_tracking, track_result
+from memunlearn.commands.trained_with import ingredients_of, stop_of
 from memunlearn.demo.model import WHAT_IT_IS
 from memunlearn.errors import UserError
 from memunlearn.files.writing import remove_leftovers
-from memunlearn.models.components import WeightTensor
-from memunlearn.models.loading import LoadedModel
 from memunlearn.models.text_config import vocabulary_size
-from memunlearn.objectives.material import Objective
-from memunlearn.one_process import alone
-from memunlearn.paragraphs.splits import ParagraphSets, describe
+from memunlearn.paragraphs.splits import describe
 from memunlearn.scoring.forward import ReferenceStates
-from memunlearn.unlearning.checkpoints import WholeCheckpoints
-from memunlearn.unlearning.ingredients import Ingredients, KeepTrial
 
 SELF_GENERATED = (
     "These continuations appear to be the model's own output, so EM on them compares the model with itself: read self-EM first."
@@ -111,13 +104,20 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     remove_leftovers(directory)
     remove_attacks(directory)
     quiet_libraries()
-    device = choose_device(cfg.trainer.accelerator)
+    devices = training_devices(cfg.trainer)
+    device = devices[0]
     check_run(cfg, call)
+    if len(devices) > 1:
+        check_shared(instantiate(cfg.protocol), instantiate(cfg.objective), cfg.get("rehearsal"))
     place = environment(device)
     lightning.seed_everything(cfg.seeds.training, workers=True, verbose=False)
     inputs = input_digests(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     if cfg.resume:
         same_inputs(directory, inputs)
+    going_on = cfg.resume or interrupted_in_sweep(cfg, directory, inputs, call.sweep)
+    if going_on and not cfg.resume:
+        resume_from, curve_rows = checkpoint_of(directory)
+        print(f"going on: this job was interrupted, in {directory}", flush=True)
     loaded, paragraphs = load_inputs(cfg)
     check_decodes(loaded.tokenizer, vocabulary_size(loaded.model))
     weights = weights_of_run(cfg, loaded, device)
@@ -129,39 +129,55 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
     sets = split(cfg, measurements, paragraphs)
     print("\n".join(describe(sets)), flush=True)
 
-    command = remember(cfg, directory, inputs, call)
+    command = remember(cfg, directory, inputs, call, resumed=going_on)
     config = shown(cfg)
     loggers = [CurveFile(directory, curve_rows), *start_tracking(cfg, config, directory, call.sweep)]
     ReferenceStates.remove_files(directory / CHECKPOINTS)
     kept, afterwards = KeptPatches(directory, measurements.fingerprint, config, call.words("evaluate")), Afterwards()
     failed = True
     try:
-        given = _ingredients(
+        objective, stop = instantiate(cfg.objective), stop_of(cfg)
+        preparation = prepare_run(
             cfg,
-            loaded,
-            weights,
             measurements,
             sets,
+            weights=weights,
+            objective=objective,
+            stop=stop,
+            directory=directory,
+            tokenizer=loaded.tokenizer,
+        )
+        given = ingredients_of(
+            cfg,
+            loaded.model,
+            weights,
+            preparation,
+            objective=objective,
+            stop=stop,
+            attribution=measurements.attribution(instantiate(cfg.attribution)),
             directory=directory,
             loggers=loggers,
             resume_from=resume_from,
             keep=kept.keep,
+            measure_curvature=measurements.curvature,
         )
-        keep_rows(directory, sets, given.preparation, paragraphs)
+        keep_rows(directory, sets, preparation, paragraphs)
         prepared = time.perf_counter()
-        outcome = outcome_with_text_sizes(instantiate(cfg.protocol).run(given), loaded.tokenizer)
+        with working_together(cfg, directory, devices, preparation, resume_from):
+            outcome = instantiate(cfg.protocol).run(given)
+        outcome = outcome_with_text_sizes(outcome, loaded.tokenizer)
         print_reused(measurements.store)
         seconds = {"preparation": prepared - started, "protocol": time.perf_counter() - prepared}
         notes = [WHAT_IT_IS] * is_demo(cfg)
         notes += [] if paragraphs.beginning is None else [paragraphs.beginning]
         notes += [SELF_GENERATED] * paragraphs.self_generated + [OWN_TEXT] * forgets_own_text(cfg) + made.said
-        notes += [f"{line}: they are trained on, and in every mean." for line in not_memorized(given.preparation)]
+        notes += [f"{line}: they are trained on, and in every mean." for line in not_memorized(preparation)]
         if paragraphs.forget is not None and not outcome.sets.keys() & OTHER_MEMORIZED:
             notes.append(NOT_MEASURED)
         place = place | {"command": command}
-        result = result_of(
-            config, place, outcome, preparation=given.preparation, weights=given.weights, seconds=seconds, notes=notes
-        ) | {"inputs": inputs}
+        result = result_of(config, place, outcome, preparation=preparation, weights=weights, seconds=seconds, notes=notes) | {
+            "inputs": inputs
+        }
         if asked.entries is not None:
             result["texts"] = asked.entries
         if attacks := chosen_attacks(cfg):
@@ -172,7 +188,7 @@ def train(cfg: DictConfig, directory: Path, call: Call) -> RunResult:
             directory,
             result,
             outcome,
-            preparation=given.preparation,
+            preparation=preparation,
             loaded=loaded,
             notes=notes,
             loggers=loggers,
@@ -213,72 +229,3 @@ def _diverged(result: dict[str, Any], directory: Path) -> str:
     else:
         where = f"after step {result['steps']}; the last good state (after step {result['kept_step']}) was kept in {directory}"
     return f"the loss became NaN {where}: lower {length_of_steps(result['config']['optimizer'])} or objective.forget_weight"
-
-
-def _ingredients(
-    cfg: DictConfig,
-    loaded: LoadedModel,
-    weights: list[WeightTensor],
-    measurements: BaseMeasurements,
-    sets: ParagraphSets,
-    *,
-    directory: Path,
-    loggers: Sequence[Logger],
-    resume_from: Path | None,
-    keep: KeepTrial,
-) -> Ingredients:
-    objective: Objective = instantiate(cfg.objective)
-    stop = instantiate(cfg.stop) if cfg.get("stop") else None
-    preparation = prepare_run(
-        cfg,
-        measurements,
-        sets,
-        weights=weights,
-        objective=objective,
-        stop=stop,
-        directory=directory,
-        tokenizer=loaded.tokenizer,
-    )
-    return Ingredients(
-        model=loaded.model,
-        weights=weights,
-        preparation=preparation,
-        strategy=mask_strategy(cfg),
-        attribution=measurements.attribution(instantiate(cfg.attribution)),
-        objective=objective,
-        optimizer=instantiate(cfg.optimizer),
-        stop=stop,
-        make_trainer=partial(_make_trainer, cfg, directory, loggers),
-        batch_size=cfg.batch_size,
-        protected_share=cfg.paragraphs.get("protected_share", 0.5),
-        seed=cfg.seeds.training,
-        mask_seed=cfg.seeds.mask,
-        resume_from=resume_from,
-        keep=keep,
-        measure_curvature=measurements.curvature,
-        rehearsal=instantiate(cfg.rehearsal) if cfg.get("rehearsal") else None,
-    )
-
-
-def _make_trainer(
-    cfg: DictConfig,
-    directory: Path,
-    loggers: Sequence[Logger],
-    callbacks: Sequence[lightning.Callback],
-    max_steps: int | None,
-) -> lightning.Trainer:
-    configured = [
-        instantiate(callback, **in_place_of_null(callback, "dirpath", directory / CHECKPOINTS))
-        for callback in cfg.callbacks.values()
-        if callback
-    ]
-    keeps_checkpoints = any(isinstance(callback, ModelCheckpoint) for callback in configured)
-    make = alone(instantiate(cfg.trainer, _partial_=True), directory / CHECKPOINTS)
-    trainer: lightning.Trainer = make(
-        callbacks=[*callbacks, KeepCurve(), *step_callbacks(cfg), *configured],
-        logger=list(loggers),
-        enable_checkpointing=keeps_checkpoints,
-        max_steps=max_steps or cfg.trainer.max_steps,
-    )
-    trainer.strategy.checkpoint_io = WholeCheckpoints()
-    return trainer

@@ -34,6 +34,8 @@ class PairedEpochs:
     the larger set may be smaller; every row of both sets is used in every epoch. weights: what the means over a batch's forget
     rows and over its rows to keep count in those over the step's; over the batches of a step each sums to 1.
     With protected rows every step keeps accumulate * protected_batch of them as well ("protected": [Q]), cycled and shuffled.
+    processes: as many share every batch's rows out among them, and this is the plan of the one of this number, from 0. Over the
+    batches of a step in all processes the weights sum to 1.
     """
 
     forget_rows: int
@@ -44,6 +46,8 @@ class PairedEpochs:
     accumulate: int = 1
     protected_rows: int = 0
     protected_batch: int = 0
+    processes: int = 1
+    process: int = 0
 
     @property
     def steps(self) -> int:
@@ -93,11 +97,12 @@ class PairedEpochs:
         return list((order[:rows] if once else order[: self.steps * step]).split(step))
 
     def _split(self, forget: Tensor, retain: Tensor, protected: Tensor) -> list[Batch]:
-        """One step's rows in batches. One that would have no rows of a side gets one of them, with weight 0."""
-        count = self._batches_of(len(forget), len(retain), len(protected))
+        """This process's part of one step's rows, in batches. One that would have no rows of a side gets one of them, with
+        weight 0."""
+        count = self.processes * self._batches_of(len(forget), len(retain), len(protected))
         parts = zip(*(rows.tensor_split(count) for rows in (forget, retain, protected)), strict=True)
         batches = []
-        for f, r, p in parts:
+        for f, r, p in list(parts)[self.process :: self.processes]:
             kept = (len(r) + len(p)) / (len(retain) + len(protected))
             batch = {
                 "forget": f if len(f) else forget[:1],

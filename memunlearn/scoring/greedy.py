@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from transformers import GenerationConfig, PreTrainedModel
 
+from memunlearn import several_processes
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
 from memunlearn.progress import track
 from memunlearn.scoring.inputs import model_inputs
@@ -23,17 +24,18 @@ def greedy_continuations(
     """Exactly `length` greedy tokens after each prefix [N, P]: [N, length] int64, on the CPU.
 
     Nothing but the argmax counts: EOS does not stop it, every token is attended to (real paragraphs contain EOS), and the
-    checkpoint's own generation settings (repetition penalty and the like) are set aside.
+    checkpoint's own generation settings (repetition penalty and the like) are set aside. Several processes share the prefixes
+    out among them; each is given what is said after all.
     """
     generate: Any = model.generate
     settings = GenerationConfig(max_new_tokens=length, do_sample=False, num_beams=1, use_cache=True)
-    said = [torch.empty(0, length, dtype=torch.int64)]
+    said = []
     with own_settings_aside(model), parametrize.cached():
-        batches = prefixes.split(batch_size) if len(prefixes) else ()
+        batches = several_processes.own(prefixes.split(batch_size) if len(prefixes) else ())
         for batch in track(batches, description) if description else batches:
             out = generate(**model_inputs(model, batch), generation_config=settings)
             said.append(out[:, batch.shape[1] :].cpu())
-    return torch.cat(said)
+    return torch.cat([torch.empty(0, length, dtype=torch.int64), *several_processes.gathered(said)])
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
+from memunlearn import several_processes
 from memunlearn.models.text_config import vocabulary_size
 from memunlearn.objectives.by_rows import rows_at_once
 from memunlearn.paragraphs.paragraph_set import ParagraphSet
@@ -63,6 +64,10 @@ class ParagraphScores:
                 return self.values[name]
             raise AttributeError(f"there is no metric {name!r} among these scores")
 
+    def cpu(self) -> ParagraphScores:
+        """The same on the CPU."""
+        return ParagraphScores({key: values.cpu() for key, values in self.values.items()}, self.token_nll.cpu())
+
     def select(self, rows: Tensor) -> ParagraphScores:
         return ParagraphScores({key: values[rows] for key, values in self.values.items()}, self.token_nll[rows])
 
@@ -83,9 +88,10 @@ class ParagraphScores:
         return ParagraphScores({m.key: tensors[m.key] for m in METRICS if m.key in tensors}, tensors["token_nll"])
 
 
-def _batches(paragraphs: ParagraphSet, batch_size: int, description: str | None) -> Iterator[Tensor]:
-    """Row numbers, batch_size at a time; with a progress bar if a description is given."""
-    rows = torch.arange(len(paragraphs)).split(batch_size)
+def _batches(paragraphs: ParagraphSet, batch_size: int, description: str | None, shared: bool) -> Iterator[Tensor]:
+    """Row numbers, batch_size at a time; with a progress bar if a description is given. shared: this process's batches only."""
+    rows: Sequence[Tensor] = torch.arange(len(paragraphs)).split(batch_size)
+    rows = several_processes.own(rows) if shared else rows
     yield from track(rows, description) if description else rows
 
 
@@ -107,6 +113,7 @@ def score(
     details: also those that only reported sets are measured by (`Metric.detail`); then, with sampling, p_z too.
     record: filled with this model's own final hidden states, for later use as a reference.
     batch_size: rows a pass; where memory does not suffice half as many from there on, which is said.
+    Several processes share the rows out among them, unless they record; each is given the scores of all.
     Raises UserError if an id is beyond the model's vocabulary.
     """
     paragraphs.check_vocabulary(vocabulary_size(model))
@@ -127,11 +134,13 @@ def score(
         return compared(logits, onto(paragraphs.continuations[rows], logits.device), rows)
 
     parts, fitting = [], FittingBatches(batch_size)
+    shared = record is None  # of what is recorded, every process needs all
     with parametrize.cached():
-        for rows in _batches(paragraphs, batch_size, description):
-            parts += fitting.read(rows, read)
-    scores = ParagraphScores.concatenate(parts)
-    return ParagraphScores({key: values.cpu() for key, values in scores.values.items()}, scores.token_nll.cpu())
+        for rows in _batches(paragraphs, batch_size, description, shared):
+            parts.append(ParagraphScores.concatenate(fitting.read(rows, read)))
+    if shared and several_processes.count() > 1:
+        parts = several_processes.gathered([part.cpu() for part in parts])
+    return ParagraphScores.concatenate(parts).cpu()
 
 
 def _scores_of_rows(

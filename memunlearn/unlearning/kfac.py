@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from memunlearn import several_processes
 from memunlearn.curvature.budget import Budget, budget_of
 from memunlearn.curvature.damping import damp
 from memunlearn.curvature.factors import EigenFactors, Factors, moved
@@ -102,7 +103,14 @@ class Kfac:
             check_device("optimizer.device", self.device)
 
     def __call__(self, *, deltas: Deltas, context: RunContext) -> Optimizer:
-        """Measures the curvature of the weights that have deltas; the model must be the base model."""
+        """Measures the curvature of the weights that have deltas; the model must be the base model. Of several processes, the
+        first measures and solves."""
+        if several_processes.number() > 0:
+            return KfacSteps(deltas, {}, momentum=self.momentum, max_kl=self.max_kl)
+        with several_processes.by_itself():
+            return self._measured(deltas, context)
+
+    def _measured(self, deltas: Deltas, context: RunContext) -> Optimizer:
         eligible = context.weights or eligible_weights(context.model)
         weights = [weight for weight in eligible if weight.name in deltas]
         rows = self._rows(context)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from memunlearn import several_processes
 from memunlearn.curvature.solving import Solver
 from memunlearn.objectives.by_rows import mean_kl
 from memunlearn.objectives.material import Side
@@ -78,6 +79,14 @@ class KfacSteps(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        # The others' gradients are the same, and so would their steps be but for rounding, with which they would drift apart.
+        if several_processes.number() == 0:
+            with several_processes.by_itself():
+                self._descend()
+        several_processes.as_in_the_first(delta for group in self.param_groups for delta in group["params"])
+        return loss
+
+    def _descend(self) -> None:
         changes: list[tuple[Tensor, Tensor]] = []
         costs: list[Tensor] = []
         for group in self.param_groups:
@@ -91,7 +100,6 @@ class KfacSteps(Optimizer):
                 costs.append(cost)
         if changes:
             self._move(changes, *self._scales([change for _, change in changes], costs))
-        return loss
 
     def _move(self, changes: Sequence[tuple[Tensor, Tensor]], scale: Tensor, longest: Tensor) -> None:
         before = None if self.probe is None else self.probe.states()

@@ -76,12 +76,13 @@ class Unlearning(lightning.LightningModule):
                 f"objective {type(self.context.objective).__name__} does not depend on any weight of the mask: choose weights "
                 "in or before the layer that it looks at (mask.layers=[...]), or a later objective.layer"
             )
-        # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer.
-        forget_share, retain_share = self.trainer.accumulate_grad_batches * batch["weights"]
+        # Lightning divides by the full number of batches a step, also in an epoch's last step, which may have fewer, and by the
+        # number of processes.
+        forget_share, retain_share = self.trainer.accumulate_grad_batches * self.trainer.world_size * batch["weights"]
         if self.rehearsal is not None:
             losses = replace(losses, forget_term=self.rehearsal.mixed(losses.forget_term, there, self.deltas))
         loss: Tensor = forget_share * losses.forget_term + retain_share * losses.retain_term
-        self.losses.add(self.global_step, self.current_epoch, loss, losses)
+        self.losses.add(self.global_step, self.current_epoch, loss, losses, batch["weights"])
         if is_look(self.global_step - self.started_at):
             self.look()
             if self.diverged_at is not None:

@@ -10,6 +10,7 @@ import lightning
 from lightning.pytorch.callbacks import RichProgressBar
 from transformers import PreTrainedModel
 
+from memunlearn import several_processes
 from memunlearn.curvature.measure import MeasureCurvature, measure_curvature
 from memunlearn.errors import UserError
 from memunlearn.masks.selection import Mask
@@ -180,6 +181,8 @@ def epochs_of(
         accumulate=accumulate,
         protected_rows=len(protected.paragraphs) if protected is not None else 0,
         protected_batch=keeps,
+        processes=several_processes.count(),
+        process=several_processes.number(),
     )
 
 

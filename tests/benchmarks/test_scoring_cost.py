@@ -35,12 +35,7 @@ def test_the_four_alone_are_computed_for_every_row(monkeypatch):
     assert torch.cat(seen["token_kl"]).abs().max() < 1e-5 < torch.cat(seen["token_nll"]).min()
 
 
-def test_ratios_are_of_one_round_each_and_the_first_round_does_not_count(monkeypatch):
-    clock = iter([0, 100, 0, 1, 0, 2, 0, 3, 0, 4, 0, 2])  # a, b of each of three rounds
-    monkeypatch.setattr(scoring.time, "perf_counter", lambda: next(clock))
-    turns = []
-    found = scoring.ratios({"a": lambda: turns.append("a"), "b": lambda: turns.append("b")}, 2)
-    assert turns == ["a", "b"] * 3 and found == {"a": [1.0, 1.0], "b": [1.5, 0.5]}
+def test_a_line_says_the_median_and_the_quartiles():
     assert scoring.line("b", [1.0, 1.5, 2.0]).split() == ["b", "1.50", "1.00", "to", "2.00"]
 
 

@@ -12,9 +12,10 @@ QUICK = Path(quick_command.__file__)
 
 def start(script, *arguments, cwd, encoding="utf-8", **variables):
     """`python SCRIPT ARGUMENTS` in the folder `cwd`, begun."""
+    variables = {"PYTHONPATH": str(command_runs.ROOT), "PYTHONIOENCODING": encoding, **variables}
     return subprocess.Popen(
         command_runs.command(script, *arguments),
-        env=command_runs.process_environment(PYTHONPATH=str(command_runs.ROOT), PYTHONIOENCODING=encoding, **variables),
+        env=command_runs.process_environment(**variables),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

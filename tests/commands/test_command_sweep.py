@@ -1,5 +1,6 @@
-"""A sweep that is run again: finished jobs are skipped, unfinished ones start from their seed, nothing is destroyed."""
+"""A sweep that is run again: finished jobs are skipped, unfinished ones go on from their checkpoint, nothing is destroyed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,15 @@ import command_runs
 import interruptions
 import pytest
 from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from memunlearn.commands.kept_config import keep_config
+from memunlearn.commands.resuming import interrupted_in_sweep
+from memunlearn.unlearning.checkpoints import read_checkpoint
 
 SHORT = ("stop.max_steps=2", "mask=random")
 SKIPPED = "skipped: this job is complete, in "
+GOING_ON = "going on: this job was interrupted, in "
 SUMMARY = "memunlearn.reporting.sweep_summary"
 
 
@@ -72,6 +79,39 @@ def test_a_failed_job_is_done_again_and_its_error_goes_with_success(tmp_path, mo
     assert again.code == 0 and SKIPPED not in again.out, again.err
     assert not list(tmp_path.glob("*/error.json")) and len(list(tmp_path.glob("*/result.json"))) == 2
     assert summaries[-1] == ["0/result.json", "1/result.json"]
+
+
+def test_a_job_that_was_cut_short_goes_on_where_it_was(tmp_path, monkeypatch, summaries):
+    jobs = ("seed=0", "stop.max_steps=4", interruptions.OVERRIDE)
+    with monkeypatch.context() as patch:
+        patch.setenv("INTERRUPT_AFTER", "3")
+        assert sweep(tmp_path, *jobs).code == 1
+    assert read_checkpoint(tmp_path / "0" / "checkpoints" / "last.ckpt")["global_step"] == 2
+    monkeypatch.setenv("INTERRUPT_AFTER", "1")  # a run that goes on does not come there again
+    on = sweep(tmp_path, *jobs)
+    assert on.code == 0 and on.out.count(GOING_ON) == 1 and not (tmp_path / "0" / "error.json").exists(), on.err
+
+
+@pytest.mark.parametrize("damage", ["config.yaml", "inputs.json"])
+def test_what_a_job_was_begun_with_decides_whether_it_goes_on(tmp_path, damage):
+    cfg = OmegaConf.create({"seed": 1, "overwrite": False, "resume": False, "paragraphs": {"path": "a"}})
+    kept = tmp_path / "checkpoints"
+    inputs = {"paragraphs.path": "0123"}
+
+    def goes_on(cfg=cfg, inputs=inputs, sweep=tmp_path.parent):
+        return interrupted_in_sweep(cfg, tmp_path, inputs, sweep)
+
+    kept.mkdir()
+    keep_config(cfg, kept / "config.yaml")
+    (kept / "inputs.json").write_text(json.dumps(inputs))
+    assert not goes_on()  # before its first checkpoint
+    (kept / "last.ckpt").touch()
+    assert goes_on() and goes_on(OmegaConf.merge(cfg, {"allow": ["a.B"]}))
+    assert not goes_on(sweep=None) and not goes_on(inputs={"paragraphs.path": "4567"})
+    assert not goes_on(OmegaConf.merge(cfg, {"overwrite": True})) and not goes_on(OmegaConf.merge(cfg, {"seed": 2}))
+    for content in ("{", "- 1", ""):
+        (kept / damage).write_text(content)
+        assert not goes_on()
 
 
 def test_a_job_that_was_resumed_by_itself_is_finished_for_the_sweep(tmp_path, monkeypatch, summaries):
@@ -166,9 +206,10 @@ def test_killed_in_the_middle_of_a_job_and_run_again_is_an_undisturbed_sweep(tmp
     before = {job: written(broken / job) for job in "01"}
     again, undisturbed = process(broken), command_runs.train(*jobs, directory=whole, where="sweep")
     assert again.code == 0 and undisturbed.code == 0, again.err + undisturbed.err
-    assert again.out.count(SKIPPED) == 2
+    assert again.out.count(SKIPPED) == 2 and again.out.count(f"{GOING_ON}{broken / '2'}") == again.out.count(GOING_ON) == 1
     assert {job: written(broken / job) for job in "01"} == before
     for job in "0123":
         assert figures(broken / job) == figures(whole / job)
         assert command_runs.read_rows(broken / job) == command_runs.read_rows(whole / job)
+        assert (broken / job / "metrics.csv").read_bytes() == (whole / job / "metrics.csv").read_bytes()
     assert not list(broken.rglob(".tmp-*"))

@@ -3,7 +3,8 @@
     python tests/killing/kill_everywhere.py --points 100
 
 Points are file operations inside the run's folder and the cache (evenly over all of them) and random moments. Each run
-is a process of its own, killed by SIGKILL; processes are forked from one that has imported the libraries, which saves seconds.
+is a process of its own, killed by SIGKILL or, at every fourth point, told to end by SIGTERM, which it does with exit code 143;
+processes are forked from one that has imported the libraries, which saves seconds.
 At each point: no file under a final name is torn; the same command run again (train: also resume=true) exits with 0, and
 leaves exactly the files of an undisturbed run, equal but for times.
 """
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,11 @@ import command_runs  # noqa: E402
 import comparing  # noqa: E402
 import tiny_demo  # noqa: E402
 
+from memunlearn.process import own_process  # noqa: E402
+
 RANDOM_SHARE = 0.2
+TERM_EVERY = 4  # points
+ENDED = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 128 + signal.SIGTERM}  # exit codes
 SMALL = ("batch_size=4", "stop.max_steps=5")
 # A demo that recites nothing, but is built in a second: its cache too is killed while it is made.
 UNTRAINED = "demo.steps=3"
@@ -57,13 +62,15 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class Kill:
-    """after: this file operation (from 1), or None; seconds: this moment, or None."""
+    """operation: at this file operation (from 1), or None; seconds: at this moment, or None. by: the signal."""
 
     operation: int | None = None
     seconds: float | None = None
+    by: signal.Signals = signal.SIGKILL
 
     def __str__(self) -> str:
-        return f"at file operation {self.operation}" if self.operation else f"after {self.seconds:.2f} s"
+        when = f"at file operation {self.operation}" if self.operation else f"after {self.seconds:.2f} s"
+        return f"{when} by {self.by.name}"
 
 
 class Place:
@@ -94,7 +101,7 @@ class Place:
         if kill is not None and kill.seconds is not None:
             time.sleep(kill.seconds)
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(process, kill.by)
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         return code, counter.stat().st_size, time.monotonic() - began
 
@@ -107,8 +114,9 @@ class Place:
             os.dup2(log, 2)
             os.environ["MEMUNLEARN_CACHE"] = str(self.cache)
             sys.argv = list(arguments)
-            sys.addaudithook(watch((self.run, self.cache), counter, kill.operation if kill else None))
-            command_runs.run_app(command_runs._task(self.command.name), self.command.name, command_runs.CONF)
+            sys.addaudithook(watch((self.run, self.cache), counter, kill))
+            with own_process():
+                command_runs.run_app(command_runs._task(self.command.name), self.command.name, command_runs.CONF)
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
@@ -122,8 +130,8 @@ class Place:
             os._exit(code)
 
 
-def watch(roots: Sequence[Path], counter: Path, last: int | None) -> Callable[[str, tuple], None]:
-    """An audit hook that counts operations on files below the roots, and ends the process at the last one.
+def watch(roots: Sequence[Path], counter: Path, kill: Kill | None) -> Callable[[str, tuple], None]:
+    """An audit hook that counts operations on files below the roots, and kills the process at the one that was asked for.
 
     A file that is opened to be written anew is emptied before the kill: that is what an open leaves when the kill comes next.
     """
@@ -142,11 +150,11 @@ def watch(roots: Sequence[Path], counter: Path, last: int | None) -> Callable[[s
             return
         count += 1
         os.write(handle, b".")
-        if count == last:
+        if kill is not None and count == kill.operation:
             if event == "open" and flags & os.O_CREAT and flags & (os.O_TRUNC | os.O_EXCL):
                 # Nested: this open is counted too, but is not the last.
                 os.close(os.open(path, flags, 0o644))
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), kill.by)
 
     return hook
 
@@ -156,14 +164,15 @@ def points_of(number: int, operations: int, seconds: float, draw: random.Random)
     moments = round(number * RANDOM_SHARE)
     part = operations / max(1, number - moments)
     chosen = [1 + int((place + draw.random()) * part) for place in range(number - moments)]
-    return [Kill(operation=one) for one in chosen] + [Kill(seconds=draw.uniform(0.2, seconds)) for _ in range(moments)]
+    kills = [Kill(operation=one) for one in chosen] + [Kill(seconds=draw.uniform(0.2, seconds)) for _ in range(moments)]
+    return [replace(kill, by=signal.SIGTERM) if place % TERM_EVERY == 1 else kill for place, kill in enumerate(kills)]
 
 
 def try_point(place: Place, kill: Kill, expected: comparing.Content) -> Iterator[str]:
     """What is wrong after this kill; nothing where all is as it should be."""
     place.fresh()
     code, *_ = place.start(kill)
-    if code != -signal.SIGKILL and not (kill.seconds and code == 0):
+    if code != ENDED[kill.by] and not (kill.seconds and code == 0):
         yield f"ended with {code} instead of being killed: {tail(place.log)}"
     yield from (f"torn: {name}" for name in comparing.torn([place.run, place.cache]))
     resumable = place.command.label == "train" and (place.run / "checkpoints" / "config.yaml").is_file()

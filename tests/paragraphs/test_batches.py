@@ -231,3 +231,32 @@ def test_a_share_of_a_batch_is_protected(share, rows):
 def test_a_share_that_leaves_none_or_no_others_is_refused(size, share):
     with pytest.raises(UserError, match=f"paragraphs.protected_share={share}: .* of the {size} rows"):
         protected_rows_a_batch(size, share)
+
+
+@settings(max_examples=50, deadline=None)
+@given(plan=plans | accumulated | protecting, processes=st.integers(2, 4), number=st.integers(0, 3))
+def test_the_processes_together_take_the_step_of_one(plan, processes, number):
+    """Each row counts in a step's means as it does in one process, wherever it is; positions in an epoch are the same."""
+    shared = [replace(plan, processes=processes, process=process) for process in range(processes)]
+    assert {len(one) for one in shared} == {len(plan)} and all(len(one.epoch(number)) == len(plan) for one in shared)
+    alone = plan.epoch(number)
+    for start in range(0, len(alone), plan.accumulate):
+        group = slice(start, start + plan.accumulate)
+        ours = [batch for one in shared for batch in one.epoch(number)[group]]
+        for place, sides in enumerate((("forget",), ("retain", "protected"))):
+            assert counted_rows(ours, sides, place) == pytest.approx(counted_rows(alone[group], sides, place), abs=1e-6)
+            assert sum(float(batch["weights"][place]) for batch in ours) == pytest.approx(1, abs=1e-6)
+    for one in shared:
+        assert all(
+            len(batch["forget"]) and len(batch["retain"]) + len(batch.get("protected", ())) for batch in one.epoch(number)
+        )
+
+
+def counted_rows(batches, sides, place):
+    """How much each row's own value counts in the step, by side and row: the naive sum over batches of weight / rows."""
+    counts = Counter()
+    for batch in batches:
+        rows = [(side, row) for side in sides if side in batch for row in batch[side].tolist()]
+        for row in rows:
+            counts[row] += float(batch["weights"][place]) / len(rows)
+    return {row: count for row, count in counts.items() if count}

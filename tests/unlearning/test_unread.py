@@ -15,7 +15,7 @@ from memunlearn.objectives.contrastive import Unlearn
 from memunlearn.objectives.material import Losses, Needs
 from memunlearn.unlearning.stopping import StopRule
 from memunlearn.unlearning.training import unlearn
-from memunlearn.unlearning.unread import is_look
+from memunlearn.unlearning.unread import is_look, means
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 # A transformer looks at its attention mask, PyTorch's optimizers at step counters, and a pass at the ids of its rows, that lie
@@ -270,3 +270,35 @@ def test_going_on_from_where_losses_had_diverged_ends_at_once(reciting, preparat
     )
     assert (resumed.stopped_because, resumed.steps, resumed.kept_step) == ("nan", 5, 4) and not never.calls
     assert same(resumed.patch.deltas, whole.patch.deltas)
+
+
+def test_the_curve_shows_means_over_the_rows_of_a_batch_in_whatever_parts():
+    """Against the means over all rows of values that each row has."""
+    generator = torch.Generator().manual_seed(3)
+    forget, retain = torch.rand(5, 2, generator=generator), torch.rand(7, 2, generator=generator)  # term and what is shown
+    minimised = torch.tensor([[0.25], [0.75], [2.0]])
+    parts = [(slice(0, 2), slice(0, 1)), (slice(2, 5), slice(1, 4)), (slice(0, 0), slice(4, 7))]
+    values, weights = [], []
+    for number, (f, r) in enumerate(parts):
+        # A part without rows shows some row, with weight 0.
+        of_forget = forget[f].mean(0) if len(forget[f]) else forget[0]
+        of_retain = retain[r].mean(0)
+        both = torch.stack([of_forget[0], of_retain[0], of_forget[1], of_retain[1]])
+        values.append(torch.cat([minimised[number], both]).unsqueeze(0))
+        # Of a step of two such batches.
+        weights.append(torch.tensor([[len(forget[f]) / 10, len(retain[r]) / 14]]))
+    row = means(torch.stack(values), torch.stack(weights))
+    expected = [1.0, float(forget[:, 0].mean() + retain[:, 0].mean()), float(forget[:, 1].mean()), float(retain[:, 1].mean())]
+    assert row.shape == (1, 4) and row[0].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_side_without_rows_is_shown_as_what_stands_in_for_it():
+    values = torch.tensor([[[1.0, 2.0, 3.0, 4.0, 5.0]], [[3.0, 2.0, 7.0, 4.0, 9.0]]])
+    row = means(values, torch.tensor([[[0.0, 0.25]], [[0.0, 0.75]]]))
+    assert row[0].tolist() == [2.0, 2.0 + 6.0, 4.0, 8.0]
+
+
+def test_what_is_not_finite_in_one_process_is_not_finite_for_all():
+    values = torch.ones(2, 3, 5)
+    values[1, 1, 0] = torch.nan
+    assert means(values, torch.full((2, 3, 2), 0.5))[:, 0].isfinite().tolist() == [True, False, True]

@@ -1,0 +1,1 @@
+"""What large work would cost, computed from what was measured: `python -m benchmarks.predict`."""
