@@ -28,3 +28,9 @@ def test_large_dataclasses_are_made_by_name():
 def test_no_file_is_long():
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text("utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
     assert not {path: number for path, number in lines.items() if number > 300}
+
+
+def test_test_files_have_names_of_their_own():
+    """Else pytest collects only one of two that have the same name in different folders."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name not in ("conftest.py", "__init__.py")]
+    assert sorted(names) == sorted(set(names))
