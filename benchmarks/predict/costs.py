@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.speed.matrix_products import flops, forward_products, step_products
 from benchmarks.speed.sizes import Lengths, Size
+from memunlearn.objectives.by_rows import rows_at_once
 
 FLOAT = 4
 INDEX = 8
@@ -49,8 +50,9 @@ def step_seconds(size: Size, lengths: Lengths, rate: Rate) -> float:
 @dataclass(frozen=True, kw_only=True)
 class Bytes:
     """Of a training step. weights: the model's. delta: what is trained, its gradient, Adam's two states, and the positions of a
-    mask. effective: each changed tensor once more while a pass runs. logits: [rows, C, V] of the current model, the base model
-    and what the loss makes of them. kept: the base model's states of all rows that are known, on the CPU."""
+    mask. effective: each changed tensor once more while a pass runs. logits: of the rows dealt with at once (`by_rows`),
+    of the current model and the base model, and what the loss makes of them. kept: the base model's states of all rows that are
+    known, on the CPU."""
 
     weights: int
     delta: int
@@ -70,12 +72,13 @@ LOGITS_ALIVE = 5
 def step_bytes(size: Size, lengths: Lengths, *, rows: int, chosen: float, known_rows: int) -> Bytes:
     """chosen: share of the eligible weights, spread over all tensors. rows: of a step. The blocks' activations come on top."""
     k = round(chosen * size.eligible)
+    row = lengths.continuation * size.vocabulary
     trained = k * FLOAT * (2 + ADAM_STATES)
     return Bytes(
         weights=size.weights * FLOAT,
         delta=trained if chosen == 1 else trained + k * INDEX,
         effective=size.eligible * FLOAT,
-        logits=LOGITS_ALIVE * rows * lengths.continuation * size.vocabulary * FLOAT,
+        logits=LOGITS_ALIVE * min(rows, rows_at_once(row)) * row * FLOAT,
         kept=known_rows * lengths.continuation * size.hidden * FLOAT,
     )
 

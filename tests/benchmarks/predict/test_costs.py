@@ -8,6 +8,7 @@ from benchmarks.speed.sizes import SIZES, Lengths, Size, random_model, random_ro
 from memunlearn.curvature.measure import measure_curvature
 from memunlearn.models.components import eligible_weights
 from memunlearn.models.sparse_delta import attach, delta_parameters
+from memunlearn.objectives.by_rows import rows_at_once
 from memunlearn.scoring.score import reference_states
 
 LENGTHS = Lengths(50, 50)
@@ -47,6 +48,14 @@ def test_bytes_of_a_step_are_those_of_its_tensors(chosen):
     _, states = reference_states(random_model(size), random_rows(size, lengths, 5))
     assert found.kept == states.hidden.numel() * 4
     assert found.on_device == found.weights + found.delta + found.effective + found.logits
+
+
+def test_logits_are_of_as_many_rows_as_a_loss_takes_at_a_time():
+    size, few, many = SIZES["125m"], 3, 64
+    row = LENGTHS.continuation * size.vocabulary
+    assert few < rows_at_once(row) < many
+    logits = [step_bytes(size, LENGTHS, rows=rows, chosen=1.0, known_rows=1).logits for rows in (few, many, 2 * many)]
+    assert logits == [5 * 4 * row * rows for rows in (few, rows_at_once(row), rows_at_once(row))]
 
 
 def test_factors_take_what_is_said():
