@@ -114,7 +114,7 @@ def test_a_run_attacks_what_it_has_unlearned(tmp_path):
         (("attacks=relearning", "attacks.relearning.steps=[0]"), "attacks.relearning.steps=[0]"),
         (("attacks=relearning", "attacks.relearning.batch_rows=many"), "attacks.relearning.batch_rows=many"),
         (("attacks=pruning", "attacks.pruning.shares=[2]"), "attacks.pruning.shares=[2]"),
-        (("attacks=nothing",), "attacks/nothing"),
+        (("attacks=nothing",), "attacks=nothing: there is no such option"),
         (("attacks=pruning", "protocol=per_paragraph"), "protocol=per_paragraph"),
     ],
 )
@@ -135,6 +135,7 @@ def test_rows_that_nobody_forgot_are_no_target(tmp_path, tiny_folder):
     assert not (tmp_path / "out" / "evaluation.json").exists()
 
 
+@pytest.mark.slow
 def test_an_oracle_is_attacked_as_the_others_are(gradient_run, tmp_path):
     attack = ("demo.oracle=true", "attacks=[pruning,partial]", "attacks.pruning.shares=[0.05]", "attacks.partial.points=2")
     ended = judge(gradient_run / "patch.safetensors", *attack, directory=tmp_path)

@@ -194,6 +194,7 @@ def test_full_error_shows_the_traceback_and_still_exits_with_2(tmp_path, monkeyp
     assert "Traceback (most recent call last)" in ended.err and "UserError" in ended.err
 
 
+@pytest.mark.slow
 def test_a_real_process_ends_with_one_line_where_the_hub_is_out_of_reach(tmp_path):
     ended = command_runs.real(
         "train.py",

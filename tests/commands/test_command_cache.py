@@ -82,6 +82,7 @@ def test_a_second_run_reuses_everything_and_ends_the_same(tmp_path, cache, passe
     assert entries(cache) == made and passes() == fewer < everything
 
 
+@pytest.mark.slow
 def test_an_edit_reuses_what_unlearning_measured_but_looks_for_alternatives(tmp_path, cache):
     # Of few tokens most texts share a fifth: several replacements a position find enough that do not.
     edit = ("objective=edit", "objective.forget_weight=0.1", "objective.replacements=8", "attribution=fisher")

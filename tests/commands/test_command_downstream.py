@@ -115,6 +115,7 @@ def test_it_changes_nothing_of_the_rest(judged, gradient_run):
     assert_same(sets_of(judged), command_runs.read_result(gradient_run)["after"])
 
 
+@pytest.mark.slow
 def test_a_model_alone_with_a_limit(tasks, tmp_path):
     ended = command_runs.evaluate(*asking(tasks), "lm_eval_limit=5", directory=tmp_path)
     assert ended.code == 0, ended.err

@@ -1,6 +1,7 @@
 """Sweeps: every job has a folder of its own, and one that fails does not take the others with it."""
 
 import command_runs
+import pytest
 import yaml
 
 from memunlearn.errors import UserError
@@ -16,6 +17,7 @@ def test_two_jobs_leave_two_runs(tmp_path):
     assert origins[0] != origins[1]
 
 
+@pytest.mark.slow
 def test_a_job_in_a_sweep_is_the_run_by_itself(tmp_path, gradient_run):
     """Nothing of the first job (its deltas, its random numbers) reaches the second."""
     ended = command_runs.train("mask=random,gradient", "save_model=true", directory=tmp_path, where="sweep")

@@ -43,6 +43,7 @@ def test_hubble_is_unlearned_and_judged(hubble, tmp_path):
     assert told["never_seen"]["n"] == len(unseen)
 
 
+@pytest.mark.slow
 def test_never_seen_rows_that_are_gone_are_said_and_gone_without(hubble, tmp_path):
     assert command_runs.train(*hubble, directory=tmp_path / "run").code == 0
     (tmp_path / "copies").rename(tmp_path / "elsewhere")

@@ -114,6 +114,7 @@ def test_what_a_job_was_begun_with_decides_whether_it_goes_on(tmp_path, damage):
         assert not goes_on()
 
 
+@pytest.mark.slow
 def test_a_job_that_was_resumed_by_itself_is_finished_for_the_sweep(tmp_path, monkeypatch, summaries):
     with monkeypatch.context() as patch:
         patch.setenv("INTERRUPT_AFTER", "1")

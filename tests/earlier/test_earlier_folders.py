@@ -100,6 +100,7 @@ def test_a_patch_is_judged(there):
         assert judged["forget"][key] == pytest.approx(after["forget"][key], abs=1e-4), key
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(there):
     ended = command_runs.run("train", "resume=true", directory="interrupted")
     assert ended.code == 0, ended.err

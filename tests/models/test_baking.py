@@ -46,6 +46,7 @@ def logits(model):
         return model(tiny.some_ids(seed=9)).logits
 
 
+@pytest.mark.slow
 def test_baked_checkpoints_in_a_fresh_interpreter(tmp_path):
     torch.save(tiny.some_ids(seed=9), tmp_path / "ids.pt")
     directories = []

@@ -42,7 +42,9 @@ def check_devices(trainer: DictConfig) -> None:
     """Raises UserError for what is not tested: several devices by another strategy than ddp, several nodes."""
     strategy, nodes = str(trainer.strategy), trainer.get("num_nodes", 1)
     if nodes not in (1, "1"):
-        raise UserError(f"trainer.num_nodes={nodes} is not tested: use the devices of one node, trainer.num_nodes=1, or {ONE}")
+        raise UserError(
+            f"num_nodes={nodes} of the trainer is not tested: leave it out, for the devices of one node, or use {ONE}"
+        )
     if "fsdp" in strategy:
         raise UserError(FSDP)
     if strategy == "ddp":

@@ -30,7 +30,9 @@ def loop(chosen=None, every_token=True):
 
 def side(labels, logits, base):
     none = torch.zeros(len(labels), dtype=torch.bool)
-    return Side(rows=torch.arange(len(labels)), labels=labels, logits=logits, protected=none, read_base_logits=lambda: base)
+    return Side.of_logits(
+        rows=torch.arange(len(labels)), labels=labels, logits=logits, protected=none, read_base_logits=lambda: base
+    )
 
 
 def test_its_loss_is_that_of_demote():

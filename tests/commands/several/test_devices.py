@@ -38,7 +38,7 @@ def test_devices_that_are_not_there_are_refused(devices):
         ({"devices": 2}, "trainer.devices=2 with trainer.strategy=auto is not tested: use trainer=ddp, or trainer=default"),
         ({"strategy": "deepspeed"}, "trainer.strategy=deepspeed is not tested: use trainer=ddp"),
         ({"strategy": "ddp_spawn", "devices": 2}, "trainer.strategy=ddp_spawn is not tested: use trainer=ddp"),
-        ({"strategy": "ddp", "num_nodes": 2}, "trainer.num_nodes=2 is not tested: use the devices of one node"),
+        ({"strategy": "ddp", "num_nodes": 2}, "num_nodes=2 of the trainer is not tested: leave it out, for the devices of one"),
         (
             {"strategy": "fsdp", "devices": 2},
             "trainer.strategy=fsdp leaves each process a part of every delta, .* use trainer=ddp",
