@@ -12,6 +12,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
 SBIN = "/usr/sbin"  # where Debian has the daemons, and not every user's PATH
+GRACE = 60  # seconds that a preempted job is given
 CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -39,7 +40,7 @@ ReturnToService=2
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-PartitionName=all Nodes={host} Default=YES State=UP PriorityTier=1 GraceTime=60
+PartitionName=all Nodes={host} Default=YES State=UP PriorityTier=1 GraceTime={grace}
 PartitionName=urgent Nodes={host} State=UP PriorityTier=10
 """
 
@@ -62,7 +63,7 @@ def running() -> Iterator[dict[str, str]]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         for name in ("state", "spool"):
             (folder / name).mkdir()
-        conf = CONF.format(folder=folder, host=_host(), controller_port=_free_port(), node_port=_free_port())
+        conf = CONF.format(grace=GRACE, folder=folder, host=_host(), controller_port=_free_port(), node_port=_free_port())
         (folder / "slurm.conf").write_text(conf)
         key = folder / "munge.key"
         key.touch(mode=0o600)

@@ -88,8 +88,11 @@ def cluster():
 
 
 def requeued(environment, task):
-    """Waits until Slurm has this task in its queue again, and lets it begin: by itself Slurm waits two minutes."""
-    last = time.monotonic() + 60
+    """Waits until Slurm has this task in its queue again, and lets it begin: by itself Slurm waits two minutes.
+
+    A task that did not answer in its GraceTime is requeued after it, which is right, too.
+    """
+    last = time.monotonic() + 3 * slurm_cluster.GRACE
     while "PENDING" not in (said := slurm_cluster.slurm("squeue", "-h", "-j", task, "-o", "%T", check=False, **environment)):
         assert time.monotonic() < last, f"{task} is not requeued: {said}"
         time.sleep(0.5)
