@@ -7,7 +7,9 @@ import pytest
 from memunlearn.words import (
     counted,
     duration,
+    either,
     fixed,
+    listed,
     number,
     p_value,
     p_value_alone,
@@ -73,6 +75,11 @@ def test_counts_and_plurals():
     assert [plural("row", count) for count in (0, 1, 2, None)] == ["rows", "row", "rows", "rows"]
     assert [counted(count, "seed") for count in (0, 1, 1280)] == ["0 seeds", "1 seed", "1,280 seeds"]
     assert rows(1) == "1 row" and rows(2) == "2 rows"
+
+
+def test_lists_in_words():
+    assert [listed(parts) for parts in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [either(parts) for parts in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a or b", "a, b or c"]
 
 
 def test_readings_of_rows_that_were_measured_more_than_once():

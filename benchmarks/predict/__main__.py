@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.pages import add_page, write_where_asked
 from benchmarks.predict.costs import (
     Rate,
     factor_bytes,
@@ -21,7 +22,6 @@ from benchmarks.predict.costs import (
 )
 from benchmarks.rounds import ratios
 from benchmarks.speed.sizes import SIZES, Lengths, Size
-from benchmarks.speed.tables import between_markers
 from benchmarks.speed.workload import OURS, PRODUCTS
 from memunlearn.errors import UserError
 from memunlearn.process import own_process
@@ -126,8 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rate = rate_of(measured)
         text = told(measured, rate, asked)
         print(text)
-        if asked.write is not None:
-            asked.write.write_text(between_markers(asked.write.read_text("utf-8"), asked.place, text), "utf-8")
+        write_where_asked(asked, text)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -149,8 +148,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tokens", type=float, default=3e11, help="of the corpus (default: 300 billion, about the Pile's)")
     made.add_argument("--jobs", type=int, default=1000, help="of the sweep (default: 1000)")
     made.add_argument("--steps", type=int, default=60, help="of a job (default: 60)")
-    made.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page, between its markers")
-    made.add_argument("--place", default="predicted", help="the markers' name (default: predicted)")
+    add_page(made, "predicted")
     return made
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import add_page, write_where_asked
 from memunlearn.errors import UserError
 from memunlearn.process import own_process
 
@@ -25,12 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = [json.loads(Path(path).read_text("utf-8")) for path in asked.read]
         else:
             results = [measure(asked)]
-        from benchmarks.speed.tables import between_markers, page
+        from benchmarks.speed.tables import page
 
         text = "\n".join(page(measured) for measured in results)
         print(text)
-        if asked.write is not None:
-            asked.write.write_text(between_markers(asked.write.read_text("utf-8"), asked.place, text), "utf-8")
+        write_where_asked(asked, text)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -124,8 +124,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--only", nargs="+", choices=WORKLOADS, help="these alone (default: all)")
     made.add_argument("--out", type=Path, default=Path("outputs/speed.json"), help="(default: outputs/speed.json)")
     made.add_argument("--read", nargs="+", metavar="FILE", help="measure nothing: show what is in these files")
-    made.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page, between its markers")
-    made.add_argument("--place", default="speed", help="the markers' name (default: speed)")
+    add_page(made, "speed")
     return made
 
 

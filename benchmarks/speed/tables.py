@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.rounds import Spread, ratios
 from benchmarks.speed.workload import PRODUCTS
-from memunlearn.errors import UserError
 
 Measured = Mapping[str, Any]
 """The file's content: machine, settings, workloads (the fields of `Workload`)."""
@@ -65,13 +63,3 @@ def shown(spread: Spread, digits: int | None = None) -> str:
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def between_markers(text: str, name: str, content: str) -> str:
-    """The text with the content between `<!-- name -->` and `<!-- end of name -->`. Raises UserError where these are not there
-    once each."""
-    marks = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    if any(text.count(mark) != 1 for mark in marks):
-        raise UserError(f"the page has no place for this: put {marks[0]} and {marks[1]} where the tables are to stand")
-    pattern = re.escape(marks[0]) + r".*?" + re.escape(marks[1])
-    return re.sub(pattern, lambda _: f"{marks[0]}\n{content}\n{marks[1]}", text, flags=re.DOTALL)

@@ -8,12 +8,11 @@ from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, MissingConfigException
-from omegaconf import OmegaConf
 
+from memunlearn.commands.config_files import SEVERAL, groups_of, in_place, plain
 from memunlearn.commands.configs import CONF
+from memunlearn.words import either, listed
 
-# Of these several options can be chosen, and each has its settings under its own name.
-SEVERAL = ("analysis", "attacks")
 AT_MOST = 3
 CUTOFF = 0.6
 ALIKE = 0.1
@@ -50,16 +49,12 @@ def closest(name: str, known: Collection[str]) -> list[str]:
 
 def settings_of(command: str) -> list[str]:
     """Every setting and config group that this command has with some choice of options, by its dotted name."""
-    content: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
-    groups = [next(iter(entry)) for entry in content.pop("defaults", []) if isinstance(entry, Mapping)]
-    names = {*groups, *_names(content, "")}
+    groups = groups_of(command)
+    names = {*groups, *_names(plain(CONF / f"{command}.yaml"), "")}
     for group in groups:
         for file in sorted((CONF / group).glob("*.yaml")):
-            own = OmegaConf.to_container(OmegaConf.load(file))
-            if isinstance(own, dict):
-                own.pop("defaults", None)
-                elsewhere = "@package _global_" in file.read_text("utf-8")
-                names |= set(_names(own, "" if elsewhere else f"{group}.{file.stem}." if group in SEVERAL else f"{group}."))
+            own = f"{group}.{file.stem}." if group in SEVERAL else f"{group}."
+            names |= set(_names(plain(file), own if in_place(file) else ""))
     return sorted(name for name in names if not name.startswith("hydra") and not name.rpartition(".")[2].startswith("_"))
 
 
@@ -71,6 +66,8 @@ def commands() -> list[str]:
 def _names(content: Any, prefix: str) -> Iterator[str]:
     if isinstance(content, Mapping):
         for key, value in content.items():
+            if key == "defaults":
+                continue
             yield f"{prefix}{key}"
             yield from _names(value, f"{prefix}{key}.")
 
@@ -83,9 +80,9 @@ def _setting(name: str, command: str | None) -> str:
     adds = f"(+{name}=VALUE adds one, for a class of your own)"
     if elsewhere:
         has = "has" if len(elsewhere) == 1 else "have"
-        return f"{name}: {command} has no such setting, {' and '.join(elsewhere)} {has} it: leave it out"
+        return f"{name}: {command} has no such setting, {listed(elsewhere)} {has} it: leave it out"
     if meant:
-        return f"{name}: there is no such setting: did you mean {_either(meant)}? {adds}"
+        return f"{name}: there is no such setting: did you mean {either(meant)}? {adds}"
     return f"{name}: there is no such setting: --help lists those that there are {adds}"
 
 
@@ -97,9 +94,5 @@ def _option(group: str, name: str, options: list[str]) -> str | None:
     if not options or name in options:
         return None
     meant = closest(name, options)
-    question = f"did you mean {_either([f'{group}={one}' for one in meant])}? " if meant else ""
+    question = f"did you mean {either([f'{group}={one}' for one in meant])}? " if meant else ""
     return f"{group}={name}: there is no such option: {question}There are {', '.join(options)}"
-
-
-def _either(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -7,10 +7,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from omegaconf import OmegaConf
-
+from memunlearn.commands.config_files import groups_of
 from memunlearn.commands.configs import CONF
 
 WIDTH = 128
@@ -30,7 +28,7 @@ def help_text(command: str, program: str, arguments: Sequence[str]) -> str:
     """program: what starts the command. arguments: as they were typed; options that they choose are shown, not the default."""
     folders = [CONF, *_own_folders(arguments)]
     file = CONF / f"{command}.yaml"
-    groups = _groups(file)
+    groups = groups_of(command)
     chosen = groups | {name: option.split(",") for name, option in _given(arguments).items() if name in groups}
     sweep = "; with -m and several values, A,B, all combinations of them as a sweep" if command in SWEEPS else ""
     parts = [
@@ -47,17 +45,6 @@ def help_text(command: str, program: str, arguments: Sequence[str]) -> str:
                 title = f"{group}={option}, {group}.SETTING" + (f": {what}" if (what := _what(where)) else "")
                 parts.append("\n".join([title, *lines]))
     return "\n\n".join([*parts, CLOSING.format(program=program)]) + "\n"
-
-
-def _groups(file: Path) -> dict[str, list[str]]:
-    """The config groups of this command, each with the options that are chosen by default."""
-    content: Any = OmegaConf.to_container(OmegaConf.load(file))
-    found = {}
-    for entry in content["defaults"]:
-        if isinstance(entry, Mapping):
-            ((name, option),) = entry.items()
-            found[name] = option if isinstance(option, list) else [] if option is None else [option]
-    return found
 
 
 def _given(arguments: Sequence[str]) -> dict[str, str]:

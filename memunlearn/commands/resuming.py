@@ -145,12 +145,15 @@ def finished_in_sweep(cfg: DictConfig, directory: Path, sweep: Path | None) -> P
 
 
 def interrupted_in_sweep(cfg: DictConfig, directory: Path, inputs: Mapping[str, str], sweep: Path | None) -> bool:
-    """Whether this job of a sweep was begun in its folder and cut short after a checkpoint, so that it goes on from there: with
-    the same settings and the same `input_digests`, and where it is not to be done anew (overwrite=true).
+    """Whether this job of a sweep goes on from where it was cut short: not where it is to be done anew (overwrite=true), and
+    never outside a sweep (None), where resume=true asks for it."""
+    return sweep is not None and not cfg.overwrite and was_interrupted(cfg, directory, inputs)
 
-    Never outside a sweep (None), where resume=true asks for it. A config or inputs that cannot be read are none of this job's.
-    """
-    if sweep is None or cfg.overwrite or not all((directory / name).is_file() for name in (CONFIG, CHECKPOINT, INPUTS)):
+
+def was_interrupted(cfg: DictConfig, directory: Path, inputs: Mapping[str, str]) -> bool:
+    """Whether a run was begun in this folder and cut short after a checkpoint, with the same settings and the same
+    `input_digests`. A config or inputs that cannot be read are none of this run's."""
+    if not all((directory / name).is_file() for name in (CONFIG, CHECKPOINT, INPUTS)):
         return False
     try:
         begun_with = content_hash(yaml.safe_load((directory / CONFIG).read_text("utf-8")), read_json(directory / INPUTS, ""))

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from memunlearn.commands.arguments import FILES, NAMES
 from memunlearn.commands.call import Call
+from memunlearn.commands.config_files import SEVERAL, in_place, plain
 from memunlearn.commands.offered import NOT_GROUPS, targets_in
 from memunlearn.errors import UserError
 from memunlearn.results.old_names import RENAMED
@@ -19,8 +20,6 @@ LARGEST_SEED = 2**32 - 1  # numpy's
 NOT_OURS = ("trainer.", "optimizer.", "hydra.", "hydra/")
 # null is a value of these: no limit, or (p_z) not measured.
 LIMITS = ("paragraphs.max_", "objective.max_", "p_z.top_k")
-# Groups of which there can be several options, each under its own name.
-SEVERAL = ("analysis", "attacks")
 
 
 def check_settings(cfg: DictConfig, call: Call, kept: bool = False) -> None:
@@ -101,7 +100,7 @@ def _kept_files(cfg: DictConfig, call: Call) -> Iterator[tuple[Any, str]]:
         for file in sorted(folder.glob("*/*.yaml")):
             group = file.parent.name
             if group not in NOT_GROUPS and OmegaConf.is_dict(cfg.get(group)):
-                targets = targets_in(OmegaConf.to_container(OmegaConf.load(file)))
+                targets = targets_in(plain(file))
                 if targets and all(OmegaConf.select(cfg[group], place) == target for place, target in targets.items()):
                     yield from _file(file, f"{group}.")
 
@@ -120,8 +119,7 @@ def _files(cfg: DictConfig, call: Call, choices: Mapping[str, str | None]) -> It
 
 def _file(file: Path, prefix: str) -> Iterator[tuple[Any, str]]:
     if file.is_file():
-        in_its_place = "@package _global_" not in file.read_text("utf-8")
-        yield OmegaConf.to_container(OmegaConf.load(file)), prefix if in_its_place else ""
+        yield plain(file), prefix if in_place(file) else ""
 
 
 def _scalars(content: Any, prefix: str) -> Iterator[tuple[str, bool | int | float]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import ConfigCompositionException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from memunlearn.commands.config_files import in_place, plain
 from memunlearn.commands.configs import CONF
+from memunlearn.words import either
 
 
 def where_it_is(error: BaseException) -> str | None:
@@ -30,7 +32,7 @@ def where_it_is(error: BaseException) -> str | None:
     options = [f"{group}={name}" for name in options_with(group, key)]
     if not options:
         return None
-    known = options[0] if len(options) == 1 else f"{', '.join(options[:-1])} or {options[-1]}"
+    known = either(options)
     not_typed = "hydra/sweeper=search" in sys.argv and found[1] in _searched()
     leave_out = "add hydra.sweeper.params=null, and search this one's own settings" if not_typed else "leave it out"
     way_out = f"{leave_out}, or choose {known}, which {_have(options)} it"
@@ -43,8 +45,7 @@ def _without_stop_rule() -> str | None:
     file = CONF / "protocol" / f"{given.get('protocol')}.yaml"
     if "stop" in given or not file.is_file():
         return None
-    content = OmegaConf.to_container(OmegaConf.load(file))
-    assert isinstance(content, dict)
+    content = plain(file)
     return f"protocol={given['protocol']}" if {"override /stop": "none"} in content.get("defaults", []) else None
 
 
@@ -65,9 +66,7 @@ def options_with(group: str, key: str) -> list[str]:
 
 def _searched() -> set[str]:
     """The settings of the default method that a search without others is over."""
-    content = OmegaConf.to_container(OmegaConf.load(CONF / "hydra" / "sweeper" / "search.yaml"))
-    assert isinstance(content, dict)
-    return set(content["hydra"]["sweeper"]["params"])
+    return set(plain(CONF / "hydra" / "sweeper" / "search.yaml")["hydra"]["sweeper"]["params"])
 
 
 def _have(options: list[str]) -> str:
@@ -75,8 +74,8 @@ def _have(options: list[str]) -> str:
 
 
 def _has(file: Path, group: str, key: str) -> bool:
-    content = OmegaConf.to_container(OmegaConf.load(file))
-    if "@package _global_" in file.read_text("utf-8"):
+    content: Any = plain(file)
+    if not in_place(file):
         key = f"{group}.{key}"
     for part in key.split("."):
         if not isinstance(content, dict) or part not in content:

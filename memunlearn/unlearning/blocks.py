@@ -17,3 +17,9 @@ def blocks_of(module: nn.Module, setting: str) -> list[nn.Module]:
         name = type(models[0]).__name__ if models else type(module).__name__
         raise UserError(f"{setting}=true: {name} does not say which of its parts are blocks; leave {setting} out")
     return list(blocks)
+
+
+def unwrapped(blocks: list[nn.Module]) -> None:
+    """Gives these blocks the forward of their class again, and empties the list."""
+    while blocks:
+        blocks.pop().__dict__.pop("forward", None)

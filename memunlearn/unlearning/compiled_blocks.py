@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from memunlearn.errors import UserError
-from memunlearn.unlearning.blocks import blocks_of
+from memunlearn.unlearning.blocks import blocks_of, unwrapped
 
 COMPILED_A_BLOCK = 8
 """Blocks share their code, and each is compiled anew with and without gradients, and for a last batch that is smaller."""
@@ -47,8 +47,7 @@ class CompiledBlocks(lightning.Callback):
 
     def _undo(self) -> None:
         self.undone.close()
-        while self.wrapped:
-            self.wrapped.pop().__dict__.pop("forward", None)  # the class's own shows again
+        unwrapped(self.wrapped)
 
 
 def check_compiler(accelerator: str) -> None:

@@ -8,7 +8,7 @@ import lightning
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from memunlearn.unlearning.blocks import blocks_of
+from memunlearn.unlearning.blocks import blocks_of, unwrapped
 
 
 class GradientCheckpointing(lightning.Callback):
@@ -28,11 +28,7 @@ class GradientCheckpointing(lightning.Callback):
             self.wrapped.append(block)
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        self._undo()
+        unwrapped(self.wrapped)
 
     def on_exception(self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException) -> None:
-        self._undo()
-
-    def _undo(self) -> None:
-        while self.wrapped:
-            self.wrapped.pop().__dict__.pop("forward", None)  # the class's own shows again
+        unwrapped(self.wrapped)

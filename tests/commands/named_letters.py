@@ -10,8 +10,6 @@ P, C = tiny_demo.P, tiny_demo.C
 LEFT_OUT = ("batch_size", "trainer.accelerator", "stop.max_steps")
 UNLEARN = ",".join([*(one for one in command_runs.TRAINING if not one.startswith(LEFT_OUT)), "stop.max_steps=60"])
 RECITED = ("long.txt", "short.txt", "windows.txt", "copy of short.txt")
-NOT_RECITED = ("never.txt",)
-TOO_SHORT = ("tiny.txt",)
 
 
 def written(parent, model):

@@ -249,7 +249,7 @@ TRAIN = {
 }
 
 TABLE = ("texts={}/table.csv", "column=letter")
-FIND = {
+OF_TEXTS = {
     "texts": Keyed("{}/other_letter.txt"),
     "column": Keyed("answer", TABLE),
     "bos": Keyed(True),
@@ -257,6 +257,11 @@ FIND = {
     "continuation_length": Keyed(9),
     "stride": Keyed(3),
     "min_prefix": Keyed(3),
+    "model.name_or_path": Keyed("{}/other_model"),
+}
+
+FIND = {
+    **OF_TEXTS,
     "least": Keyed(7),
     "p_z.top_k": Keyed(7),
     "p_z.temperature": Keyed(0.5),
@@ -265,26 +270,15 @@ FIND = {
     "show_texts": Unkeyed(False, "of the page"),
     "seed": Unkeyed(1, "nothing is drawn: p_z is what is expected of samples"),
     "batch_size": Unkeyed(5, PLACE),
-    "cache": ByContent("whether what was computed is kept, not what it is"),
-    "overwrite": Unkeyed(True, CALLED),
-    "allow": ByContent("which classes a stranger's file may name, not what they do"),
+    **{name: INPUTS[name] for name in ("cache", "overwrite", "allow", "model.revision", "model.attn_implementation")},
     "accelerator": Unkeyed("auto", PLACE),
-    "model.name_or_path": Keyed("{}/other_model"),
-    "model.revision": Unkeyed("main", HUB),
-    "model.attn_implementation": Unkeyed("eager", PLACE),
     "model.tokenizer": Unkeyed("{}/other_tokenizer", "the ids that text gives are keyed"),
-    "model.patterns": Unkeyed({"transformer.h.{layer}.attn.attention.q_proj.weight": "q"}, "scoring changes no weight"),
+    "model.patterns": EVALUATE["model.patterns"],
 }
 
-OF_THE_FOLDER = "of the whole takedown's folder, not of a stage"
+# Keyed: handed on to a stage.
 TAKEDOWN = {
-    "texts": Keyed("{}/other_letter.txt"),
-    "column": Keyed("answer", TABLE),
-    "bos": Keyed(True),
-    "prefix_length": Keyed(9),
-    "continuation_length": Keyed(9),
-    "stride": Keyed(3),
-    "min_prefix": Keyed(3),
+    **OF_TEXTS,
     "retain": Keyed("demo"),
     "bystander": Keyed("{}/other_letter.txt"),
     "protected": Keyed("{}/other_letter.txt"),
@@ -295,9 +289,8 @@ TAKEDOWN = {
     "seed": Keyed(1),
     "batch_size": Keyed(5),
     "cache": Keyed(False),
-    "overwrite": Unkeyed(True, OF_THE_FOLDER),
+    "overwrite": Unkeyed(True, "of the whole takedown's folder, not of a stage"),
     "accelerator": Keyed("gpu"),
-    "model.name_or_path": Keyed("{}/other_model"),
     "model.revision": Keyed("main"),
     "model.attn_implementation": Keyed("eager"),
     "model.tokenizer": Keyed("{}/other_tokenizer"),

@@ -66,3 +66,30 @@ def test_scores_and_states_are_those_of_smaller_batches(monkeypatch, capsys):
     for name, values in expected.tensors().items():
         assert torch.equal(found.tensors()[name], values), name
     assert torch.equal(score(model, rows, batch_size=8).em, expected.em)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_batch_that_was_halved_is_still_one_among_those_of_several_processes(monkeypatch, number):
+    """They are put in order by their number: the other process may have had room for the whole of its batch."""
+    model, rows = tiny.tiny_model("gpt_neo"), ParagraphSet(tiny.some_ids(3, 10, 11), 5, tuple("abcdefghij"))
+    batches = torch.arange(10).split(4)[number::2]
+    expected = [score(model, rows.select(batch)) for batch in batches]
+    plain, shared = scoring.continuation_logits, []
+
+    def small(model, ids, length):
+        if len(ids) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return plain(model, ids, length)
+
+    def gathered(parts):
+        shared.extend(parts)
+        return parts
+
+    monkeypatch.setattr(scoring, "continuation_logits", small)
+    monkeypatch.setattr(scoring.several_processes, "count", lambda: 2)
+    monkeypatch.setattr(scoring.several_processes, "number", lambda: number)
+    monkeypatch.setattr(scoring.several_processes, "gathered", gathered)
+    score(model, rows, batch_size=4)
+    assert [part.em.tolist() for part in shared] == [part.em.tolist() for part in expected]
+    for part, other in zip(shared, expected, strict=True):
+        torch.testing.assert_close(part.token_nll, other.token_nll)

@@ -18,13 +18,13 @@ from memunlearn.commands.claimed import claimed
 from memunlearn.commands.configs import compose
 from memunlearn.commands.evaluate import evaluate
 from memunlearn.commands.find import find
+from memunlearn.commands.input_files import input_digests
 from memunlearn.commands.inputs import check_source
-from memunlearn.commands.kept_config import kept_config
 from memunlearn.commands.mistakes import mistake
 from memunlearn.commands.patch_settings import given_on_the_command_line, with_settings_of
-from memunlearn.commands.resuming import CHECKPOINT, CONFIG
+from memunlearn.commands.resuming import was_interrupted
 from memunlearn.commands.run_checks import check_run
-from memunlearn.commands.settings import check_settings
+from memunlearn.commands.settings import allowed_names, check_settings
 from memunlearn.commands.sweep_folder import EVALUATION, RESULT, content
 from memunlearn.commands.takedown.stages import Stage, Stages, written
 from memunlearn.commands.train import train
@@ -90,13 +90,10 @@ def _call_of(stage: Stage, call: Call) -> Call:
 
 def _train(cfg: DictConfig, folder: Path, call: Call) -> dict[str, Any]:
     """A run that was interrupted goes on from its checkpoint, if it was one of these settings."""
-    started = folder / CONFIG
-    if not (folder / RESULT).is_file() and started.is_file() and (folder / CHECKPOINT).is_file():
-        allowed: list[str] = _plain(cfg)["allow"]
-        if content(_plain(kept_config(started, call.folders, allowed))) == content(_plain(cfg)):
-            overrides = ("resume=true", written("allow", allowed))
-            again = Call(command="train", overrides=overrides, folders=call.folders, program=call.program)
-            return train(compose("train", *overrides), folder, again).result
+    if not (folder / RESULT).is_file() and was_interrupted(cfg, folder, input_digests(_plain(cfg))):
+        overrides = ("resume=true", written("allow", allowed_names(cfg)))
+        again = Call(command="train", overrides=overrides, folders=call.folders, program=call.program)
+        return train(compose("train", *overrides), folder, again).result
     return train(cfg, folder, call).result
 
 

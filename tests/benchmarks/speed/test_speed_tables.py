@@ -3,9 +3,8 @@
 import pytest
 
 from benchmarks.rounds import Spread
-from benchmarks.speed.tables import between_markers, page, shown, table
+from benchmarks.speed.tables import page, shown, table
 from benchmarks.speed.workload import PRODUCTS
-from memunlearn.errors import UserError
 
 
 def workload(**changes):
@@ -55,12 +54,3 @@ def test_a_page_names_the_machine_and_the_command(device, said):
     text = page(measured)
     assert text.startswith("`python -m benchmarks.speed --size 125m`, on an EPYC") and said in text
     assert "50 + 40 tokens" in text and "**Scoring.**" in text
-
-
-def test_a_page_has_one_place_for_it():
-    text = "above\n<!-- a -->\nold\n<!-- end of a -->\nbelow <!-- b -->"
-    assert between_markers(text, "a", r"new \1") == "above\n<!-- a -->\nnew \\1\n<!-- end of a -->\nbelow <!-- b -->"
-    with pytest.raises(UserError, match="end of b"):
-        between_markers(text, "b", "new")
-    with pytest.raises(UserError, match="no place"):
-        between_markers(text + text, "a", "new")
