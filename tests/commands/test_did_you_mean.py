@@ -41,7 +41,7 @@ def test_settings_of_every_command_and_of_every_option():
         "optimizer.lr",
         "rehearsal.steps",
     } <= set(train)
-    assert not [name for name in train if "_target_" in name or name.startswith("hydra")]
+    assert not [name for name in train if "_target_" in name or name.startswith("hydra") or "defaults" in name]
     assert "mask.fraction" not in settings_of("evaluate") and "texts" in settings_of("find")
 
 
