@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -23,6 +24,8 @@ SIGNALS = tuple(
 AGAIN = "run the same command again"
 # A terminal, a batch system and a wrapper may each pass on the same request.
 SAME_REQUEST = 1.0  # seconds
+# Until a signal is sent again whose exception Python has dropped: what had no use for it is over then.
+SENT_AGAIN = 0.05  # seconds
 # Decoration of the libraries that draw progress bars and tables.
 PLAIN = {"\u2022": "*", "\u2026": "...", "\u2013": "-", "\u2014": "-"}
 
@@ -51,7 +54,8 @@ def own_process() -> Iterator[None]:
 
     A signal of SIGNALS ends it with exit code 128 + the signal's number and one line on stderr that says how to go on, after
     everything that is open was closed. A second one, later than a moment, ends it at once. One that comes while Python takes
-    itself down, when the command is over, changes nothing.
+    itself down, when the command is over, changes nothing. One that comes in a finalizer, of which Python drops what is raised
+    there (the module locks of imports have some), ends it a moment later.
     A character that stdout or stderr has no code for is written as an escape.
     """
     global _first
@@ -61,6 +65,7 @@ def own_process() -> Iterator[None]:
     heeded = [number for number in SIGNALS if _by_default(number)]
     for number in heeded:
         signal.signal(number, _end)
+    dropped, sys.unraisablehook = sys.unraisablehook, _dropped(sys.unraisablehook)
     # Registered first, so called last: from then on Python would let a signal end it without a word, though all is done.
     atexit.register(_ignore, heeded)
     try:
@@ -71,13 +76,20 @@ def own_process() -> Iterator[None]:
     except KeyboardInterrupt:  # from where Ctrl-C was not left to us
         _tell(signal.SIGINT)
         raise Ended(signal.SIGINT) from None
+    except Exception as error:
+        # What was interrupted in the middle, an import for one, may fail with an error of its own.
+        if _first is None:
+            raise
+        _tell(_first[0])
+        raise Ended(_first[0]) from error
     finally:
+        sys.unraisablehook = dropped
         for number in heeded:  # what runs at exit would answer Ctrl-C with a traceback
             signal.signal(number, _end_at_once)
 
 
 def end_if_told() -> None:
-    """Raises Ended if a signal came that was lost: Python drops what is raised in a finalizer."""
+    """Raises Ended if a signal came that was lost: some code of others lets no exception through."""
     if _first is not None:
         raise Ended(_first[0])
 
@@ -112,6 +124,22 @@ def _end(number: int, frame: FrameType | None) -> NoReturn | None:
     if now - _first[1] > SAME_REQUEST:
         _end_at_once(number, frame)
     return None
+
+
+def _dropped(otherwise: Callable[[sys.UnraisableHookArgs], object]) -> Callable[[sys.UnraisableHookArgs], None]:
+    """Called with each exception that Python drops: a signal's is sent again. otherwise: what others are called with."""
+
+    def dropped(lost: sys.UnraisableHookArgs) -> None:
+        global _first
+        if not isinstance(lost.exc_value, Ended) or not hasattr(signal, "pthread_kill"):
+            otherwise(lost)
+            return
+        _first = None
+        again = threading.Timer(SENT_AGAIN, signal.pthread_kill, (threading.main_thread().ident, lost.exc_value.number))
+        again.daemon = True
+        again.start()
+
+    return dropped
 
 
 def _ignore(numbers: Sequence[signal.Signals]) -> None:

@@ -106,14 +106,55 @@ def test_a_signal_while_python_takes_itself_down_changes_nothing(tmp_path):
     assert code == 0 and not err
 
 
+def test_a_signal_in_a_finalizer_ends_the_command_all_the_same(tmp_path):
+    """Python drops what is raised there; the locks of modules that are imported have finalizers."""
+    code = (
+        "import signal, time; from memunlearn.process import own_process\n"
+        "class Lost:\n"
+        "    def __del__(self): signal.raise_signal(signal.SIGTERM)\n"
+        "with own_process():\n"
+        "    Lost()\n"
+        "    time.sleep(60)\n"
+    )
+    code, out, err = live_commands.end(live_commands.start("-c", code, cwd=tmp_path), 30)
+    assert code == 143 and told(err) == "run the same command again" and "ignored" not in err
+
+
+@pytest.mark.parametrize(("told_to_end", "expected"), [(True, 143), (False, 1)])
+def test_an_error_that_a_signal_has_caused_is_no_fault(tmp_path, told_to_end, expected):
+    """A library that was interrupted in the middle of its import fails with an error of its own."""
+    code = (
+        "import signal; from memunlearn.process import own_process\n"
+        "with own_process():\n"
+        f"    try: {'signal.raise_signal(signal.SIGTERM)' if told_to_end else 'int()'}\n"
+        "    except BaseException: pass\n"
+        "    raise RecursionError('half imported')\n"
+    )
+    code, _, err = live_commands.end(live_commands.start("-c", code, cwd=tmp_path), 30)
+    assert code == expected and ("half imported" in err) != told_to_end
+    assert not told_to_end or told(err) == "run the same command again"
+
+
+def test_what_else_is_dropped_in_a_finalizer_is_still_told(tmp_path):
+    code = (
+        "from memunlearn.process import own_process\n"
+        "class Broken:\n"
+        "    def __del__(self): raise ValueError('in a finalizer')\n"
+        "with own_process(): Broken()\n"
+    )
+    code, _, err = live_commands.end(live_commands.start("-c", code, cwd=tmp_path), 30)
+    assert code == 0 and "ValueError: in a finalizer" in err
+
+
 def test_a_signal_that_was_lost_ends_a_sweep_before_its_next_job(tmp_path):
-    """Python drops what is raised in a finalizer."""
+    """Some code lets no exception through."""
     losing = (
         "import os, signal, sys; sys.path.insert(0, os.path.dirname(sys.argv[1])); sys.argv = sys.argv[1:]\n"
         "import quick_command\n"
-        "class Lost:\n"
-        "    def __del__(self): signal.raise_signal(signal.SIGTERM)\n"
-        "quick_command.write = lambda line: Lost() and None\n"
+        "def write(line):\n"
+        "    try: signal.raise_signal(signal.SIGTERM)\n"
+        "    except BaseException: pass\n"
+        "quick_command.write = write\n"
         "with quick_command.own_process():\n"
         "    from memunlearn.commands.hydra_app import run_app\n"
         "    run_app(quick_command.task, 'train', quick_command.CONF)\n"
